@@ -1,0 +1,1 @@
+"""The built-in scorers, one a file; each is an entry point of the group ``xtf.attributes``."""

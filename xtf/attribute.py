@@ -1,0 +1,226 @@
+"""What a scorer is: the :class:`Attribute` base class, and the signals it may ask the engine for.
+
+A scorer declares the signals it needs (:meth:`Attribute.requires`) and turns them into one score per token
+(:meth:`Attribute.score`). It never runs a model, opens a file or moves a tensor: the engine computes every requested
+signal once per batch, however many scorers asked for it.
+
+A *request* is a small frozen value such as ``LogProb()`` or ``AttentionReceived(layers=(0,))``. Two equal requests are
+the same signal, and the request itself is the key under which the tensor arrives::
+
+    class KnowledgeNovelty(Attribute[KnowledgeNoveltyParams]):
+        def requires(self):
+            return {LogProb()}
+
+        def score(self, signals):
+            return 1.0 - signals[LogProb()].exp()
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from xtf.tokens import TokenBatch, TokenizedExample
+
+if TYPE_CHECKING:
+    import torch
+
+
+class Reference(BaseModel):
+    """A second model that the base model is compared with.
+
+    Attributes:
+        path: Hub id, folder, GGUF file or ``package:`` path, read like ``model.path``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str = Field(description="Hub id, folder, GGUF file or package: path of the reference model.")
+
+
+@dataclass(frozen=True, slots=True)
+class LogProb:
+    """Log-probability of each target token, ``(batch, seq)`` float32 in nats, ≤ 0, NaN off-response.
+
+    ``model`` is ``None`` for the base model, or the reference model to use instead.
+    """
+
+    model: Reference | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entropy:
+    """Entropy of the prediction of each target, ``(batch, seq)`` float32 in nats, ≥ 0, NaN off-response.
+
+    With ``top_k`` the distribution is first cut to its ``top_k`` most likely tokens and renormalised.
+    """
+
+    top_k: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionReceived:
+    """Attention that other positions pay to each response token, ``(batch, seq)`` float32, NaN off-response.
+
+    Each value is a mean over heads and over ``layers`` (``"all"``, or indices where -1 is the last).
+
+    * ``queries="response"``: summed over the *later response positions* ``i > j`` that look back at token ``j``,
+      divided by what uniform attention over the keys visible to each ``i`` would have given ``j``. 1 means "as much
+      as chance"; a token that no later response token can see has value 1.
+    * ``queries="all"``: the mean over every position of the example (itself included) of the attention paid to ``j``.
+    """
+
+    layers: Literal["all"] | tuple[int, ...] = "all"
+    queries: Literal["response", "all"] = "response"
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionRowMean:
+    """Mean over all keys of the attention that each response token *pays*, mean over heads and ``layers``.
+
+    A softmax row sums to one, so every value is ``1 / seq``: a constant. It exists to reproduce released code.
+    """
+
+    layers: Literal["all"] | tuple[int, ...] = (0,)
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionToPrompt:
+    """Share of each response token's attention that falls on prompt tokens, ``(batch, seq)`` float32 in [0, 1].
+
+    Mean over heads and ``layers``; the row read for target ``i`` is the position that predicts it, ``i - 1``.
+    """
+
+    layers: Literal["all"] | tuple[int, ...] = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEmbedding:
+    """An embedding of each token, ``(batch, seq, dim)`` float32.
+
+    ``source`` is ``"hidden"`` (last hidden state of the base model with the token fed alone, no context), ``"input"``
+    (row of the input-embedding matrix), or ``"encoder:PATH"`` (a sentence-transformers model reads the whole example;
+    each token gets the mean of the encoder tokens it overlaps).
+    """
+
+    source: str = "hidden"
+
+
+SignalRequest = LogProb | Entropy | AttentionReceived | AttentionRowMean | AttentionToPrompt | TokenEmbedding
+
+
+class Signals(Mapping[SignalRequest, "torch.Tensor"]):
+    """The tensors of one batch, keyed by request; ``tokens`` is the batch they speak of. Treat as read-only."""
+
+    def __init__(self, tokens: TokenBatch, values: Mapping[SignalRequest, torch.Tensor]) -> None:
+        self.tokens = tokens
+        self._values = dict(values)
+
+    def __getitem__(self, request: SignalRequest) -> torch.Tensor:
+        try:
+            return self._values[request]
+        except KeyError:
+            have = ", ".join(str(key) for key in self._values) or "none"
+            raise KeyError(f"{request} was not requested; add it to requires(). Requested: {have}") from None
+
+    def __iter__(self) -> Iterator[SignalRequest]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class FitContext(Protocol):
+    """What :meth:`Attribute.fit` may look at, once, before scoring. Provided by the engine."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def examples(self) -> Sequence[TokenizedExample]:
+        """A fixed sample of the data: its first examples, the same for every process and every resumption."""
+
+    def texts(self, path: str) -> list[str]:
+        """The response texts of another data file, in any schema that ``data.path`` accepts."""
+
+    def embed_tokens(self, ids: NDArray[np.int64], source: str) -> torch.Tensor:
+        """``(k, dim)`` float32 context-free embeddings of token ids (see :class:`TokenEmbedding`).
+
+        With an encoder as source each id is embedded as its decoded text.
+        """
+
+    def embed_texts(self, texts: Sequence[str], source: str) -> torch.Tensor:
+        """``(k, dim)`` float32, one embedding a text: the mean over its tokens, or the encoder's sentence embedding."""
+
+
+class AttributeParams(BaseModel):
+    """Base of every scorer's parameters: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoParams(AttributeParams):
+    """For scorers without parameters."""
+
+
+P = TypeVar("P", bound=AttributeParams)
+
+
+class Attribute(ABC, Generic[P]):
+    """A scorer: one number per response token, higher = more worth learning.
+
+    Subclasses set :attr:`name`, :attr:`Params` and :attr:`default_threshold`, and implement :meth:`requires` and
+    :meth:`score`. The first line of the class docstring is shown by ``xtf attributes``.
+
+    Attributes:
+        name: The name used in configurations; equals the entry-point name.
+        Params: The pydantic model of its parameters, validated before any model is loaded.
+        default_threshold: The cut used when a configuration gives none, as in the ``thresholds`` section; an empty
+            mapping means that the attribute never calls a token lacking (useful for weights and controls).
+        low: Words for what a low score means, completing "lacks … because".
+        high: Words for what a high score means (used by cuts that call high scores lacking).
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type[AttributeParams]] = NoParams
+    default_threshold: ClassVar[Mapping[str, Any]] = {}
+    low: ClassVar[str] = "its score is low"
+    high: ClassVar[str] = "its score is unusually high"
+
+    def __init__(self, params: P) -> None:
+        self.params = params
+
+    @abstractmethod
+    def requires(self) -> AbstractSet[SignalRequest]:
+        """The signals :meth:`score` reads."""
+
+    @abstractmethod
+    def score(self, signals: Signals) -> torch.Tensor:
+        """Return ``(batch, seq)`` float32 scores; only response positions are read, and they must be finite.
+
+        A token's score may depend on its own example only, never on padding or on its neighbours in the batch.
+        """
+
+    def fit(self, context: FitContext) -> None:  # noqa: B027 - most scorers have nothing to fit
+        """Prepare for scoring (prototypes, normalisers). Called again it must forget what it learned before."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What :meth:`fit` learned, as tensors; saved in the run folder so that a resumed run scores alike."""
+        return {}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Restore what :meth:`state` returned."""
+        if state:
+            raise NotImplementedError(f"{type(self).__name__} returns a state() but does not implement load_state()")
+
+    def describe(self, score: float) -> str:
+        """What this score means in plain words, for one token's explanation: no subject, no full stop."""
+        return f"scores {score:.3g}"

@@ -1,0 +1,59 @@
+"""Errors a person can act on: what was wrong, where, what is allowed, what to do next.
+
+Every error that a user's own input can cause derives from :class:`XTFError`; the command line prints its text and
+exits with :attr:`XTFError.exit_code`, never with a traceback. A traceback therefore always means a defect of XTF.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class XTFError(Exception):
+    """Base of every error that names something the user can change."""
+
+    exit_code = 2
+
+
+class ConfigError(XTFError):
+    """One or several mistakes in a configuration; ``problems`` holds one line for each."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(XTFError):
+    """A data file or row that cannot be used; the text names the file and the line."""
+
+
+class ModelError(XTFError):
+    """A model or tokenizer that cannot be loaded or does not fit the rest of the run."""
+
+
+class PluginError(XTFError):
+    """A scorer that cannot be found, imported or trusted; the text names its package."""
+
+
+class DegenerateAttributeError(XTFError):
+    """An attribute whose scores do not tell tokens apart, so that any cut would select rounding noise."""
+
+
+class RunError(XTFError):
+    """A run folder that is missing, damaged, locked, or belongs to another configuration."""
+
+
+class OutOfSpaceError(RunError):
+    """The disk is full; everything written so far is complete and the run can go on."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string when none is close."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names sorted and joined for a sentence such as ``Known: a, b, c.``"""
+    return ", ".join(sorted(names)) or "none"

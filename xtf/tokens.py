@@ -1,0 +1,136 @@
+"""Token-level containers: frozen, and checked once, at the door.
+
+Conventions used everywhere in XTF:
+
+* A score at position ``i`` speaks of the *target* token ``input_ids[i]`` as predicted from ``input_ids[:i]``.
+* *Response* tokens are the supervised targets: what the assistant wrote, plus its end-of-turn token. Position 0 is
+  never a response token, because nothing predicts it.
+* *Protected* tokens are response tokens that no rule may call noise: end of turn and template tokens.
+* Scores are NaN wherever there is no response token. Batches are padded on the right.
+
+Importing this module does not import torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import torch
+
+IntArray = NDArray[np.int32]
+BoolArray = NDArray[np.bool_]
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class TokenizedExample:
+    """One example as the model reads it.
+
+    Attributes:
+        example_id: Unique within a run.
+        input_ids: ``(seq,)`` int32, prompt and response together.
+        is_response: ``(seq,)`` bool, the supervised targets.
+        is_protected: ``(seq,)`` bool, the response tokens that are never masked.
+    """
+
+    example_id: str
+    input_ids: IntArray
+    is_response: BoolArray
+    is_protected: BoolArray
+
+    def __post_init__(self) -> None:
+        shape = self.input_ids.shape
+        if self.input_ids.ndim != 1 or self.is_response.shape != shape or self.is_protected.shape != shape:
+            raise ValueError(
+                f"example {self.example_id!r}: input_ids, is_response and is_protected must be one-dimensional and "
+                f"equally long, got {shape}, {self.is_response.shape}, {self.is_protected.shape}"
+            )
+        if (
+            self.input_ids.dtype != np.int32
+            or self.is_response.dtype != np.bool_
+            or self.is_protected.dtype != np.bool_
+        ):
+            raise ValueError(f"example {self.example_id!r}: expected int32 input_ids and bool masks")
+        if len(self) and self.is_response[0]:
+            raise ValueError(f"example {self.example_id!r}: position 0 cannot be a response token; nothing predicts it")
+        if np.any(self.is_protected & ~self.is_response):
+            raise ValueError(f"example {self.example_id!r}: a protected token must be a response token")
+
+    def __len__(self) -> int:
+        return int(self.input_ids.shape[0])
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """The scores of one example under each attribute.
+
+    Attributes:
+        example_id: The example scored.
+        values: Attribute name to ``(seq,)`` float32, NaN off-response; higher means more worth learning.
+    """
+
+    example_id: str
+    values: dict[str, FloatArray]
+
+    def __post_init__(self) -> None:
+        shapes = {name: column.shape for name, column in self.values.items()}
+        if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
+            raise ValueError(f"example {self.example_id!r}: attribute columns differ in shape: {shapes}")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """Several examples, padded on the right.
+
+    Attributes:
+        input_ids: ``(batch, seq)`` int64; padding holds 0 (never read: see ``attention_mask``).
+        attention_mask: ``(batch, seq)`` bool, True on real tokens.
+        is_response: ``(batch, seq)`` bool, True on supervised targets.
+        example_ids: One id per row.
+    """
+
+    input_ids: torch.Tensor
+    attention_mask: torch.Tensor
+    is_response: torch.Tensor
+    example_ids: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        shape = self.input_ids.shape
+        if len(shape) != 2 or self.attention_mask.shape != shape or self.is_response.shape != shape:
+            raise ValueError(
+                "input_ids, attention_mask and is_response must all be (batch, seq), got "
+                f"{tuple(shape)}, {tuple(self.attention_mask.shape)}, {tuple(self.is_response.shape)}"
+            )
+        if len(self.example_ids) != shape[0]:
+            raise ValueError(f"{len(self.example_ids)} example ids for {shape[0]} rows")
+
+    @classmethod
+    def collate(cls, examples: Sequence[TokenizedExample], device: torch.device | str = "cpu") -> TokenBatch:
+        """Pad ``examples`` on the right to the longest of them and move them to ``device``."""
+        import torch
+
+        width = max((len(example) for example in examples), default=0)
+        input_ids = np.zeros((len(examples), width), dtype=np.int64)
+        attention_mask = np.zeros((len(examples), width), dtype=np.bool_)
+        is_response = np.zeros((len(examples), width), dtype=np.bool_)
+        for row, example in enumerate(examples):
+            input_ids[row, : len(example)] = example.input_ids
+            attention_mask[row, : len(example)] = True
+            is_response[row, : len(example)] = example.is_response
+        return cls(
+            torch.from_numpy(input_ids).to(device),
+            torch.from_numpy(attention_mask).to(device),
+            torch.from_numpy(is_response).to(device),
+            tuple(example.example_id for example in examples),
+        )
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """``(batch,)`` int64, the number of real tokens of each row."""
+        return self.attention_mask.sum(dim=1)
