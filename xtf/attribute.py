@@ -209,7 +209,7 @@ class Attribute(ABC, Generic[P]):
         A token's score may depend on its own example only, never on padding or on its neighbours in the batch.
         """
 
-    def fit(self, context: FitContext) -> None:  # noqa: B027 - most scorers have nothing to fit
+    def fit(self, context: FitContext) -> None:
         """Prepare for scoring (prototypes, normalisers). Called again it must forget what it learned before."""
 
     def state(self) -> dict[str, torch.Tensor]:

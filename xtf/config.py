@@ -61,9 +61,7 @@ class DataConfig(Section):
     columns: ColumnsConfig = ColumnsConfig()
     max_length: PositiveInt = Field(2048, description="Longest example, in tokens.")
     too_long: Literal["truncate", "drop"] = "truncate"
-    on_error: Literal["skip", "stop"] = Field(
-        "skip", description="A bad row is skipped and reported, or stops the run."
-    )
+    on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
 
 
@@ -175,9 +173,7 @@ class CombineConfig(Section):
 class ScoringConfig(Section):
     """How the scoring pass runs; none of these settings changes a score."""
 
-    tokens_per_batch: PositiveInt | None = Field(
-        None, description="Padded tokens in a batch; found by itself if unset."
-    )
+    tokens_per_batch: PositiveInt | None = Field(None, description="Padded tokens in a batch; found if unset.")
     examples_per_shard: PositiveInt = Field(1000, description="Examples in one shard, the unit of resumption.")
     fit_examples: PositiveInt = Field(2000, description="First examples that scorers may fit on.")
     allow_degenerate: bool = Field(False, description="Let attributes pass whose scores do not tell tokens apart.")
@@ -244,7 +240,9 @@ class RunConfig(Section):
     model: ModelConfig
     data: DataConfig
     attributes: dict[str, dict[str, Any]] = Field(
-        default_factory=lambda: {"reasoning_importance": {}, "knowledge_novelty": {}, "task_relevance": {}},
+        default_factory=lambda: dict[str, dict[str, Any]](
+            reasoning_importance={}, knowledge_novelty={}, task_relevance={}
+        ),
         description="Name to parameters. A second instance of a scorer gets a name of its own and 'attribute: NAME'.",
     )
     thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Attribute name to its cut.")
@@ -385,10 +383,8 @@ def _explained(error: ValidationError) -> list[str]:
     lines = []
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
-        if len(path) >= 3 and "thresholds" in path[0:1]:  # pydantic inserts the union's tag after the name
-            path = path[:2] + path[3:]
-        elif path[:2] == ["combine", "threshold"] and len(path) >= 4:
-            path = path[:2] + path[3:]
+        if path[0] == "thresholds" or path[:2] == ["combine", "threshold"]:
+            path = path[:2] + path[3:]  # pydantic inserts the name of the chosen cut
         place = ".".join(path)
         match item["type"]:
             case "extra_forbidden":
@@ -433,6 +429,10 @@ def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
         annotations = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
         section = next((a for a in annotations if isinstance(a, type) and issubclass(a, Section)), section)
     return list(section.model_fields)
+
+
+def _one_of(given: str, allowed: Sequence[str]) -> str:
+    return f"{_short(given)}.{did_you_mean(given, allowed)} Allowed: {listed(allowed)}"
 
 
 def _short(value: object) -> str:
