@@ -1,0 +1,130 @@
+"""Many scored examples laid end to end, so that numpy works on all their tokens at once.
+
+A shard is the unit in which scores are stored, read and labelled. Corpus-wide steps read the shards several times, so
+they take :data:`Shards`: a callable that starts a new pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.errors import PluginError
+from xtf.tokens import BoolArray, FloatArray, IntArray, TokenizedExample, TokenScores
+
+OffsetArray = NDArray[np.int64]
+ReasonArray = NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredShard:
+    """Scored examples end to end; example ``e`` owns tokens ``offsets[e]`` up to ``offsets[e + 1]``.
+
+    Attributes:
+        example_ids: One id per example.
+        offsets: ``(examples + 1,)`` int64, from 0 to the number of tokens.
+        input_ids: ``(tokens,)`` int32.
+        is_response: ``(tokens,)`` bool, the supervised targets.
+        is_protected: ``(tokens,)`` bool, the response tokens that no rule may call noise.
+        scores: Attribute name to ``(tokens,)`` float32, NaN off-response.
+    """
+
+    example_ids: Sequence[str]
+    offsets: OffsetArray
+    input_ids: IntArray
+    is_response: BoolArray
+    is_protected: BoolArray
+    scores: Mapping[str, FloatArray]
+
+    def __post_init__(self) -> None:
+        tokens = self.input_ids.shape[0]
+        columns = {"is_response": self.is_response, "is_protected": self.is_protected, **self.scores}
+        wrong = {name: column.shape for name, column in columns.items() if column.shape != (tokens,)}
+        if wrong:
+            raise ValueError(f"a shard of {tokens} tokens has columns of another shape: {wrong}")
+        ends = self.offsets[[0, -1]].tolist() if len(self.offsets) else []
+        if len(self.offsets) != len(self.example_ids) + 1 or ends != [0, tokens]:
+            raise ValueError(
+                f"a shard of {len(self.example_ids)} examples and {tokens} tokens has {len(self.offsets)} offsets "
+                f"with first and last {ends}"
+            )
+
+    @classmethod
+    def from_examples(cls, examples: Sequence[TokenizedExample], scores: Sequence[TokenScores]) -> ScoredShard:
+        """Lay examples and their scores end to end; ``scores[i]`` belongs to ``examples[i]``."""
+        if [example.example_id for example in examples] != [score.example_id for score in scores]:
+            raise ValueError("scores and examples are not in the same order")
+        names = tuple(scores[0].values) if scores else ()
+        offsets = np.zeros(len(examples) + 1, dtype=np.int64)
+        np.cumsum([len(example) for example in examples], out=offsets[1:])
+        return cls(
+            tuple(example.example_id for example in examples),
+            offsets,
+            np.concatenate([np.zeros(0, np.int32), *(example.input_ids for example in examples)]),
+            np.concatenate([np.zeros(0, np.bool_), *(example.is_response for example in examples)]),
+            np.concatenate([np.zeros(0, np.bool_), *(example.is_protected for example in examples)]),
+            {name: np.concatenate([score.values[name] for score in scores]) for name in names},
+        )
+
+    def __len__(self) -> int:
+        return len(self.example_ids)
+
+    def example(self, index: int) -> ScoredShard:
+        """The shard that holds example ``index`` alone (views, no copies)."""
+        start, stop = self.offsets[index : index + 2].tolist()
+        here = slice(start, stop)
+        return ScoredShard(
+            (self.example_ids[index],),
+            np.array([0, stop - start], dtype=np.int64),
+            self.input_ids[here],
+            self.is_response[here],
+            self.is_protected[here],
+            {name: column[here] for name, column in self.scores.items()},
+        )
+
+    def candidates(self) -> BoolArray:
+        """``(tokens,)`` bool: the unprotected response tokens, which alone are judged and counted in statistics."""
+        return self.is_response & ~self.is_protected
+
+    def counts(self, selected: BoolArray) -> OffsetArray:
+        """``(examples,)`` int64: how many of the ``selected`` tokens each example has."""
+        running = np.zeros(len(selected) + 1, dtype=np.int64)
+        np.cumsum(selected, out=running[1:])
+        return np.diff(running[self.offsets])
+
+    def check_finite(self, name: str) -> None:
+        """Raise :class:`~xtf.errors.PluginError` if a response token has no finite score under ``name``."""
+        wrong = self.is_response & ~np.isfinite(self.scores[name])
+        if wrong.any():
+            token = int(np.argmax(wrong))
+            example = int(np.searchsorted(self.offsets, token, side="right")) - 1
+            raise PluginError(
+                f"attribute {name!r}: the score of example {self.example_ids[example]!r}, token "
+                f"{token - int(self.offsets[example])}, is {self.scores[name][token]}; scores of response tokens must "
+                "be finite. Check the attribute with xtf.testing, then score again."
+            )
+
+
+Shards = Callable[[], Iterator[ScoredShard]]
+"""Starts a new pass over all shards of a run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """What the rules made of one shard, laid out like the shard.
+
+    Attributes:
+        noise: ``(tokens,)`` bool, the tokens to give no gradient.
+        weights: ``(tokens,)`` float32: 0 off-response, ``noise_weight`` for noise, and for kept tokens 1 or the score
+            of ``weight_by`` within [0, 1].
+        reasons: ``(tokens,)`` uint16, on noise tokens: bit ``i`` is set when attribute ``i`` lacks.
+        lacking: ``(tokens,)`` uint16, the same bits on every response token, before combination and guards.
+    """
+
+    noise: BoolArray
+    weights: FloatArray
+    reasons: ReasonArray
+    lacking: ReasonArray
