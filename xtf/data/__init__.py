@@ -1,0 +1,33 @@
+"""Rows -> conversations -> tokens with the response marked.
+
+Every row is accounted for: it becomes an example, or a :class:`DataReport` says where it stood and why it did not.
+Importing this package imports neither torch nor transformers nor datasets.
+"""
+
+from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_examples, token_texts
+from xtf.data.reader import fingerprint, read_conversations, read_examples, response_texts
+from xtf.data.report import Count, DataReport, RowError
+from xtf.data.schema import Conversation, PreTokenized, to_conversation
+from xtf.data.sources import Row, read_rows
+from xtf.data.template import PLAIN_TEMPLATE
+
+__all__ = [
+    "PLAIN_TEMPLATE",
+    "Conversation",
+    "Count",
+    "DataReport",
+    "ExampleView",
+    "Inspection",
+    "PreTokenized",
+    "Row",
+    "RowError",
+    "TokenView",
+    "fingerprint",
+    "inspect_examples",
+    "read_conversations",
+    "read_examples",
+    "read_rows",
+    "response_texts",
+    "to_conversation",
+    "token_texts",
+]

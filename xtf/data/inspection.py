@@ -1,0 +1,98 @@
+"""A look at the first examples, token by token, before anything costly runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xtf.config import DataConfig
+from xtf.data.reader import read_examples
+from xtf.data.report import DataReport
+from xtf.tokens import TokenizedExample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class TokenView:
+    """One token as a person reads it; a part of a character shows as ``�``."""
+
+    token_id: int
+    text: str
+    is_response: bool
+    is_protected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleView:
+    """One example, token by token."""
+
+    example_id: str
+    tokens: tuple[TokenView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """The first examples and the counts over all that were read.
+
+    Attributes:
+        examples: The first ones, token by token.
+        report: What became of the rows read.
+        tokens: Tokens of the examples read.
+        response_tokens: Supervised ones among them.
+        protected_tokens: Response tokens that no rule may call noise.
+        longest: Tokens of the longest example.
+        has_chat_template: Whether the tokenizer brought a chat template, or the plain one was used.
+    """
+
+    examples: tuple[ExampleView, ...]
+    report: DataReport
+    tokens: int
+    response_tokens: int
+    protected_tokens: int
+    longest: int
+    has_chat_template: bool
+
+
+def inspect_examples(
+    config: DataConfig, tokenizer: PreTrainedTokenizerBase, count: int = 3, rows: Any = None, limit: int = 1000
+) -> Inspection:
+    """Read up to ``limit`` examples and show the first ``count``.
+
+    Raises:
+        DataError: as for :func:`xtf.data.read_examples`.
+    """
+    report = DataReport()
+    config = config.model_copy(update={"limit": min(limit, config.limit or limit)})
+    views: list[ExampleView] = []
+    totals = np.zeros(3, dtype=np.int64)
+    longest = 0
+    for example in read_examples(config, tokenizer, report, rows):
+        if len(views) < count:
+            views.append(_view(example, tokenizer))
+        totals += (len(example), example.is_response.sum(), example.is_protected.sum())
+        longest = max(longest, len(example))
+    tokens, response, protected = (int(total) for total in totals)
+    has_template = bool(getattr(tokenizer, "chat_template", None))
+    return Inspection(tuple(views), report, tokens, response, protected, longest, has_template)
+
+
+def _view(example: TokenizedExample, tokenizer: PreTrainedTokenizerBase) -> ExampleView:
+    ids = example.input_ids.tolist()
+    tokens = zip(ids, token_texts(ids, tokenizer), example.is_response, example.is_protected, strict=True)
+    return ExampleView(
+        example.example_id, tuple(TokenView(i, text, bool(resp), bool(prot)) for i, text, resp, prot in tokens)
+    )
+
+
+def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """Return the text of each token by itself, with the leading space that some decoders drop."""
+    known: dict[int, str] = {}
+    for token_id in set(ids):
+        text = str(tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        piece = str(tokenizer.convert_ids_to_tokens(token_id))
+        known[token_id] = f" {text}" if piece.startswith("▁") and not text.startswith(" ") else text
+    return [known[token_id] for token_id in ids]

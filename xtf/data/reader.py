@@ -1,0 +1,189 @@
+"""Rows -> examples: recognise, tokenise, shorten, and account for every row."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from xtf.config import ColumnsConfig, DataConfig
+from xtf.data.report import DataReport, RowError
+from xtf.data.schema import Conversation, PreTokenized, check_columns, to_conversation
+from xtf.data.sources import Row, data_files, read_rows
+from xtf.data.tokenise import ConversationTokenizer, Tokens
+from xtf.errors import DataError
+from xtf.tokens import TokenizedExample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Read = TypeVar("Read")
+SETTINGS = ("split", "columns", "max_length", "too_long", "limit")
+CHUNK = 1 << 20
+
+
+class _TooLong(Exception):
+    """A row that ``data.too_long: drop`` leaves out; no fault of the row."""
+
+
+def read_examples(
+    config: DataConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    report: DataReport,
+    rows: Any = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> Iterator[TokenizedExample]:
+    """Yield the examples of ``config.path``, or of ``rows`` in memory, in the order of the rows.
+
+    Args:
+        config: Where and how to read; ``config.limit`` counts examples, not rows.
+        tokenizer: A fast tokenizer, with its chat template if it has one.
+        report: Receives what became of each row; complete when the iterator is exhausted.
+        rows: A list or iterable of mappings, or a ``datasets.Dataset``, instead of ``config.path``.
+        start: First row index wanted: rows before it are passed over unparsed, and their ids are not known.
+        stop: Row index to stop before.
+
+    Raises:
+        DataError: no such file, an empty one, no usable row in the whole of it, or a bad row with ``on_error: stop``.
+        ModelError: the tokenizer is not a fast one.
+    """
+    tokenise = ConversationTokenizer(tokenizer)
+
+    def example(name: str, row: Row) -> TokenizedExample:
+        tokens = tokenise(to_conversation(row, config.columns))
+        result = _fitted(name, tokens, config, report)
+        for warning in tokens.warnings:
+            report.warn(warning, row.location)
+        return result
+
+    yield from _read(config, report, rows, start, stop, example)
+
+
+def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:
+    """Yield example id and conversation of each row; a row that is tokens already is skipped.
+
+    Raises:
+        DataError: as for :func:`read_examples`.
+    """
+
+    def conversation(name: str, row: Row) -> tuple[str, Conversation]:
+        value = to_conversation(row, config.columns)
+        if isinstance(value, PreTokenized):
+            raise RowError("tokens only, where text is needed")
+        return name, value
+
+    yield from _read(config, report, rows, 0, None, conversation)
+
+
+def response_texts(config: DataConfig) -> list[str]:
+    """Return what the assistant says in each turn of ``config.path``; tool calls are not text.
+
+    Raises:
+        DataError: as for :func:`read_examples`.
+    """
+    return [
+        conversation.messages[turn]["content"]
+        for _, conversation in read_conversations(config, DataReport())
+        for turn in conversation.responses()
+        if conversation.messages[turn]["content"].strip()
+    ]
+
+
+def fingerprint(config: DataConfig, rows: Any = None) -> str:
+    """Return a SHA-256 of the content of the data and the settings that decide which examples come of it.
+
+    The name of the file does not count. One-shot iterators in ``rows`` are consumed.
+    """
+    digest = hashlib.sha256(_canonical({name: config.model_dump(mode="json")[name] for name in SETTINGS}))
+    files = data_files(config) if rows is None else None
+    if files is None:
+        for row in read_rows(config if rows is None else rows):
+            digest.update(_canonical(row.value) + b"\n")
+        return digest.hexdigest()
+    for file in files:
+        content = hashlib.sha256()
+        try:
+            with file.open("rb") as stream:
+                while chunk := stream.read(CHUNK):
+                    content.update(chunk)
+        except OSError as error:
+            raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
+        digest.update(content.digest())
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=repr, ensure_ascii=True).encode()
+
+
+def _read(
+    config: DataConfig,
+    report: DataReport,
+    rows: Any,
+    start: int,
+    stop: int | None,
+    convert: Callable[[str, Row], Read],
+) -> Iterator[Read]:
+    check_columns(config.columns)
+    seen: set[str] = set()
+    used = 0
+    for row in read_rows(config if rows is None else rows, report, start=start, stop=stop, on_error=config.on_error):
+        try:
+            name = _example_id(row, config.columns)
+            if name in seen:
+                raise RowError("duplicate id", f"{name!r}; the first row of that id is kept")
+            result = convert(name, row)
+        except _TooLong:
+            report.dropped_too_long += 1
+            continue
+        except RowError as error:
+            error = error.at(row.location)
+            if config.on_error == "stop":
+                raise error from None
+            report.skip(error)
+            continue
+        seen.add(name)
+        used += 1
+        report.examples += 1
+        yield result
+        if used == config.limit:
+            return
+    if not used and start == 0 and stop is None:
+        place = config.path if rows is None else "rows"
+        raise DataError("\n".join([f"{place}: no usable row.", *(f"  {line}" for line in report.lines())]))
+
+
+def _example_id(row: Row, columns: ColumnsConfig) -> str:
+    if columns.id is not None and row.value.get(columns.id) is None:
+        raise RowError(f"no column {columns.id!r}", "data.columns.id names it")
+    for key in (columns.id,) if columns.id is not None else ("id", "example_id"):
+        value = row.value.get(key)
+        if value is not None:
+            if not isinstance(value, (str, int)):
+                raise RowError("an id that is neither text nor a number", repr(value)[:60])
+            return str(value).encode("utf-8", "backslashreplace").decode()
+    return str(row.index)
+
+
+def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -> TokenizedExample:
+    """Cut to ``max_length`` on the right, or refuse; a row must keep a token to learn from."""
+    size = len(tokens.input_ids)
+    is_long = size > config.max_length
+    if is_long and config.too_long == "drop":
+        raise _TooLong
+    keep = slice(config.max_length)
+    learnable = tokens.is_response & ~tokens.is_protected
+    if not learnable.any():
+        raise RowError("empty response", "only tokens of the template")
+    if not learnable[keep].any():
+        raise RowError(
+            "no response token within data.max_length",
+            f"the response begins at token {int(np.argmax(tokens.is_response)) + 1} of {size}",
+        )
+    report.truncated += is_long
+    return TokenizedExample(name, tokens.input_ids[keep], tokens.is_response[keep], tokens.is_protected[keep])

@@ -1,0 +1,195 @@
+"""Row -> conversation, whatever the columns are called.
+
+Recognised by themselves, in this order: ``input_ids`` + ``labels``; ``messages``; ShareGPT ``conversations``;
+``prompt`` + ``completion`` (text, or lists of messages); ``instruction`` (+ ``input``) + ``output``; ``question`` +
+``answer``. A column holding null counts as absent. Anything else is named by ``data.columns``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xtf.config import ColumnsConfig
+from xtf.data.messages import as_messages, as_tools, text_of
+from xtf.data.report import RowError
+from xtf.data.sources import Row
+from xtf.errors import DataError, listed
+from xtf.tokens import BoolArray, IntArray
+
+KNOWN = (
+    "'messages', 'conversations', 'prompt'+'completion', 'instruction'(+'input')+'output', 'question'+'answer' "
+    "or 'input_ids'+'labels'"
+)
+PAIRS = (("prompt", "", "completion"), ("instruction", "input", "output"), ("question", "", "answer"))
+IGNORED = -100
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Messages as a chat template takes them.
+
+    Attributes:
+        messages: Each with ``role`` and ``content`` (always text), and what else the row gives: ``tool_calls``, ….
+        tools: Descriptions of the tools the assistant may call.
+        context: So many first messages are the row's prompt: assistant turns among them are not response.
+    """
+
+    messages: tuple[Mapping[str, Any], ...]
+    tools: list[Any] | None = None
+    context: int = 0
+
+    def responses(self) -> list[int]:
+        """Return the positions of the assistant turns to learn from."""
+        return [i for i, m in enumerate(self.messages) if i >= self.context and m["role"] == "assistant"]
+
+
+@dataclass(frozen=True, slots=True)
+class PreTokenized:
+    """A row that is tokens already.
+
+    Attributes:
+        input_ids: ``(seq,)`` int32.
+        is_response: ``(seq,)`` bool, True where the label is not -100.
+    """
+
+    input_ids: IntArray
+    is_response: BoolArray
+
+
+def check_columns(columns: ColumnsConfig) -> None:
+    """Refuse a ``data.columns`` that names half of a schema.
+
+    Raises:
+        DataError: naming what is missing.
+    """
+    for first, second in (("prompt", "response"), ("input_ids", "labels")):
+        for given, missing in ((first, second), (second, first)):
+            if getattr(columns, given) is not None and getattr(columns, missing) is None:
+                raise DataError(f"data.columns: {given!r} is given without {missing!r}; name both.")
+    if columns.input is not None and columns.prompt is None:
+        raise DataError("data.columns: 'input' is given without 'prompt' and 'response'; name all three.")
+    sets = [name for name in ("messages", "prompt", "input_ids") if getattr(columns, name) is not None]
+    if len(sets) > 1:
+        raise DataError(f"data.columns: {listed(map(repr, sets))} exclude each other; keep one.")
+
+
+def to_conversation(row: Row, columns: ColumnsConfig) -> Conversation | PreTokenized:
+    """Recognise the columns of ``row``.
+
+    Raises:
+        RowError: (a DataError) with place, reason and what was found, when the row holds no usable conversation.
+    """
+    try:
+        return _recognised({key: value for key, value in row.value.items() if value is not None}, columns)
+    except RowError as error:
+        raise error.at(row.location) from None
+
+
+def _recognised(row: Mapping[str, Any], columns: ColumnsConfig) -> Conversation | PreTokenized:
+    if columns.input_ids and columns.labels:
+        return _pretokenized(row, columns.input_ids, columns.labels)
+    if columns.messages:
+        return _from_messages(row, columns.messages, columns.system)
+    if columns.prompt and columns.response:
+        return _from_pair(row, columns.prompt, columns.input, columns.response, columns.system)
+    if "input_ids" in row and "labels" in row:
+        return _pretokenized(row, "input_ids", "labels")
+    for key in ("messages", "conversations"):
+        if key in row:
+            return _from_messages(row, key, columns.system)
+    for prompt, extra, response in PAIRS:
+        if prompt in row and response in row:
+            return _from_pair(row, prompt, extra, response, columns.system)
+    keys = ", ".join(repr(key) for key in sorted(map(str, row))) or "none"
+    raise RowError("no known columns", f"expected {KNOWN}, found keys {keys}. Map them with data.columns.")
+
+
+def _column(row: Mapping[str, Any], key: str) -> Any:
+    if key not in row:
+        raise RowError(f"no column {key!r}", f"data.columns names it; found keys {listed(map(repr, row))}")
+    return row[key]
+
+
+def _from_messages(row: Mapping[str, Any], key: str, system: str | None) -> Conversation:
+    return _checked(_system(row, system), as_messages(_column(row, key), key), row)
+
+
+def _from_pair(
+    row: Mapping[str, Any], prompt: str, extra: str | None, response: str, system: str | None
+) -> Conversation:
+    asked, answered = _column(row, prompt), _column(row, response)
+    addition = text_of(row[extra], extra) if extra and extra in row else ""
+    if isinstance(asked, (list, tuple)):
+        before = as_messages(asked, prompt)
+        before += [{"role": "user", "content": addition}] if addition else []
+    else:
+        text = text_of(asked, prompt)
+        before = [{"role": "user", "content": f"{text}\n\n{addition}" if addition.strip() else text}]
+    before = _system(row, system) + before
+    if isinstance(answered, (list, tuple)):
+        after = as_messages(answered, response)
+    else:
+        after = [{"role": "assistant", "content": text_of(answered, response)}]
+    return _checked(before, after, row, context=len(before))
+
+
+def _system(row: Mapping[str, Any], column: str | None) -> list[dict[str, Any]]:
+    text = text_of(_column(row, column) if column else row.get("system", ""), column or "system")
+    return [{"role": "system", "content": text}] if text else []
+
+
+def _checked(
+    before: list[dict[str, Any]], after: list[dict[str, Any]], row: Mapping[str, Any], context: int = 0
+) -> Conversation:
+    if before and after and before[0]["role"] == after[0]["role"] == "system":
+        before, context = before[1:], max(context - 1, 0)  # the row's own system message is nearer than a column
+    conversation = Conversation((*before, *after), as_tools(row.get("tools")), context)
+    turns = conversation.responses()
+    if not turns:
+        raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in conversation.messages) or 'none'}")
+    for turn in turns:
+        message = conversation.messages[turn]
+        if not message["content"].strip() and not message.get("tool_calls"):
+            raise RowError("empty response", f"message {turn + 1}" if len(turns) > 1 else "")
+    return conversation
+
+
+def _pretokenized(row: Mapping[str, Any], ids_key: str, labels_key: str) -> PreTokenized:
+    ids, labels = _integers(row, ids_key), _integers(row, labels_key)
+    if ids.shape != labels.shape:
+        raise RowError("input_ids and labels differ in length", f"{len(ids)} and {len(labels)}")
+    if "attention_mask" in row:
+        mask = _integers(row, "attention_mask")
+        if mask.shape != ids.shape:
+            raise RowError("input_ids and attention_mask differ in length", f"{len(ids)} and {len(mask)}")
+        ids, labels = ids[mask != 0], labels[mask != 0]
+    is_response = labels != IGNORED
+    wrong = np.flatnonzero(is_response & (labels != ids))
+    if wrong.size:
+        where = int(wrong[0])
+        raise RowError(
+            "labels are not the tokens of input_ids",
+            f"position {where}: label {int(labels[where])}, token {int(ids[where])}. A label names the token at its "
+            "own position (not the next one), or -100.",
+        )
+    is_response[:1] = False  # nothing predicts the first token
+    if not is_response.any():
+        raise RowError("empty response", f"every label is {IGNORED}")
+    return PreTokenized(ids.astype(np.int32), is_response)
+
+
+def _integers(row: Mapping[str, Any], key: str) -> IntArray:
+    value = _column(row, key)
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError):
+        array = np.empty(0, dtype=object)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
+        raise RowError(f"{key} is not a list of whole numbers")
+    if array.size and (array.min() < -(2**31) or array.max() >= 2**31):
+        raise RowError(f"{key} holds a number that no token can have")
+    return array.astype(np.int32)

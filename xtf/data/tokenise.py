@@ -1,0 +1,142 @@
+"""Conversation -> tokens with the response marked.
+
+The whole text is tokenised once, and tokens are marked by the characters they hold:
+
+* a token is *response* when it holds a character of an assistant turn; one that straddles the beginning of the turn
+  (`` Hello`` after a template that puts a space there) counts, unless it is a token of the added vocabulary, which then
+  is the template's (a header that swallows the white space behind it);
+* a response token is *protected* when it holds no character that the assistant wrote, or is an added token only partly
+  made of written characters (an end-of-turn token that swallows white space before it).
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.data.markers import Span
+from xtf.data.report import RowError
+from xtf.data.schema import Conversation, PreTokenized
+from xtf.data.template import ChatTemplate, Rendering, Turn
+from xtf.errors import ModelError
+from xtf.tokens import BoolArray, IntArray
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+NO_PREDICTION = "the first token of the text is response, and nothing predicts it: left out"
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """``(seq,)`` arrays, as in TokenizedExample, and remarks for the report."""
+
+    input_ids: IntArray
+    is_response: BoolArray
+    is_protected: BoolArray
+    warnings: tuple[str, ...] = ()
+
+
+class ConversationTokenizer:
+    """A tokenizer and its chat template, made ready to mark responses.
+
+    Raises:
+        ModelError: the tokenizer cannot tell which characters its tokens stand for.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        if not getattr(tokenizer, "is_fast", False):
+            raise ModelError(
+                f"tokenizer {getattr(tokenizer, 'name_or_path', '')!r} ({type(tokenizer).__name__}) is not a fast "
+                "tokenizer: it does not tell which characters a token stands for. Use one that has a tokenizer.json."
+            )
+        self.template = ChatTemplate(tokenizer)
+        self._tokenizer = tokenizer
+        backend = copy.deepcopy(tokenizer.backend_tokenizer)
+        backend.post_processor = None  # adds nothing to a rendered chat; would cut white space from the offsets
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
+        self._special_ids = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int32)
+        self._added_ids = np.array(sorted(tokenizer.added_tokens_decoder), dtype=np.int32)
+        self._vocabulary = len(tokenizer)
+
+    def __call__(self, conversation: Conversation | PreTokenized) -> Tokens:
+        """Tokenise a conversation, or complete what is tokens already.
+
+        Raises:
+            RowError: the row cannot be used.
+        """
+        if isinstance(conversation, PreTokenized):
+            return self._pretokenized(conversation)
+        rendering = self.template.render(conversation)
+        encoding = self._backend.encode(rendering.text, add_special_tokens=False)
+        ids = np.array(encoding.ids, dtype=np.int32)
+        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        is_response, is_written = self._marked(rendering, ids, offsets)
+        for turn in rendering.turns:
+            self._check(rendering.text, turn, ids, offsets, is_response)
+        warnings = rendering.warnings
+        if is_response[:1].any():
+            is_response[0] = False
+            warnings = (*warnings, NO_PREDICTION)
+        return Tokens(ids, is_response, is_response & ~is_written, warnings)
+
+    def _marked(self, rendering: Rendering, ids: IntArray, offsets: NDArray[np.int64]) -> tuple[BoolArray, BoolArray]:
+        """Return ``(seq,)`` bool: holds a character of an assistant turn, and one the assistant wrote."""
+        size = len(rendering.text)
+        in_turn = _counts(offsets, size, [(turn.start, turn.end) for turn in rendering.turns])
+        in_words = _counts(offsets, size, [span for turn in rendering.turns for span in turn.written])
+        lengths = offsets[:, 1] - offsets[:, 0]
+        straddles_start = np.zeros(len(ids), dtype=np.bool_)
+        for turn in rendering.turns:
+            straddles_start |= (offsets[:, 0] < turn.start) & (offsets[:, 1] > turn.start)
+        is_added = np.isin(ids, self._added_ids)
+        is_response = (in_turn > 0) & ~(straddles_start & is_added)
+        return is_response, is_response & (in_words > 0) & ~(is_added & (in_words < lengths))
+
+    def _check(self, text: str, turn: Turn, ids: IntArray, offsets: NDArray[np.int64], is_response: BoolArray) -> None:
+        """Decoding the response tokens must give back the text they stand for."""
+        own = np.flatnonzero(is_response & (offsets[:, 1] > turn.start) & (offsets[:, 0] < turn.end))
+        if own.size == 0:
+            raise RowError("no token for an assistant turn", "the tokenizer drops its characters")
+        first, last = int(own[0]), int(own[-1])
+        expected = text[int(offsets[first, 0]) : int(offsets[last, 1])]
+        decoded = self._tokenizer.decode(
+            ids[first : last + 1].tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
+        if decoded != expected and self._plain(str(decoded)) != self._plain(expected):
+            place = next((i for i, (a, b) in enumerate(zip(decoded, expected, strict=False)) if a != b), len(expected))
+            raise RowError(
+                "the tokenizer does not give the response back",
+                f"wrote {expected[place : place + 12]!r}, decodes to {str(decoded)[place : place + 12]!r}",
+            )
+
+    def _plain(self, text: str) -> str:
+        """Return ``text`` as the tokenizer normalises it; decoders may drop a leading space."""
+        normalizer = self._backend.normalizer
+        text = text if normalizer is None else normalizer.normalize_str(text)
+        return text.replace("▁", " ").lstrip(" ")
+
+    def _pretokenized(self, row: PreTokenized) -> Tokens:
+        outside = np.flatnonzero((row.input_ids < 0) | (row.input_ids >= self._vocabulary))
+        if outside.size:
+            where = int(outside[0])
+            raise RowError(
+                "a token id outside the vocabulary",
+                f"{int(row.input_ids[where])} at position {where}; the tokenizer has {self._vocabulary} tokens",
+            )
+        return Tokens(row.input_ids, row.is_response, row.is_response & np.isin(row.input_ids, self._special_ids))
+
+
+def _counts(offsets: NDArray[np.int64], size: int, spans: list[Span]) -> NDArray[np.int64]:
+    """Return ``(seq,)``: how many characters of each token lie within ``spans``."""
+    inside = np.zeros(size + 1, dtype=np.int64)
+    for start, end in spans:
+        inside[start + 1 : end + 1] = 1
+    total = np.cumsum(inside)
+    return total[offsets[:, 1]] - total[offsets[:, 0]]
