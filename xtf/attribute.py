@@ -148,6 +148,9 @@ class FitContext(Protocol):
     def examples(self) -> Sequence[TokenizedExample]:
         """A fixed sample of the data: its first examples, the same for every process and every resumption."""
 
+    def decode(self, ids: NDArray[np.int32]) -> str:
+        """The text of token ids."""
+
     def texts(self, path: str) -> list[str]:
         """The response texts of another data file, in any schema that ``data.path`` accepts."""
 
@@ -177,23 +180,16 @@ P = TypeVar("P", bound=AttributeParams)
 class Attribute(ABC, Generic[P]):
     """A scorer: one number per response token, higher = more worth learning.
 
-    Subclasses set :attr:`name`, :attr:`Params` and :attr:`default_threshold`, and implement :meth:`requires` and
-    :meth:`score`. The first line of the class docstring is shown by ``xtf attributes``.
+    Subclasses set :attr:`name` and :attr:`Params`, and implement :meth:`requires` and :meth:`score`. The first line of
+    the class docstring is shown by ``xtf attributes``.
 
     Attributes:
         name: The name used in configurations; equals the entry-point name.
         Params: The pydantic model of its parameters, validated before any model is loaded.
-        default_threshold: The cut used when a configuration gives none, as in the ``thresholds`` section; an empty
-            mapping means that the attribute never calls a token lacking (useful for weights and controls).
-        low: Words for what a low score means, completing "lacks … because".
-        high: Words for what a high score means (used by cuts that call high scores lacking).
     """
 
     name: ClassVar[str]
     Params: ClassVar[type[AttributeParams]] = NoParams
-    default_threshold: ClassVar[Mapping[str, Any]] = {}
-    low: ClassVar[str] = "its score is low"
-    high: ClassVar[str] = "its score is unusually high"
 
     def __init__(self, params: P) -> None:
         self.params = params
@@ -208,6 +204,10 @@ class Attribute(ABC, Generic[P]):
 
         A token's score may depend on its own example only, never on padding or on its neighbours in the batch.
         """
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        """The cut used when a configuration gives none, written as in its ``thresholds`` section."""
+        return {"kind": "never"}
 
     def fit(self, context: FitContext) -> None:
         """Prepare for scoring (prototypes, normalisers). Called again it must forget what it learned before."""

@@ -310,7 +310,7 @@ def parse_config(
     try:
         config = RunConfig.model_validate(merged)
     except ValidationError as error:
-        problems += _explained(error)
+        problems += validation_problems(error, RunConfig)
     if check_attributes is not None:
         named = config.attributes if config is not None else merged.get("attributes")
         if isinstance(named, Mapping):
@@ -378,61 +378,58 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _explained(error: ValidationError) -> list[str]:
-    """One line for each pydantic error: key path, what was wrong, what is allowed."""
+def validation_problems(error: ValidationError, root: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[str]:
+    """One line for each pydantic error: key path (``prefix`` first), what was wrong, what is allowed."""
     lines = []
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
-        if path[0] == "thresholds" or path[:2] == ["combine", "threshold"]:
+        if path[:1] == ["thresholds"] or path[:2] == ["combine", "threshold"]:
             path = path[:2] + path[3:]  # pydantic inserts the name of the chosen cut
-        place = ".".join(path)
+        place = ".".join((*prefix, *path))
         match item["type"]:
             case "extra_forbidden":
-                allowed = _fields_at(item["loc"][:-1])
-                key = str(item["loc"][-1])
-                lines.append(f"{place}: unknown key.{did_you_mean(key, allowed)} Allowed: {listed(allowed)}")
+                text = f"unknown key {_one_of(path[-1], _fields_at(root, item['loc'][:-1]))}"
             case "missing":
-                lines.append(f"{place}: required, but not given")
+                text = "required, but not given"
             case "value_error":
                 text = str(item["ctx"]["error"])
-                lines += [line if not place else f"{place}: {line}" for line in text.split("\n")]
             case "union_tag_invalid":
-                tag, allowed = str(item["ctx"]["tag"]), re.findall(r"'([a-z_]+)'", str(item["ctx"]["expected_tags"]))
-                lines.append(
-                    f"{place}.kind: no cut named {tag!r}.{did_you_mean(tag, allowed)} Known: {listed(allowed)}"
-                )
+                text = f"no cut named {_one_of(item['ctx']['tag'], _quoted(item['ctx']['expected_tags']))}"
+                place += ".kind"
             case "union_tag_not_found":
-                lines.append(f"{place}.kind: required: which cut to use, for example 'below' or 'iqr'")
+                text = "required: which cut to use, for example 'below' or 'iqr'"
+                place += ".kind"
             case "literal_error":
-                allowed = re.findall(r"'([^']+)'", str(item["ctx"]["expected"]))
-                given = str(item["input"])
-                lines.append(
-                    f"{place}: {given!r} is not allowed.{did_you_mean(given, allowed)} Allowed: {listed(allowed)}"
-                )
+                text = f"cannot be {_one_of(item['input'], _quoted(item['ctx']['expected']))}"
             case _:
-                lines.append(f"{place}: {item['msg'][0].lower()}{item['msg'][1:]}, got {_short(item['input'])}")
+                text = f"{item['msg'][0].lower()}{item['msg'][1:]}, got {_short(item['input'])}"
+        lines += [f"{place}: {line}" if place else line for line in text.split("\n")]
     return lines
 
 
-def _fields_at(loc: tuple[int | str, ...]) -> list[str]:
+def _fields_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """The keys allowed in the section that ``loc`` points to."""
     kinds: dict[str, type[Section]] = {
         str(kind.model_fields["kind"].default): kind
         for kind in (Below, Above, Outside, Iqr, MultiOtsu, BottomShare, TopShare, Never)
     }
-    section: type[Section] = RunConfig
+    section = root
     for part in loc:
         if str(part) in kinds:
             section = kinds[str(part)]
             continue
         field = section.model_fields.get(str(part))
         annotations = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
-        section = next((a for a in annotations if isinstance(a, type) and issubclass(a, Section)), section)
+        section = next((a for a in annotations if isinstance(a, type) and issubclass(a, BaseModel)), section)
     return list(section.model_fields)
 
 
-def _one_of(given: str, allowed: Sequence[str]) -> str:
-    return f"{_short(given)}.{did_you_mean(given, allowed)} Allowed: {listed(allowed)}"
+def _quoted(text: object) -> list[str]:
+    return re.findall(r"'([^']+)'", str(text))
+
+
+def _one_of(given: object, allowed: Sequence[str]) -> str:
+    return f"{_short(given)}.{did_you_mean(str(given), allowed)} Allowed: {listed(allowed)}"
 
 
 def _short(value: object) -> str:

@@ -96,14 +96,15 @@ class Markers:
             length += len(parts[-1])
             done = match.end()
             piece, closes = divmod(ord(match[0]) - FIRST, 2)
-            if closes:
-                if piece not in opened or piece in spans:
-                    raise NotLocated("the words of an assistant turn do not come out in one piece")
-                spans[piece] = (opened[piece], length)
-            elif piece in opened:
-                raise NotLocated("the words of an assistant turn come out twice")
-            else:
+            if piece in spans:  # some templates name the call again beside its result
+                if not self.pieces[piece].is_call:
+                    raise NotLocated("the words of an assistant turn come out twice")
+            elif not closes:
                 opened[piece] = length
+            elif piece in opened:
+                spans[piece] = (opened[piece], length)
+            else:
+                raise NotLocated("the words of an assistant turn do not come out in one piece")
         if len(opened) != len(spans):
             raise NotLocated("the words of an assistant turn do not come out in one piece")
         parts.append(rendered[done:])

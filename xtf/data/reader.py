@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ def read_examples(
     *,
     start: int = 0,
     stop: int | None = None,
+    seen: AbstractSet[str] = frozenset(),
 ) -> Iterator[TokenizedExample]:
     """Yield the examples of ``config.path``, or of ``rows`` in memory, in the order of the rows.
 
@@ -45,8 +47,9 @@ def read_examples(
         tokenizer: A fast tokenizer, with its chat template if it has one.
         report: Receives what became of each row; complete when the iterator is exhausted.
         rows: A list or iterable of mappings, or a ``datasets.Dataset``, instead of ``config.path``.
-        start: First row index wanted: rows before it are passed over unparsed, and their ids are not known.
+        start: First row index wanted: rows before it are passed over unparsed.
         stop: Row index to stop before.
+        seen: Ids of the examples before ``start``; a row that repeats one is skipped.
 
     Raises:
         DataError: no such file, an empty one, no usable row in the whole of it, or a bad row with ``on_error: stop``.
@@ -61,7 +64,7 @@ def read_examples(
             report.warn(warning, row.location)
         return result
 
-    yield from _read(config, report, rows, start, stop, example)
+    yield from _read(config, report, rows, start, stop, example, set(seen))
 
 
 def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:
@@ -77,7 +80,7 @@ def read_conversations(config: DataConfig, report: DataReport, rows: Any = None)
             raise RowError("tokens only, where text is needed")
         return name, value
 
-    yield from _read(config, report, rows, 0, None, conversation)
+    yield from _read(config, report, rows, 0, None, conversation, set())
 
 
 def response_texts(config: DataConfig) -> list[str]:
@@ -128,9 +131,9 @@ def _read(
     start: int,
     stop: int | None,
     convert: Callable[[str, Row], Read],
+    seen: set[str],
 ) -> Iterator[Read]:
     check_columns(config.columns)
-    seen: set[str] = set()
     used = 0
     for row in read_rows(config if rows is None else rows, report, start=start, stop=stop, on_error=config.on_error):
         try:

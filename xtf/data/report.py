@@ -104,6 +104,15 @@ class DataReport:
             "warnings": _plain(self.warnings),
         }
 
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> DataReport:
+        """Restore what :meth:`to_dict` returned."""
+        skipped, warnings = (
+            {text: Count(each["count"], list(each["first"]), each["detail"]) for text, each in data[key].items()}
+            for key in ("skipped", "warnings")
+        )
+        return cls(data["rows"], data["examples"], data["truncated"], data["dropped_too_long"], skipped, warnings)
+
     def lines(self) -> list[str]:
         """Return the report as sentences, one a line; the first counts everything."""
         lines = [f"{_rows(self.rows)} read, {self.examples} used"]

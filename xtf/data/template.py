@@ -74,6 +74,17 @@ class ChatTemplate:
         Raises:
             RowError: the template refuses the conversation, or a turn cannot be located exactly.
         """
+        has_calls = any(message.get("tool_calls") for message in conversation.messages)
+        fault: RowError | None = None
+        for form in FORMS if has_calls else FORMS[:1]:
+            try:
+                return self._rendering(form(conversation))
+            except RowError as error:
+                fault = fault or error
+        assert fault is not None
+        raise fault
+
+    def _rendering(self, conversation: Conversation) -> Rendering:
         try:
             text = self._text(conversation.messages, conversation.tools)
         except RENDERING_ERRORS as error:
@@ -82,7 +93,7 @@ class ChatTemplate:
             turns, warnings = self._turns(conversation, text)
         except NotLocated as error:
             raise RowError("an assistant turn cannot be located in the chat template's text", str(error)) from None
-        if self._special and any(self._special.search(message["content"]) for message in conversation.messages):
+        if self._special and any(self._special.search(message["content"] or "") for message in conversation.messages):
             warnings.append(SPECIAL_TEXT)
         return Rendering(text, tuple(turns), tuple(dict.fromkeys(warnings)))
 

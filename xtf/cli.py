@@ -1,0 +1,238 @@
+"""The command line: arguments in, one call of the API, its result shown. No logic lives here."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from xtf.errors import XTFError
+
+app = typer.Typer(
+    name="xtf",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See which tokens of your fine-tuning data are worth learning, and why; train with the rest masked.",
+)
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; `xtf init` writes one.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the same folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]
+
+
+def _out() -> Console:
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.write(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+@app.command()
+def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOption = False) -> None:
+    """Score, label, explain and, if the file has a training section, train and compare.
+
+    Example: `xtf run configs/quickstart.yaml --set data.limit=20`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    settings = api.load_config(config, set_ or [])
+    console = _out()
+    scored = api.score(settings, overwrite=overwrite)
+    labelled = api.label(scored)
+    render.print_run_head(console, labelled)
+    render.print_first_example(console, labelled)
+    if settings.training is not None:
+        api.train(labelled)
+        render.print_metrics(console, labelled.metrics)
+    render.print_next_steps(console, labelled)
+
+
+@app.command()
+def score(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOption = False) -> None:
+    """Tokenise and score; finished shards are kept, so the same command continues an interrupted run.
+
+    Example: `xtf score configs/xtf-gsm8k.yaml --set data.path=train.jsonl --set output=runs/gsm8k`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    render.print_scored(_out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite))
+
+
+@app.command()
+def label(run: RunArgument, set_: SetOption = None) -> None:
+    """Turn scores into labels again, with other cuts or another rule; needs no model.
+
+    Example: `xtf label runs/quickstart --set thresholds.knowledge_novelty.cut=0.1`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    render.print_run_head(_out(), api.label(run, set_ or []))
+
+
+@app.command()
+def train(run: RunArgument, set_: SetOption = None) -> None:
+    """Fine-tune with noise tokens masked, and compare the arms of `training.arms`.
+
+    Example: `xtf train runs/quickstart --set training.arms=[full,xtf] --set training.seeds=[0,1,2]`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    api.train(run, set_ or [])
+    render.print_metrics(_out(), api.open_run(run).metrics)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: Annotated[str | None, typer.Option(help="Held-out examples, instead of evaluation.path.")] = None,
+    set_: SetOption = None,
+) -> None:
+    """Evaluate every trained arm again, for example on other held-out examples or with longer answers.
+
+    Example: `xtf evaluate runs/quickstart --data test.jsonl --set evaluation.max_new_tokens=300`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    overrides = [*(set_ or []), *([f"evaluation.path={json.dumps(data)}"] if data else [])]
+    render.print_metrics(_out(), api.evaluate(run, overrides))
+
+
+@app.command()
+def explain(
+    run: RunArgument,
+    example: Annotated[str | None, typer.Option("--example", "-e", help="Example id. Default: the first.")] = None,
+    token: Annotated[int | None, typer.Option("--token", "-t", help="Only this position, in full.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="One line for each response token.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why each token of an example is kept or masked.
+
+    Example: `xtf explain runs/quickstart --example train-001 --reasons`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    opened = api.open_run(run)
+    explanation = opened.explain(example if example is not None else next(opened.example_ids()))
+    if as_json:
+        _print_json(explanation.to_dict())
+    else:
+        render.print_explanation(_out(), explanation, token=token, reasons=reasons)
+
+
+@app.command()
+def summary(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Share masked, by attribute and together, and the tokens most often masked and kept.
+
+    Example: `xtf summary runs/quickstart`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    opened = api.open_run(run)
+    if as_json:
+        _print_json(opened.summary().to_dict())
+    else:
+        render.print_summary(_out(), opened)
+
+
+@app.command()
+def inspect(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    examples: Annotated[int, typer.Option("--examples", "-n", help="How many examples to print.")] = 3,
+    as_json: JsonOption = False,
+) -> None:
+    """Print how the first examples are tokenised, with the response marked. Loads no model weights.
+
+    Example: `xtf inspect configs/quickstart.yaml -n 1`
+    """
+    from xtf import render
+    from xtf import run as api
+
+    inspection = api.inspect(api.load_config(config, set_ or []), examples)
+    if as_json:
+        _print_json(inspection.to_dict())
+    else:
+        render.print_inspection(_out(), inspection)
+
+
+@app.command()
+def attributes(name: Annotated[str | None, typer.Argument(help="Show one scorer in full.")] = None) -> None:
+    """List the scorers that are installed, or one with its parameters.
+
+    Example: `xtf attributes knowledge_novelty`
+    """
+    from xtf import render
+
+    render.print_attributes(_out(), name)
+
+
+@app.command()
+def check(config: ConfigArgument, set_: SetOption = None) -> None:
+    """Check a configuration, scorer parameters included, and print it complete. Loads no model.
+
+    Example: `xtf check configs/quickstart.yaml`
+    """
+    import yaml
+
+    from xtf import run as api
+
+    settings = api.load_config(config, set_ or [])
+    _out().print(
+        yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False, allow_unicode=True), markup=False, end=""
+    )
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write.")] = Path("xtf.yaml"),
+    data: Annotated[str, typer.Option(help="Your examples.")] = "data.jsonl",
+    model: Annotated[str, typer.Option(help="Your model.")] = "HuggingFaceTB/SmolLM2-135M-Instruct",
+) -> None:
+    """Write a commented configuration to start from.
+
+    Example: `xtf init my-run.yaml --data train.jsonl --model Qwen/Qwen3-0.6B`
+    """
+    from xtf.template import write_template
+
+    write_template(path, data=data, model=model)
+    _out().print(f"Wrote {path}. Next: xtf check {path}, xtf inspect {path}, xtf run {path}", markup=False)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one clear message and exit code 2, Ctrl-C is 130."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    errors = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        app()
+    except XTFError as error:
+        if os.environ.get("XTF_TRACEBACK"):
+            raise
+        errors.print("[bold red]error:[/] ", end="")
+        errors.print(str(error), markup=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)

@@ -1,0 +1,156 @@
+"""A run that exists on disk, opened for reading: explanations, summary, scores. No model and no tokenizer needed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from xtf import registry
+from xtf.config import RunConfig, parse_config, read_yaml
+from xtf.distribution import Distribution
+from xtf.errors import PluginError, RunError, did_you_mean
+from xtf.explain import ExampleExplanation, explain_example
+from xtf.label import LabelRules, LabelSummary, summarise
+from xtf.shard import ScoredShard
+from xtf.store import RunFolder, ShardRecord
+from xtf.tables import scored_shard
+from xtf.vocabulary import Vocabulary
+
+
+class Run:
+    """One run folder: ``xtf.open_run(path)``.
+
+    Attributes:
+        folder: Paths, shards and manifest.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The run folder."""
+        return self.folder.path
+
+    @property
+    def config(self) -> RunConfig:
+        """The resolved configuration."""
+        return parse_config(read_yaml(self.folder.config_path), str(self.folder.config_path))
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Versions, fingerprints, counts and stages done."""
+        return self.folder.manifest()
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What training and evaluation measured.
+
+        Raises:
+            RunError: if the run has not trained anything.
+        """
+        if not self.folder.metrics_path.exists():
+            raise RunError(f"{self.path}: no metrics yet. Train with: xtf train {self.path}")
+        loaded: dict[str, Any] = json.loads(self.folder.metrics_path.read_text(encoding="utf-8"))
+        return loaded
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """What each token id spells."""
+        return Vocabulary.read(self.folder.vocabulary_path)
+
+    @property
+    def rules(self) -> LabelRules:
+        """The fitted cuts and the combiner that made the labels.
+
+        Raises:
+            RunError: if the run has not been labelled.
+        """
+        path = self.folder.state / "rules.json"
+        if not path.exists():
+            raise RunError(f"{self.path}: no labels yet. Make them with: xtf label {self.path}")
+        return LabelRules.from_dict(json.loads(path.read_text(encoding="utf-8")), self.distributions())
+
+    def distributions(self) -> dict[str, Distribution]:
+        """The distribution of each attribute over the corpus."""
+        import numpy as np
+
+        found = {}
+        for name in self.config.attributes:
+            with np.load(self.folder.state / f"distribution-{name}.npz", allow_pickle=False) as arrays:
+                found[name] = Distribution.from_arrays(dict(arrays))
+        return found
+
+    def shards(self) -> Iterator[ScoredShard]:
+        """Every scored shard, in order, one at a time; each call starts a new pass."""
+        names = list(self.config.attributes)
+        for record in self.folder.records("scores"):
+            yield self.read_scored(record, names)
+
+    def read_scored(self, record: ShardRecord, names: list[str]) -> ScoredShard:
+        """One shard of tokens joined with its scores."""
+        tokens = self.folder.record("tokens", record.index)
+        if tokens is None:
+            raise RunError(f"{self.folder.shard_path('tokens', record.index)}: missing. Score again to repair it.")
+        return scored_shard(
+            self.folder.read_shard("tokens", tokens),
+            self.folder.read_shard("scores", record, ["example_id", *names]),
+            names,
+        )
+
+    def example_ids(self) -> Iterator[str]:
+        """The id of every scored example, in order."""
+        for record in self.folder.records("tokens"):
+            yield from self.folder.read_shard("tokens", record, ["example_id"])["example_id"].to_pylist()
+
+    def explain(self, example_id: str) -> ExampleExplanation:
+        """Why each token of one example is kept or masked.
+
+        Raises:
+            RunError: if the run has no such example or no labels.
+        """
+        rules = self.rules
+        shard = self._find(example_id)
+        texts = self.vocabulary.token_texts(shard.input_ids)
+        return explain_example(rules, shard, texts, self.describers())
+
+    def summary(self) -> LabelSummary:
+        """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run."""
+        return summarise(self.rules, self.shards)
+
+    def describers(self) -> Mapping[str, Callable[[float], str]]:
+        """For each attribute whose scorer is installed here, the function that puts a score into words."""
+        found: dict[str, Callable[[float], str]] = {}
+        for name, spec in self.config.attributes.items():
+            try:
+                found[name] = registry.build(name, spec).describe
+            except PluginError:
+                continue  # the run can be read where its scorer is not installed; its sentences lack these words
+        return found
+
+    def _find(self, example_id: str) -> ScoredShard:
+        names = list(self.config.attributes)
+        for record in self.folder.records("scores"):
+            ids = self.folder.read_shard("scores", record, ["example_id"])["example_id"].to_pylist()
+            if example_id in ids:
+                return self.read_scored(record, names).example(ids.index(example_id))
+        some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
+        raise RunError(
+            f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "
+            f"The first are: {', '.join(some[:5])}"
+        )
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder for reading.
+
+    Raises:
+        RunError: if there is no run in it.
+    """
+    return Run(RunFolder.existing(path))

@@ -1,0 +1,253 @@
+"""The scoring step: what must be computed, what is already there, and refusing to mix two runs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from xtf import registry
+from xtf.attribute import Reference
+from xtf.config import ModelConfig, RunConfig
+from xtf.distribution import Distribution, measure
+from xtf.engine.fit import EngineFitContext, fit_attributes
+from xtf.engine.score import missing_attributes, requests_of, score_shards
+from xtf.engine.tokenise import tokenise
+from xtf.errors import ConfigError, DegenerateAttributeError, RunError
+from xtf.files import digest, file_digest, write_atomically, write_text
+from xtf.label import degenerate
+from xtf.registry import AnyAttribute
+from xtf.run.opened import Run
+from xtf.run.versions import versions
+from xtf.store import RunFolder, ShardRecord
+from xtf.tables import examples_of
+from xtf.tokens import TokenizedExample
+from xtf.vocabulary import read_vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from xtf.model import LoadedModel
+
+DEFAULT_TOKENS_PER_BATCH = {"cpu": 4096}
+_TOKENS_PER_BATCH_ELSEWHERE = 32768
+
+
+def score_run(
+    config: RunConfig,
+    model: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    data: Iterable[Mapping[str, Any]] | None,
+    scorers: Mapping[str, AnyAttribute] | None,
+    overwrite: bool,
+) -> Run:
+    """Tokenise and score what is not there yet; see :func:`xtf.run.score`."""
+    from xtf.model import LoadedModel, load_tokenizer
+
+    if model is not None and tokenizer is None:
+        raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
+    attributes = dict(scorers) if scorers else _build(config)
+    loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
+    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(config.model)
+    rows = list(data) if data is not None else None
+    folder = RunFolder(config.output)
+    with folder.lock():
+        inputs = _inputs(config, loaded, tokenizer, rows)
+        _continue_or_refuse(folder, inputs, overwrite)
+        _begin(folder, config, inputs)
+        started = time.monotonic()
+        shards = tokenise(folder, config.data, tokenizer, config.scoring.examples_per_shard, inputs["data"], rows)
+        if not folder.vocabulary_path.exists():
+            read_vocabulary(tokenizer).write(folder.vocabulary_path)
+        fingerprints = {name: _fingerprint(attribute, inputs) for name, attribute in attributes.items()}
+        _score_missing(folder, config, attributes, fingerprints, shards, loaded)
+        run = Run(folder)
+        flagged = _measure(run, config, fingerprints)
+        _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
+    return run
+
+
+def _build(config: RunConfig) -> dict[str, AnyAttribute]:
+    return {name: registry.build(name, spec) for name, spec in config.attributes.items()}
+
+
+def _inputs(
+    config: RunConfig, loaded: LoadedModel | None, tokenizer: PreTrainedTokenizerBase, rows: list[Any] | None
+) -> dict[str, str]:
+    """What the whole run rests on, as fingerprints; a run goes on only if all are as they were."""
+    from xtf.data import fingerprint
+    from xtf.model import model_fingerprint, tokenizer_fingerprint
+
+    return {
+        "data": fingerprint(config.data, rows),
+        "model": loaded.fingerprint if loaded is not None else model_fingerprint(config.model),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "seed": str(config.seed),
+        "examples_per_shard": str(config.scoring.examples_per_shard),
+    }
+
+
+def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite: bool) -> None:
+    if overwrite:
+        folder.clear()
+        return
+    before = folder.manifest().get("inputs")
+    if before is None:
+        if folder.path.exists() and any(p for p in folder.path.iterdir() if p.name != "state"):
+            raise RunError(
+                f"{folder.path}: the folder holds other files. Choose another with --set output=runs/NAME, or "
+                "--overwrite (which deletes only what a run writes)."
+            )
+        return
+    changed = [key for key in inputs if before.get(key) != inputs[key]]
+    if changed:
+        raise RunError(
+            f"{folder.path}: holds a run made from other inputs; changed: {', '.join(changed)}. Choose another folder "
+            "with --set output=runs/NAME, or replace that run with --overwrite."
+        )
+
+
+def _begin(folder: RunFolder, config: RunConfig, inputs: Mapping[str, str]) -> None:
+    write_text(folder.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+    folder.update_manifest(
+        versions=versions(), inputs=dict(inputs), model=config.model.path, data=config.data.path, seed=config.seed
+    )
+
+
+def _fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str]) -> str:
+    """What a column of scores is made from: code, parameters, files they name, and the run's inputs."""
+    params = attribute.params.model_dump(mode="json")
+    files = {text: file_digest(Path(text)) for text in _strings(params) if _is_file(text)}
+    return digest(registry.source_of(type(attribute)), params, files, inputs["data"], inputs["model"])
+
+
+def _strings(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _score_missing(
+    folder: RunFolder,
+    config: RunConfig,
+    attributes: Mapping[str, AnyAttribute],
+    fingerprints: Mapping[str, str],
+    shards: list[ShardRecord],
+    loaded: LoadedModel | None,
+) -> None:
+    """Load the model only if some column is missing, and compute only those columns."""
+    work: dict[tuple[str, ...], list[ShardRecord]] = {}
+    for shard in shards:
+        missing = tuple(missing_attributes(folder, shard, fingerprints))
+        if missing:
+            work.setdefault(missing, []).append(shard)
+    if not work:
+        return
+    from xtf.model import Embedder, SignalPass, load_model
+
+    active = {name: attributes[name] for names in work for name in names}
+    loaded = loaded if loaded is not None else load_model(config.model)
+    embedder = Embedder(loaded)
+    context = EngineFitContext(
+        _first_examples(folder, shards, config.scoring.fit_examples),
+        config.seed,
+        read_vocabulary(loaded.tokenizer),
+        embedder,
+    )
+    fit_attributes(folder, active, fingerprints, context)
+    references: dict[Reference, LoadedModel] = {}
+    budget = config.scoring.tokens_per_batch or DEFAULT_TOKENS_PER_BATCH.get(
+        loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE
+    )
+    for names, group in work.items():
+        part = {name: attributes[name] for name in names}
+        signal_pass = SignalPass(
+            loaded, requests_of(part.values()), lambda r: _reference(r, config.model, references), embedder
+        )
+        score_shards(folder, part, fingerprints, signal_pass, group, budget)
+
+
+def _reference(spec: Reference, base: ModelConfig, known: dict[Reference, LoadedModel]) -> LoadedModel:
+    from xtf.model import load_model
+
+    if spec not in known:
+        known[spec] = load_model(base.model_copy(update={"path": spec.path, "tokenizer": None, "revision": None}))
+    return known[spec]
+
+
+def _first_examples(folder: RunFolder, shards: list[ShardRecord], count: int) -> list[TokenizedExample]:
+    examples: list[TokenizedExample] = []
+    for shard in shards:
+        if len(examples) >= count:
+            break
+        examples += examples_of(folder.read_shard("tokens", shard))
+    return examples[:count]
+
+
+def _measure(run: Run, config: RunConfig, fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Measure each attribute's distribution; return what is degenerate, or refuse it.
+
+    Raises:
+        DegenerateAttributeError: unless the configuration allows degenerate attributes.
+    """
+    distributions = measure(list(fingerprints), run.shards)
+    for name, distribution in distributions.items():
+        _write_distribution(run.folder, name, distribution)
+    flagged = {name: text for name, d in distributions.items() if (text := degenerate(d)) is not None}
+    if flagged and not config.scoring.allow_degenerate:
+        lines = [f"attribute {name!r} does not tell tokens apart: {text}" for name, text in flagged.items()]
+        raise DegenerateAttributeError(
+            "\n".join(lines)
+            + "\nAny cut would select rounding noise. Remove the attribute, change its parameters, or let it pass with "
+            "--set scoring.allow_degenerate=true. The scores are kept."
+        )
+    return flagged
+
+
+def _write_distribution(folder: RunFolder, name: str, distribution: Distribution) -> None:
+    write_atomically(folder.state / f"distribution-{name}.npz", lambda file: np.savez(file, **distribution.to_arrays()))
+
+
+def _finish(
+    folder: RunFolder,
+    config: RunConfig,
+    attributes: Mapping[str, AnyAttribute],
+    fingerprints: Mapping[str, str],
+    flagged: Mapping[str, str],
+    seconds: float,
+) -> None:
+    records = folder.records("tokens")
+    folder.update_manifest(
+        attributes=[
+            {
+                "name": name,
+                "scorer": attribute.name,
+                "params": attribute.params.model_dump(mode="json"),
+                "fingerprint": fingerprints[name],
+                "degenerate": flagged.get(name),
+            }
+            for name, attribute in attributes.items()
+        ],
+        counts={
+            "examples": sum(record.rows for record in records),
+            "tokens": sum(int(record.facts["tokens"]) for record in records),
+            "response_tokens": sum(int(record.facts["response_tokens"]) for record in records),
+        },
+        stages={"score": {"done": True, "seconds": round(seconds, 2)}},
+    )

@@ -1,0 +1,69 @@
+"""The commented configuration that ``xtf init`` writes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from xtf.errors import ConfigError
+from xtf.files import write_text
+
+TEMPLATE = """\
+# xtf run {path}
+#
+# Check it first:  xtf check {path}      (every setting, with its default)
+# See the tokens:  xtf inspect {path}    (no model weights are loaded)
+
+output: runs/{stem}
+seed: 0
+
+model:
+  path: {model}            # hub id, folder, GGUF file, or package:NAME/FILE
+  dtype: auto
+  device: auto
+
+data:
+  path: {data}             # JSONL, JSON, Parquet, a datasets folder, or a hub id
+  max_length: 2048
+  too_long: truncate       # or drop
+  # columns: {{prompt: my_question, response: my_answer}}    # when the schema is not recognised by itself
+
+# Each attribute scores every response token; higher = more worth learning. List them with: xtf attributes
+attributes:
+  reasoning_importance: {{}}
+  knowledge_novelty: {{}}
+  task_relevance: {{}}     # words: [sum, total, …] or examples: FILE say what the task is about
+
+# A cut turns scores into "lacking". Kinds: below, above, outside, iqr, multi_otsu, bottom_share, top_share, never.
+thresholds:
+  knowledge_novelty: {{kind: below, cut: 0.05}}
+
+# Noise = lacking any attribute. Also: all, vote, weighted.
+combine:
+  rule: any
+  max_noise_share: 1.0
+  min_kept: 0
+
+# Remove this section to score and label only.
+training:
+  arms: [base, full, random, xtf]
+  method: lora
+  learning_rate: 2.0e-4
+  batch_size: 8
+  epochs: 1
+
+evaluation:
+  path: null               # held-out examples, in any schema that data.path accepts
+"""
+
+
+def write_template(path: Path, data: str, model: str) -> None:
+    """Write the template to ``path``.
+
+    Raises:
+        ConfigError: if the file exists.
+    """
+    if path.exists():
+        raise ConfigError(f"{path}: exists already. Choose another name: xtf init NAME.yaml")
+    text = TEMPLATE.format(path=path, stem=path.stem, data=json.dumps(data), model=json.dumps(model))
+    write_text(path, text)

@@ -1,0 +1,126 @@
+"""What every token id spells, as bytes: kept in the run folder so that reading a run needs no tokenizer.
+
+A token may hold part of a character; only the bytes of a whole sequence decode to text. :func:`token_bytes` takes the
+pieces apart for byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and SentencePiece-style vocabularies (Llama 2, Gemma),
+and falls back to the tokenizer's own decoding of single ids elsewhere.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The bytes of every token id, and which ids are special (control tokens such as ``<|im_end|>``)."""
+
+    pieces: tuple[bytes, ...]
+    special: frozenset[int]
+
+    def __len__(self) -> int:
+        return len(self.pieces)
+
+    def text(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
+        """Text of a sequence; bytes that are not UTF-8 become U+FFFD."""
+        return b"".join(self.pieces[int(i)] for i in ids).decode("utf-8", errors="replace")
+
+    def token_texts(self, ids: Sequence[int] | NDArray[np.int32]) -> list[str]:
+        """One text a token. A character split over several tokens appears with the last of them.
+
+        The earlier tokens of such a character show their bytes as ``<E2>``, ``<82>``, so that no token is invisible.
+        """
+        texts: list[str] = []
+        pending = b""
+        for i in ids:
+            piece = self.pieces[int(i)]
+            joined = pending + piece
+            try:
+                joined.decode("utf-8")
+                texts.append(joined.decode("utf-8"))
+                pending = b""
+            except UnicodeDecodeError as error:
+                unfinished = error.reason == "unexpected end of data" and len(joined) - error.start < 4
+                pending = joined[error.start :] if unfinished else b""
+                texts.append(_show(piece if pending else joined))
+        return texts
+
+    def write(self, path: Path) -> None:
+        """Write as a Parquet table with columns ``piece`` and ``special``."""
+        import pyarrow as pa
+
+        from xtf.files import write_parquet
+
+        special = [i in self.special for i in range(len(self.pieces))]
+        write_parquet(path, pa.table({"piece": pa.array(self.pieces, pa.binary()), "special": special}))
+
+    @classmethod
+    def read(cls, path: Path) -> Vocabulary:
+        """Read what :meth:`write` wrote."""
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(path)
+        special = frozenset(np.flatnonzero(table["special"].to_numpy()).tolist())
+        return cls(tuple(table["piece"].to_pylist()), special)
+
+
+def read_vocabulary(tokenizer: PreTrainedTokenizerBase) -> Vocabulary:
+    """Collect the bytes of every id that ``tokenizer`` knows."""
+    size = max(len(tokenizer), max(tokenizer.get_vocab().values(), default=-1) + 1)
+    names = tokenizer.convert_ids_to_tokens(list(range(size)))
+    added = {i: token.content for i, token in tokenizer.added_tokens_decoder.items()}
+    plain = [name for i, name in enumerate(names) if name is not None and i not in added]
+    byte_level = _is_byte_level(plain)
+    sentencepiece = not byte_level and any("\u2581" in name for name in plain)
+    pieces = []
+    for i, name in enumerate(names):
+        if name is None:
+            pieces.append(b"")
+        elif i in added:
+            pieces.append(added[i].encode("utf-8", errors="replace"))
+        elif byte_level:
+            pieces.append(bytes(_byte_of()[character] for character in name))
+        elif sentencepiece:
+            pieces.append(_sentencepiece(name))
+        else:
+            pieces.append(str(tokenizer.decode([i])).encode("utf-8", errors="replace"))
+    special = frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.special)
+    return Vocabulary(tuple(pieces), special | frozenset(tokenizer.all_special_ids))
+
+
+@cache
+def _byte_of() -> dict[str, int]:
+    """GPT-2's printable stand-in for each byte, reversed."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [byte for byte in range(256) if byte not in printable]
+    table = {chr(byte): byte for byte in printable}
+    table.update({chr(256 + position): byte for position, byte in enumerate(others)})
+    return table
+
+
+def _is_byte_level(names: Sequence[str]) -> bool:
+    known = _byte_of().keys()
+    return "\u0120" in "".join(names) and all(known >= set(name) for name in names)
+
+
+def _sentencepiece(name: str) -> bytes:
+    if re.fullmatch(r"<0x[0-9A-Fa-f]{2}>", name):
+        return bytes([int(name[3:5], 16)])
+    return name.replace("\u2581", " ").encode("utf-8", errors="replace")
+
+
+def _show(piece: bytes) -> str:
+    try:
+        return piece.decode("utf-8")
+    except UnicodeDecodeError:
+        return "".join(chr(byte) if 0x20 <= byte < 0x7F else f"<{byte:02X}>" for byte in piece)
