@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from xtf.data.markers import Span
 from xtf.data.report import RowError
 from xtf.data.schema import Conversation, PreTokenized
-from xtf.data.template import ChatTemplate, Rendering, Turn
+from xtf.data.template import ChatTemplate
+from xtf.data.turns import Rendering, Turn, render
 from xtf.errors import ModelError
 from xtf.tokens import BoolArray, IntArray
 
@@ -73,7 +74,7 @@ class ConversationTokenizer:
         """
         if isinstance(conversation, PreTokenized):
             return self._pretokenized(conversation)
-        rendering = self.template.render(conversation)
+        rendering = render(self.template, conversation)
         encoding = self._backend.encode(rendering.text, add_special_tokens=False)
         ids = np.array(encoding.ids, dtype=np.int32)
         offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
