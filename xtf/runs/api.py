@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from xtf import registry
 from xtf.config import RunConfig, apply_overrides, parse_config, read_yaml
-from xtf.errors import ConfigError, PluginError, RunError
-from xtf.files import write_text
-from xtf.run.opened import Run, open_run
+from xtf.errors import ConfigError, PluginError
 from xtf.registry import AnyAttribute
-from xtf.store import RunFolder
+from xtf.runs.opened import Run, open_run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -98,14 +96,14 @@ def score(
     Raises:
         XTFError: of the kind that names the mistake.
     """
-    from xtf.run.scoring import score_run
+    from xtf.runs.scoring import score_run
 
     return score_run(load_config(config), model, tokenizer, data, attributes, overwrite)
 
 
 def label(run: Run | str | Path, overrides: Sequence[str] = ()) -> Run:
     """Turn scores into labels; loads no model. ``overrides`` may change ``thresholds`` and ``combine``."""
-    from xtf.run.labelling import label_run
+    from xtf.runs.labelling import label_run
 
     opened = run if isinstance(run, Run) else open_run(run)
     for override in overrides:
@@ -124,7 +122,7 @@ def train(
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, Any]:
     """Train and compare the arms of ``training``; returns what ``metrics.json`` holds."""
-    from xtf.run.training import train_run
+    from xtf.runs.training import train_run
 
     opened = run if isinstance(run, Run) else open_run(run)
     config = load_config(opened.config, overrides)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -14,7 +13,7 @@ from xtf.errors import RunError
 from xtf.files import digest, write_json, write_text
 from xtf.label import LabelRules, apply_rules, fit_rules
 from xtf.progress import progress
-from xtf.run.opened import Run
+from xtf.runs.opened import Run
 from xtf.shard import Labels, ScoredShard
 from xtf.store import ShardRecord
 from xtf.tables import labels_table

@@ -21,8 +21,8 @@ from xtf.errors import ConfigError, DegenerateAttributeError, RunError
 from xtf.files import digest, file_digest, write_atomically, write_text
 from xtf.label import degenerate
 from xtf.registry import AnyAttribute
-from xtf.run.opened import Run
-from xtf.run.versions import versions
+from xtf.runs.opened import Run
+from xtf.runs.versions import versions
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import examples_of
 from xtf.tokens import TokenizedExample

@@ -1,0 +1,24 @@
+"""What a person sees in a terminal: examples with their noise marked, tables, next steps."""
+
+from xtf.render.attributes import print_attributes
+from xtf.render.examples import print_explanation, print_inspection
+from xtf.render.runs import (
+    print_first_example,
+    print_metrics,
+    print_next_steps,
+    print_run_head,
+    print_scored,
+    print_summary,
+)
+
+__all__ = [
+    "print_attributes",
+    "print_explanation",
+    "print_first_example",
+    "print_inspection",
+    "print_metrics",
+    "print_next_steps",
+    "print_run_head",
+    "print_scored",
+    "print_summary",
+]

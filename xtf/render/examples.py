@@ -1,0 +1,140 @@
+"""One example as running text, and its tokens one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xtf.display import quoted, visible
+from xtf.errors import XTFError
+
+if TYPE_CHECKING:
+    from xtf.data import Inspection
+    from xtf.explain import AttributeVerdict, ExampleExplanation, TokenExplanation
+
+PROMPT_STYLE = "dim"
+PROTECTED_STYLE = "italic cyan"
+STYLES = ("strike red", "strike yellow", "strike magenta", "strike blue", "strike green")
+"""Noise tokens are struck through; the colour tells the first attribute that lacks."""
+OPEN, CLOSE = "⟦", "⟧"
+"""Around noise where a terminal shows no style: in a file, a pipe, a log."""
+
+
+def print_explanation(
+    console: Console, explanation: ExampleExplanation, token: int | None = None, reasons: bool = False
+) -> None:
+    """Print an example as text; with ``reasons`` a line for each response token; with ``token`` that one in full."""
+    if token is not None:
+        if not 0 <= token < len(explanation.tokens):
+            raise XTFError(f"--token {token}: the example has tokens 0 to {len(explanation.tokens) - 1}")
+        _print_token(console, explanation.tokens[token])
+        return
+    console.print(Text(f"{visible(explanation.example_id)}: {explanation.noise_share:.0%} masked", style="bold"))
+    console.print(example_text(explanation, plain=not console.is_terminal))
+    console.print(legend(explanation, plain=not console.is_terminal))
+    if reasons:
+        console.print(_reasons(explanation))
+
+
+def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
+    """The example as running text: prompt dimmed, noise struck through (between brackets if ``plain``)."""
+    text = Text()
+    for token in explanation.tokens:
+        shown = visible(token.text, keep_newlines=True)
+        if not token.is_response:
+            text.append(shown, PROMPT_STYLE)
+        elif token.noise:
+            text.append(f"{OPEN}{shown}{CLOSE}" if plain else shown, _noise_style(token))
+        else:
+            text.append(shown, PROTECTED_STYLE if token.is_protected else "")
+    return text
+
+
+def legend(explanation: ExampleExplanation, plain: bool) -> Text:
+    """One line that says how the marks are to be read."""
+    names = next(([v.name for v in t.verdicts] for t in explanation.tokens if t.verdicts), [])
+    text = Text("prompt", PROMPT_STYLE)
+    text.append(" · kept · ", "none")
+    text.append("end of turn, always kept", PROTECTED_STYLE)
+    text.append(" · masked because it lacks ", "none")
+    for position, name in enumerate(names):
+        text.append(", " if position else "", "none")
+        text.append(f"{OPEN}{name}{CLOSE}" if plain else name, STYLES[position % len(STYLES)])
+    return text
+
+
+def print_inspection(console: Console, inspection: Inspection) -> None:
+    """Print the first examples, the response marked, and the counts."""
+    for example in inspection.examples:
+        console.print(Text(f"{visible(example.example_id)}: {len(example.tokens)} tokens", style="bold"))
+        text = Text()
+        for token in example.tokens:
+            shown = visible(token.text, keep_newlines=True)
+            if not token.is_response:
+                text.append(shown, PROMPT_STYLE)
+            elif console.is_terminal:
+                text.append(shown, PROTECTED_STYLE if token.is_protected else "on blue")
+                text.append("|", PROMPT_STYLE)
+            else:
+                text.append(f"⟪{shown}⟫" if token.is_protected else f"{OPEN}{shown}{CLOSE}")
+        console.print(text)
+        console.print()
+    marks = "shaded, one | after each token" if console.is_terminal else f"{OPEN}…{CLOSE}, protected ⟪…⟫"
+    console.print(f"response tokens: {marks}; everything else is prompt", markup=False)
+    template = "the tokenizer's own" if inspection.has_chat_template else "none in the tokenizer: the plain one is used"
+    console.print(f"chat template: {template}", markup=False)
+    console.print(
+        f"{inspection.tokens} tokens, {inspection.response_tokens} of them response "
+        f"({inspection.protected_tokens} protected); longest example {inspection.longest} tokens",
+        markup=False,
+    )
+    for line in inspection.report.lines():
+        console.print(visible(line), markup=False)
+
+
+def _noise_style(token: TokenExplanation) -> str:
+    lacking = [position for position, verdict in enumerate(token.verdicts) if verdict.lacking]
+    return STYLES[lacking[0] % len(STYLES)] if lacking else STYLES[0]
+
+
+def _print_token(console: Console, token: TokenExplanation) -> None:
+    console.print(Text(f"token {token.index}: {quoted(token.text)} (id {token.token_id})", style="bold"))
+    console.print(token.sentence, markup=False)
+    if token.flip:
+        console.print(token.flip, markup=False)
+    if token.verdicts:
+        table = Table("attribute", "value", "percentile", "cut", "margin", "verdict", "meaning", box=None)
+        rows: Sequence[AttributeVerdict] = (*token.verdicts, *([token.combined] if token.combined else []))
+        for verdict in rows:
+            table.add_row(
+                verdict.name,
+                f"{verdict.value:.4g}",
+                f"{verdict.percentile:.1f}",
+                verdict.cut,
+                "" if verdict.margin is None else f"{verdict.margin:+.3g}",
+                Text("lacks", "red") if verdict.lacking else Text("enough"),
+                Text(verdict.meaning or ""),
+            )
+        console.print(table)
+
+
+def _reasons(explanation: ExampleExplanation) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("token")
+    response = [token for token in explanation.tokens if token.is_response]
+    for verdict in response[0].verdicts if response else ():
+        table.add_column(verdict.name.replace("_", " "), justify="right")
+    table.add_column("why", overflow="fold")
+    for token in response:
+        values = [
+            Text(f"{verdict.value:.3g}", STYLES[i % len(STYLES)].removeprefix("strike ") if verdict.lacking else "")
+            for i, verdict in enumerate(token.verdicts)
+        ]
+        mark = Text(quoted(token.text), _noise_style(token) if token.noise else "")
+        table.add_row(str(token.index), mark, *values, Text(token.sentence))
+    return table
