@@ -1,0 +1,19 @@
+"""Models: loading them, and reading every requested signal from one pass.
+
+``load_model`` and ``load_tokenizer`` accept a hub id, a folder, a GGUF file or a file inside an installed package;
+``SignalPass`` turns batches of tokens into signals; ``Embedder`` embeds tokens and texts.
+"""
+
+from xtf.model.embed import Embedder
+from xtf.model.load import LoadedModel, load_model, load_tokenizer, model_fingerprint, tokenizer_fingerprint
+from xtf.model.signals import SignalPass
+
+__all__ = [
+    "Embedder",
+    "LoadedModel",
+    "SignalPass",
+    "load_model",
+    "load_tokenizer",
+    "model_fingerprint",
+    "tokenizer_fingerprint",
+]

@@ -1,0 +1,245 @@
+"""Attention measured inside the attention call of chosen layers, one block of queries at a time.
+
+No attention map is ever kept: each block of probabilities is reduced to sums over a few positions and dropped. The
+model's own attention implementation is replaced for the length of one pass (:func:`measuring`) and restored after it;
+what a pass measures lives in its own :class:`AttentionMeter`, found through a context variable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+from xtf.attribute import AttentionReceived, AttentionRowMean, AttentionToPrompt
+from xtf.errors import ModelError
+from xtf.model.reduce import LayerSums
+from xtf.tokens import TokenBatch
+
+AttentionRequest = AttentionReceived | AttentionRowMean | AttentionToPrompt
+
+BLOCK_BYTES = 16 * 2**20
+"""Most float32 attention probabilities held at once, in bytes."""
+
+_NAME = "xtf"
+_ACTIVE: ContextVar[AttentionMeter | None] = ContextVar("xtf_attention_meter", default=None)
+
+
+class Enough(Exception):
+    """Raised inside a forward pass when nothing after this layer is wanted."""
+
+
+class AttentionMeter:
+    """What one pass over one batch measures: a mean over layers for every request.
+
+    Args:
+        requests: The attention requests to answer.
+        layers: The number of layers of the model.
+        tokens: The batch.
+        block_bytes: Bound on the probabilities held at once.
+        stop_early: Whether to raise :class:`Enough` after the last layer that any request needs.
+    """
+
+    def __init__(
+        self,
+        requests: Iterable[AttentionRequest],
+        layers: int,
+        tokens: TokenBatch,
+        *,
+        block_bytes: int = BLOCK_BYTES,
+        stop_early: bool = False,
+    ) -> None:
+        self.tokens = tokens
+        self.block_bytes = block_bytes
+        self._wanted = {request: chosen_layers(request, layers) for request in requests}
+        self._last = max((max(chosen) for chosen in self._wanted.values()), default=-1) if stop_early else None
+        self._totals: dict[AttentionRequest, Tensor] = {}
+        self._seen: dict[AttentionRequest, set[int]] = {request: set() for request in self._wanted}
+        self._calls = 0
+
+    def attend(
+        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    ) -> Any:
+        """Compute the layer's output, ``(batch, seq, heads, dim)``, and add what is asked about this layer."""
+        layer = getattr(module, "layer_idx", None)
+        layer = self._calls if layer is None else int(layer)
+        self._calls += 1
+        asking = [request for request, chosen in self._wanted.items() if layer in chosen]
+        plain = options.get("softcap") is None and options.get("s_aux") is None
+        if not asking and plain:
+            return sdpa_attention_forward(module, query, key, value, mask, **options)
+        sums = LayerSums({_kind(request) for request in asking}, self.tokens)
+        output = attend_in_blocks(module, query, key, value, mask, sums, self.block_bytes, **options)
+        found = sums.finish()
+        for request in asking:
+            if layer not in self._seen[request]:
+                self._seen[request].add(layer)
+                self._totals[request] = self._totals.get(request, 0.0) + found[_kind(request)]
+        if layer == self._last:
+            raise Enough
+        return output, None
+
+    def results(self) -> dict[AttentionRequest, Tensor]:
+        """Every request's mean over its layers, ``(batch, seq)`` float32, NaN off-response.
+
+        Raises:
+            ModelError: when a layer asked for never called transformers' attention interface.
+        """
+        values: dict[AttentionRequest, Tensor] = {}
+        for request, chosen in self._wanted.items():
+            seen = self._seen[request]
+            if not seen or (request.layers != "all" and seen != chosen):
+                silent = ", ".join(map(str, sorted(chosen - seen)))
+                raise ModelError(
+                    f"{request}: the attention of layer {silent} cannot be read in this model: it has none, or does "
+                    "not compute it through transformers' attention interface. Choose other layers or other attributes."
+                )
+            values[request] = (self._totals[request] / len(seen)).masked_fill(~self.tokens.is_response, torch.nan)
+        return values
+
+
+def chosen_layers(request: AttentionRequest, layers: int) -> set[int]:
+    """Resolve ``request.layers`` to indices from 0.
+
+    Raises:
+        ModelError: when the model has no such layer.
+    """
+    if request.layers == "all":
+        return set(range(layers))
+    wrong = [layer for layer in request.layers if not -layers <= layer < layers]
+    if wrong or not request.layers:
+        given = wrong[0] if wrong else "none"
+        raise ModelError(
+            f"{request}: no layer {given}; this model has {layers}, from 0 to {layers - 1} (-1 is the last)"
+        )
+    return {layer % layers for layer in request.layers}
+
+
+def attend_in_blocks(
+    module: Any,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    sums: LayerSums,
+    block_bytes: int,
+    *,
+    scaling: float | None = None,
+    softcap: float | None = None,
+    s_aux: Tensor | None = None,
+    is_causal: bool | None = None,
+    position_bias: Tensor | None = None,
+    **_: Any,
+) -> Tensor:
+    """Attention over blocks of queries with a float32 softmax; each block's head-mean goes to ``sums``.
+
+    Args:
+        module: The attention module, for its ``is_causal`` only.
+        query: ``(batch, heads, seq, dim)``.
+        key: ``(batch, kv_heads, keys, dim)``; each is shared by ``heads / kv_heads`` query heads.
+        value: ``(batch, kv_heads, keys, dim)``.
+        mask: None (causal, or all visible where the module is not causal), or ``(batch, 1 or heads, seq, keys)``,
+            bool (True = visible) or float (added).
+        sums: Receives the probabilities.
+        block_bytes: Bound on the probabilities held at once.
+        scaling: Multiplies the scores; ``dim ** -0.5`` if None.
+        softcap: Squashes the scores to ``softcap * tanh(scores / softcap)`` (Gemma 2).
+        s_aux: ``(heads,)`` attention sinks: scores of a key that holds nothing (gpt-oss).
+        is_causal: Overrides ``module.is_causal``.
+        position_bias: Added to the scores, ``(batch or 1, heads, seq, keys)``.
+
+    Returns:
+        ``(batch, seq, heads, dim)`` in the dtype of ``value``.
+    """
+    batch, heads, length, dim = query.shape
+    kv_heads, keys = key.shape[1], key.shape[2]
+    causal = mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    scale = dim**-0.5 if scaling is None else scaling
+    grouped = query.reshape(batch, kv_heads, heads // kv_heads, length, dim)
+    output = value.new_empty(batch, heads, length, value.shape[-1])
+    rows = max(1, block_bytes // (4 * batch * heads * keys))
+    for start in range(0, length, rows):
+        end = min(start + rows, length)
+        width = end if causal else keys  # no later key is visible to any query of a causal block
+        block = grouped[:, :, :, start:end].reshape(batch, kv_heads, -1, dim)
+        scores = (block @ key[:, :, :width].transpose(2, 3)).float().mul_(scale)
+        scores = scores.view(batch, heads, end - start, width)
+        if softcap is not None:
+            scores = torch.tanh(scores / softcap).mul_(softcap)
+        if position_bias is not None:
+            scores = scores + position_bias[:, :, start:end, :width]
+        visible = _visible(mask, causal, start, end, width, query.device)
+        if mask is not None and mask.dtype != torch.bool:
+            scores = scores + mask[:, :, start:end, :width]
+        elif visible is not None:
+            scores = scores.masked_fill_(~visible, torch.finfo(torch.float32).min)
+        if s_aux is None:
+            probabilities = torch.softmax(scores, dim=-1)
+        else:
+            sinks = s_aux.float().view(1, heads, 1, 1).expand(batch, heads, end - start, 1)
+            probabilities = torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
+        mixed = probabilities.to(value.dtype).reshape(batch, kv_heads, -1, width) @ value[:, :, :width]
+        output[:, :, start:end] = mixed.view(batch, heads, end - start, -1)
+        sums.add(probabilities, visible, start)
+    return output.transpose(1, 2).contiguous()
+
+
+def _visible(
+    mask: Tensor | None, causal: bool, start: int, end: int, width: int, device: torch.device
+) -> Tensor | None:
+    """Which keys each query of a block sees, broadcastable to ``(batch, heads, block, width)``; None means all."""
+    if mask is not None:
+        part = mask[:, :, start:end, :width]
+        return part if part.dtype == torch.bool else part > torch.finfo(part.dtype).min / 2
+    if not causal:
+        return None
+    return torch.arange(width, device=device)[None, :] <= torch.arange(start, end, device=device)[:, None]
+
+
+@contextmanager
+def measuring(model: PreTrainedModel, meter: AttentionMeter) -> Iterator[None]:
+    """Let ``meter`` see every attention call of ``model`` inside the ``with`` block."""
+    configs: dict[int, Any] = {id(model.config): model.config}
+    for module in model.modules():
+        if isinstance(module, PreTrainedModel):
+            configs[id(module.config)] = module.config
+    before = {key: config._attn_implementation_internal for key, config in configs.items()}
+    token = _ACTIVE.set(meter)
+    try:
+        for config in configs.values():
+            config._attn_implementation_internal = _NAME
+        yield
+    finally:
+        for key, config in configs.items():
+            config._attn_implementation_internal = before[key]
+        _ACTIVE.reset(token)
+
+
+def _kind(request: AttentionRequest) -> str:
+    match request:
+        case AttentionReceived():
+            return f"received_{request.queries}"
+        case AttentionRowMean():
+            return "row_mean"
+        case AttentionToPrompt():
+            return "to_prompt"
+
+
+def _measured_attention(
+    module: Any, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **options: Any
+) -> Any:
+    meter = _ACTIVE.get()
+    if meter is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **options)
+    return meter.attend(module, query, key, value, attention_mask, **options)
+
+
+AttentionInterface.register(_NAME, _measured_attention)
+AttentionMaskInterface.register(_NAME, sdpa_mask)  # without it masks would be None: no padding, no sliding window

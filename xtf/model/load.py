@@ -1,0 +1,257 @@
+"""Models and tokenizers, from a configuration or from objects, ready for scoring."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging as transformers_logging
+
+from xtf.config import ModelConfig
+from xtf.errors import ModelError
+from xtf.model.gguf import plain_model, plain_tokenizer
+from xtf.model.source import file_fingerprint, find_model, folder_fingerprint, read_json, require_safetensors
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A causal language model with its tokenizer, frozen and in evaluation mode.
+
+    Attributes:
+        model: The model; none of its parameters requires a gradient.
+        tokenizer: Its tokenizer; no id of it lies beyond the model's embeddings.
+        fingerprint: Identifies the weights by content, not by name.
+        dtype: The dtype of the weights.
+        device: Where the weights lie.
+    """
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    fingerprint: str
+    dtype: torch.dtype
+    device: torch.device
+
+    @classmethod
+    def from_objects(
+        cls, model: torch.nn.Module, tokenizer: PreTrainedTokenizerBase, fingerprint: str | None = None
+    ) -> LoadedModel:
+        """Wrap a model that is already loaded; it is put in evaluation mode and frozen, in place.
+
+        Adapters of ``peft`` stay active. Without a ``fingerprint`` one is taken from the parameters.
+
+        Raises:
+            ModelError: when the two do not belong together, or it is no causal language model of transformers.
+        """
+        plain: Any = model
+        if hasattr(plain, "get_base_model"):  # peft: the model within, its layers replaced by adapted ones
+            if getattr(plain, "active_peft_config", None) is not None and plain.active_peft_config.is_prompt_learning:
+                raise ModelError("prompt-learning adapters change the sequence itself and cannot be scored")
+            plain = plain.get_base_model()
+        if not isinstance(plain, PreTrainedModel):
+            raise ModelError(f"expected a transformers model, got {type(model).__name__}")
+        untyped: Any = plain
+        if untyped.get_output_embeddings() is None:
+            raise ModelError(f"{type(plain).__name__} is not a causal language model: it has no output head")
+        _check_vocabulary(plain, tokenizer, type(plain).__name__)
+        untyped.requires_grad_(False).eval()
+        parameter = next(plain.parameters())
+        return cls(plain, tokenizer, fingerprint or _object_fingerprint(plain), parameter.dtype, parameter.device)
+
+
+def load_model(config: ModelConfig) -> LoadedModel:
+    """Load the model and tokenizer that a configuration names.
+
+    Raises:
+        ModelError: when either cannot be found, is not safe to open, is no causal language model, or does not fit
+            the other.
+    """
+    device = _device(config.device)
+    dtype = _dtype(config.dtype, device)
+    tokenizer = load_tokenizer(config)
+    place = find_model(config.path, config.revision, code=config.trust_remote_code)
+    with quiet():
+        model = _load_weights(place, config, dtype)
+        untyped: Any = model
+        untyped.to(device)
+    return LoadedModel.from_objects(model, tokenizer, _fingerprint(place))
+
+
+def model_fingerprint(config: ModelConfig) -> str:
+    """The fingerprint that the model of a configuration will have, without loading its weights.
+
+    Raises:
+        ModelError: when there is no such model.
+    """
+    return _fingerprint(find_model(config.path, config.revision, code=config.trust_remote_code))
+
+
+def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
+    """Load the tokenizer that a configuration names, without any weights.
+
+    Raises:
+        ModelError: when there is none, or it cannot be read.
+    """
+    shown = config.tokenizer or config.path
+    revision = None if config.tokenizer else config.revision
+    place = find_model(shown, revision, weights=False, code=config.trust_remote_code)
+    with quiet():
+        folder = plain_tokenizer(place) if place.is_file() else place
+        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+        if not any((folder / name).exists() for name in _TOKENIZER_FILES):
+            if base and not config.tokenizer:
+                return load_tokenizer(config.model_copy(update={"path": base, "revision": None}))
+            raise ModelError(f"{shown}: no tokenizer in {folder}. Name one with model.tokenizer.")
+        auto: Any = AutoTokenizer
+        try:
+            tokenizer = auto.from_pretrained(
+                str(folder), trust_remote_code=config.trust_remote_code, local_files_only=True
+            )
+        except Exception as error:  # whatever tokenizer libraries raise on damaged or foreign files
+            raise ModelError(f"{shown}: its tokenizer cannot be loaded: {_first_line(error)}") from error
+    if not isinstance(tokenizer, PreTrainedTokenizerBase):
+        raise ModelError(f"{shown}: expected a tokenizer, found {type(tokenizer).__name__}")
+    return tokenizer
+
+
+def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
+    """Identify a tokenizer by what it does: its vocabulary and rules, special tokens and chat template."""
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    rules = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
+    parts = (rules, str(sorted(map(str, tokenizer.all_special_tokens))), str(tokenizer.chat_template))
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence progress bars and warnings of transformers; real trouble is raised, not logged."""
+    logs: Any = transformers_logging
+    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
+    logs.set_verbosity_error()
+    logs.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logs.set_verbosity(verbosity)
+        if bars:
+            logs.enable_progress_bar()
+
+
+def _fingerprint(place: Path) -> str:
+    if place.is_file():
+        return f"gguf:{file_fingerprint(place)}"
+    base = _adapter_base(place)
+    return f"{folder_fingerprint(place)}+{_fingerprint(find_model(base))}" if base else folder_fingerprint(place)
+
+
+def _adapter_base(place: Path) -> str:
+    """The base model of a folder that holds an adapter alone, or nothing."""
+    if (place / "config.json").exists():
+        return ""
+    return str(read_json(place / "adapter_config.json").get("base_model_name_or_path") or "")
+
+
+def _load_weights(place: Path, config: ModelConfig, dtype: torch.dtype) -> PreTrainedModel:
+    if place.is_file():
+        return _load_folder(plain_model(place), config, dtype)
+    base_path = _adapter_base(place)
+    if not base_path:
+        return _load_folder(place, config, dtype)
+    from peft import PeftModel
+
+    require_safetensors(place, config.path)
+    base = _load_weights(find_model(base_path), config.model_copy(update={"path": base_path}), dtype)
+    merged: PreTrainedModel = PeftModel.from_pretrained(base, str(place)).merge_and_unload()
+    return merged
+
+
+def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype) -> PreTrainedModel:
+    shown = config.path
+    if not (folder / "config.json").exists():
+        raise ModelError(f"{shown}: no config.json in {folder}. Give a folder written by save_pretrained.")
+    require_safetensors(folder, shown)
+    options = {"trust_remote_code": config.trust_remote_code, "local_files_only": True}
+    model_class: Any = AutoModelForCausalLM
+    try:
+        model_config = AutoConfig.from_pretrained(str(folder), **options)
+        _check_causal(model_config, shown)
+        model, info = model_class.from_pretrained(
+            str(folder), config=model_config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+        )
+    except ModelError:
+        raise
+    except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ... for bad files
+        raise ModelError(f"{shown}: cannot be loaded: {_first_line(error)}") from error
+    if info["missing_keys"]:
+        missing = sorted(info["missing_keys"])
+        raise ModelError(
+            f"{shown}: {len(missing)} weights are missing, {missing[0]} among them; they would be random numbers."
+        )
+    loaded: PreTrainedModel = model
+    return loaded
+
+
+def _check_causal(model_config: Any, shown: str) -> None:
+    architectures = model_config.architectures or []
+    known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    remote = "AutoModelForCausalLM" in (getattr(model_config, "auto_map", None) or {})
+    if architectures and not known & set(architectures) and not remote:
+        raise ModelError(
+            f"{shown}: {architectures[0]} is not a causal language model; XTF scores next-token predictors."
+        )
+
+
+def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shown: str) -> None:
+    embeddings: Any = model.get_input_embeddings()
+    rows = int(embeddings.weight.shape[0])
+    highest = max(tokenizer.get_vocab().values(), default=-1)
+    if highest >= rows:
+        raise ModelError(
+            f"{shown}: the tokenizer's highest id is {highest}, but the model embeds {rows} tokens only (0 to "
+            f"{rows - 1}). Give the model's own tokenizer, or resize the model's embeddings."
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"model.device: {name!r} cannot be used here: {_first_line(error)}") from None
+    return device
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
+
+
+def _object_fingerprint(model: PreTrainedModel) -> str:
+    whole = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().reshape(-1)
+        sample = torch.cat([flat[:1024], flat[:: max(1, flat.numel() // 4096)]]).cpu().contiguous()
+        whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        whole.update(sample.view(torch.uint8).numpy().tobytes())
+    return f"object:{whole.hexdigest()[:32]}"
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
