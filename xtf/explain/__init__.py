@@ -1,0 +1,10 @@
+"""Why this token: its value, percentile, cut and margin under each attribute, one sentence, and what would flip it.
+
+The verdicts are those of ``xtf.label.apply_rules``, never a second opinion; every number in a sentence is rounded so
+that the sentence stays true.
+"""
+
+from xtf.explain.flips import Flip
+from xtf.explain.tokens import AttributeVerdict, ExampleExplanation, TokenExplanation, explain_example
+
+__all__ = ["AttributeVerdict", "ExampleExplanation", "Flip", "TokenExplanation", "explain_example"]

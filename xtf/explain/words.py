@@ -1,0 +1,73 @@
+"""Cuts and values in words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from xtf.config import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, TopShare
+from xtf.explain.flips import numbers_apart
+from xtf.threshold import FittedCut, Interval
+
+
+def cut_text(cut: FittedCut, intervals: Sequence[Interval]) -> str:
+    """When a score lacks, such as ``below 0.05`` or ``below 0.12 (Q1 − 1 IQR of this example)``."""
+    if isinstance(cut.threshold, Never):
+        return "never lacking"
+    if not intervals:
+        return f"nothing lacks ({origin(cut)})"
+    ranges = " or ".join(_range_text(*interval) for interval in intervals)
+    return ranges if isinstance(cut.threshold, Below | Above | Outside) else f"{ranges} ({origin(cut)})"
+
+
+def origin(cut: FittedCut) -> str:
+    """What set the bounds."""
+    match cut.threshold:
+        case Iqr(k=k, side=side, scope=scope):
+            sides = {"low": f"Q1 − {k:g} IQR", "high": f"Q3 + {k:g} IQR", "both": f"{k:g} IQR beyond the quartiles"}
+            return f"{sides[side]} of {_whole(scope)}"
+        case MultiOtsu(classes=classes, lacking=lacking, scope=scope):
+            clusters = ", ".join(str(cluster) for cluster in sorted(set(lacking))) or "none"
+            return f"Multi-Otsu cluster {clusters} of 0 to {classes - 1} in {_whole(scope)}"
+        case BottomShare(share=share, scope=scope):
+            return f"the lowest {100 * share:g} % of {_whole(scope)}"
+        case TopShare(keep=keep, scope=scope):
+            return f"outside the highest {100 * keep:g} % of {_whole(scope)}"
+        case _:
+            return "as configured"
+
+
+def lacking_text(value: float, interval: Interval) -> str:
+    """A lacking value against its bounds: ``0.012, below the cut of 0.05``."""
+    low, high = interval
+    if math.isinf(low) and math.isinf(high):
+        return f"{value:.3g}, where every score lacks"
+    if math.isinf(low):
+        return "{}, below the cut of {}".format(*numbers_apart(value, high))
+    if math.isinf(high):
+        return "{}, above the cut of {}".format(*numbers_apart(value, low))
+    below, above = numbers_apart(value, low), numbers_apart(value, high)
+    own = max(below[0], above[0], key=len)
+    return f"{own}, between the cuts of {below[1]} and {above[1]}"
+
+
+def kept_text(value: float, margin: float | None) -> str:
+    """A kept value and how far it is from lacking: ``0.31, 0.26 from its cut``."""
+    return f"{value:.3g}" if margin is None else f"{value:.3g}, {margin:.2g} from its cut"
+
+
+def spoken(name: str) -> str:
+    """An attribute's name in a sentence."""
+    return name.replace("_", " ")
+
+
+def _range_text(low: float, high: float) -> str:
+    if math.isinf(low) and math.isinf(high):
+        return "any score"
+    if math.isinf(low):
+        return f"below {high:.6g}"
+    return f"above {low:.6g}" if math.isinf(high) else f"between {low:.6g} and {high:.6g}"
+
+
+def _whole(scope: str) -> str:
+    return "this example" if scope == "example" else "the corpus"
