@@ -56,17 +56,28 @@ class ChatTemplate:
         return text
 
     @cached_property
-    def end_of_turn(self) -> str:
-        """What follows the assistant's last word in a short conversation, up to the end-of-turn token."""
+    def endings(self) -> tuple[str, ...]:
+        """What may follow the assistant's last word up to the end of its turn, as a short conversation shows it.
+
+        The first ending is up to the last of the tokens that stand side by side there (``<|END_RESPONSE|>`` and
+        ``<|END_OF_TURN_TOKEN|>``), then the first token alone; each also without the white space before it, which may
+        have counted as words. A template that ends turns with plain text has that text as its ending.
+        """
         markers = Markers()
         answer = markers.mark({"role": "assistant", "content": "Hello"}, 1)
         try:
             text, spans = markers.read(self.text([{"role": "user", "content": "Hi"}, answer]))
         except (*RENDERING_ERRORS, NotLocated):  # a template for other conversations: turns then end with their words
-            return ""
+            return ()
         tail = text[spans[0][1] :] if spans else ""
-        match = self._added.search(tail) if self._added else None
-        return tail[: match.end()] if match else tail.rstrip()
+        tokens = self.added_tokens_in(tail, (0, len(tail)))
+        ends = [tokens[0][1]] if tokens else [len(tail.rstrip())]
+        for start, end in tokens[1:]:
+            if start != ends[-1]:
+                break
+            ends.append(end)
+        endings = (each for end in (ends[-1], ends[0]) for each in (tail[:end], tail[:end].lstrip()))
+        return tuple(dict.fromkeys(ending for ending in endings if ending))
 
     def added_tokens_in(self, text: str, span: Span) -> list[Span]:
         """Return where tokens of the tokenizer's added vocabulary are spelled out within ``span``."""

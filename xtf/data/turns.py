@@ -120,9 +120,7 @@ class _Locator:
             return Turn(start, end, tuple(_without(words, self._template.added_tokens_in(self._text, words))))
         written = widened(self._text, start, [(piece, span) for _, piece, span in found])
         end = written[-1][1]
-        ending = self._template.end_of_turn
-        endings = (ending, ending.lstrip())  # white space before the token may have counted as written
-        end += next((len(each) for each in endings if self._text.startswith(each, end)), 0)
+        end += next((len(ending) for ending in self._template.endings if self._text.startswith(ending, end)), 0)
         return Turn(start, end, tuple(written))
 
     def _start(self, turn: int, low: int, first: int) -> int | None:
@@ -153,10 +151,10 @@ class _Locator:
             if last_piece not in spans:
                 raise NotLocated("a tool call is rendered otherwise when it comes last")
             tail = _common_prefix(text[spans[last_piece][1] :], tail)
-        ending = self._template.end_of_turn
-        place = tail.rfind(ending) if ending else -1
-        if place >= 0:
-            return last + place, last + place + len(ending)
+        for ending in self._template.endings:
+            place = tail.rfind(ending)
+            if place >= 0:
+                return last + place, last + place + len(ending)
         added = self._template.added_tokens_in(tail, (0, len(tail)))
         start, end = added[-1] if added else (len(tail.rstrip()),) * 2
         return last + start, last + end
