@@ -12,8 +12,9 @@ tag, so that templates may take the thoughts apart. Words that the template leav
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any
 
 from xtf.data.messages import WRITTEN
@@ -50,7 +51,7 @@ class Markers:
         """Return a copy of an assistant message with its words and the names of its tool calls in brackets."""
         marked = dict(message)
         for key in WRITTEN:
-            if key in message:
+            if message.get(key):
                 marked[key] = self._bracketed(message[key], turn)
         if message.get("tool_calls"):
             marked["tool_calls"] = [
@@ -64,7 +65,8 @@ class Markers:
 
     def _bracketed(self, source: str, turn: int, is_call: bool = False) -> str:
         out, done = [], 0
-        tags = [] if is_call else [match.span() for match in THINK_TAG.finditer(source)]
+        has_words = not is_call and THINK_TAG.sub("", source).strip()  # else the tags are the words
+        tags = [match.span() for match in THINK_TAG.finditer(source)] if has_words else []
         for tag_start, tag_end in (*tags, (len(source), len(source))):
             part = source[done:tag_start]
             core = part.strip()
@@ -121,24 +123,21 @@ def widened(text: str, low: int, pieces: list[tuple[Piece, Span]]) -> list[Span]
     """
     spans: list[Span] = []
     for number, (piece, (start, end)) in enumerate(pieces):
-        before = piece.source[: piece.start]
-        previous = pieces[number - 1] if number else None
-        if previous and previous[0].source is piece.source:
-            between = piece.source[previous[0].end : piece.start]
-            if text[spans[-1][1] : start] == between:
-                spans[-1] = (spans[-1][0], end)
-                continue
-            before = between
-        floor = max(low, spans[-1][1] if spans else low)
-        while before and start > floor and text[start - 1] == before[-1]:
-            before, start = before[:-1], start - 1
-        spans.append((start, end))
-        is_last = number + 1 == len(pieces) or pieces[number + 1][0].source is not piece.source
-        if is_last and not piece.is_call:
-            after = piece.source[piece.end :]
-            ceiling = pieces[number + 1][1][0] if number + 1 < len(pieces) else len(text)
-            length = 0
-            while length < len(after) and end + length < ceiling and text[end + length] == after[length]:
-                length += 1
-            spans[-1] = (start, end + length)
+        previous = pieces[number - 1][0] if number else None
+        following, ceiling = pieces[number + 1] if number + 1 < len(pieces) else (None, (len(text), 0))
+        goes_on = previous is not None and previous.source is piece.source
+        before = piece.source[previous.end if previous is not None and goes_on else 0 : piece.start]
+        if goes_on and text[spans[-1][1] : start] == before:
+            spans[-1] = (spans[-1][0], end)
+        else:
+            floor = max(low, spans[-1][1] if spans else low)
+            spans.append((start - _shared(reversed(before), reversed(text[floor:start])), end))
+        if not piece.is_call and (following is None or following.source is not piece.source):
+            extra = _shared(piece.source[piece.end :], text[end : ceiling[0]])
+            spans[-1] = (spans[-1][0], end + extra)
     return spans
+
+
+def _shared(first: Iterable[str], second: Iterable[str]) -> int:
+    """How many characters two texts begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))

@@ -27,9 +27,19 @@ PLAIN_TEMPLATE = (
 )
 """For a tokenizer without a chat template: ``User:⏎…⏎⏎Assistant:⏎…<eos>⏎⏎``."""
 
-RENDERING_ERRORS = (TemplateError, TypeError, ValueError, LookupError, AttributeError)
+RENDERING_ERRORS = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    LookupError,
+    AttributeError,
+)  # what bad input makes them raise
 
 Messages = Sequence[Mapping[str, Any]]
+
+
+class RefusedError(Exception):
+    """The template does not render this conversation; the text is its own."""
 
 
 class ChatTemplate:
@@ -44,16 +54,48 @@ class ChatTemplate:
         self._special = _any_of([text for text, special in added.items() if special and text.strip()])
 
     def text(self, messages: Messages, tools: list[Any] | None = None, prompt: bool = False) -> str:
-        """Return the rendering, with the generation prompt at its end if asked for; may raise RENDERING_ERRORS."""
-        text = self._tokenizer.apply_chat_template(
-            [dict(message) for message in messages],
-            tools=tools,
-            chat_template=self._source,
-            add_generation_prompt=prompt,
-            tokenize=False,
-        )
+        """Return the rendering, with the generation prompt at its end if asked for.
+
+        Raises:
+            RefusedError: the template fails on these messages.
+        """
+        try:
+            text = self._tokenizer.apply_chat_template(
+                [dict(message) for message in messages],
+                tools=tools,
+                chat_template=self._source,
+                add_generation_prompt=prompt,
+                tokenize=False,
+            )
+        except RENDERING_ERRORS as error:
+            raise RefusedError(str(error) or type(error).__name__) from None
         assert isinstance(text, str)
         return text
+
+    @cached_property
+    def _probe(self) -> tuple[str, str]:
+        """What stands before and behind the assistant's words in a short conversation."""
+        question: Mapping[str, Any] = {"role": "user", "content": "Hi"}
+        markers = Markers()
+        answer = markers.mark({"role": "assistant", "content": "Hello"}, 1)
+        try:
+            text, spans = markers.read(self.text([question, answer]))
+            before = self.text([question])
+        except (RefusedError, NotLocated):  # a template for other conversations
+            return "", ""
+        start, end = spans.get(0, (0, len(text)))
+        return text[len(before) : start] if text.startswith(before) else "", text[end:]
+
+    @cached_property
+    def opening(self) -> str:
+        """What the template itself puts before the assistant's words, if it has no generation prompt to say so."""
+        question = [{"role": "user", "content": "Hi"}]
+        try:
+            has_prompt = self.text(question, prompt=True) != self.text(question)
+        except RefusedError:
+            return ""
+        opening = self._probe[0]
+        return "" if has_prompt or not opening.strip() else opening  # mere white space is for the model to write
 
     @cached_property
     def endings(self) -> tuple[str, ...]:
@@ -63,13 +105,7 @@ class ChatTemplate:
         ``<|END_OF_TURN_TOKEN|>``), then the first token alone; each also without the white space before it, which may
         have counted as words. A template that ends turns with plain text has that text as its ending.
         """
-        markers = Markers()
-        answer = markers.mark({"role": "assistant", "content": "Hello"}, 1)
-        try:
-            text, spans = markers.read(self.text([{"role": "user", "content": "Hi"}, answer]))
-        except (*RENDERING_ERRORS, NotLocated):  # a template for other conversations: turns then end with their words
-            return ()
-        tail = text[spans[0][1] :] if spans else ""
+        tail = self._probe[1]
         tokens = self.added_tokens_in(tail, (0, len(tail)))
         ends = [tokens[0][1]] if tokens else [len(tail.rstrip())]
         for start, end in tokens[1:]:

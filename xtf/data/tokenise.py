@@ -106,7 +106,11 @@ class ConversationTokenizer:
         if own.size == 0:
             raise RowError("no token for an assistant turn", "the tokenizer drops its characters")
         first, last = int(own[0]), int(own[-1])
-        expected = text[int(offsets[first, 0]) : int(offsets[last, 1])]
+        expected, done = "", int(offsets[first, 0])
+        for token in own[np.isin(ids[own], self._added_ids)]:  # such a token may swallow the white space around it
+            start, end = (int(place) for place in offsets[token])
+            expected, done = expected + text[done:start] + text[start:end].strip(), end
+        expected += text[done : int(offsets[last, 1])]
         decoded = self._tokenizer.decode(
             ids[first : last + 1].tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
         )

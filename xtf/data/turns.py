@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from xtf.data.markers import BRACKET, Markers, NotLocated, Piece, Span, widened
 from xtf.data.report import RowError
 from xtf.data.schema import Conversation
-from xtf.data.template import FORMS, RENDERING_ERRORS, ChatTemplate, Messages
+from xtf.data.template import FORMS, ChatTemplate, Messages, RefusedError
 
 PREFIX_TAIL = 64  # characters of a generation prompt by which it is recognised where the text before it differs
 LONGEST_TOKEN = 100  # characters; no added token is longer
@@ -57,9 +57,8 @@ def render(template: ChatTemplate, conversation: Conversation) -> Rendering:
             faults.append(error)
         except NotLocated as error:
             faults.append(RowError("an assistant turn cannot be located in the chat template's text", str(error)))
-        except RENDERING_ERRORS as error:
-            detail = str(error) or type(error).__name__
-            faults.append(RowError("the chat template refuses the conversation", detail))
+        except RefusedError as error:
+            faults.append(RowError("the chat template refuses the conversation", str(error)))
     raise faults[0]
 
 
@@ -129,9 +128,10 @@ class _Locator:
         try:
             prefix = self._template.text(before, self._conversation.tools, prompt=True)
             if low <= len(prefix) <= first and self._text.startswith(prefix):
-                return len(prefix)
+                opening = self._template.opening
+                return min(first, len(prefix) + (len(opening) if self._text.startswith(opening, len(prefix)) else 0))
             bare = self._template.text(before, self._conversation.tools)
-        except RENDERING_ERRORS:  # a template may refuse a conversation that stops here; then there is no prefix
+        except RefusedError:  # a template may refuse a conversation that stops here; then there is no prefix
             return None
         shared = len(_common_prefix(prefix, self._text))
         for text in (prefix, self._text):  # tokens that merely begin alike, "<think>" and "<tool_call>", share nothing
