@@ -22,6 +22,8 @@ from xtf.tokens import BoolArray, FloatArray
 MEAN_RANK = "mean rank"
 """Name of the combined score of the rule ``weighted``."""
 
+_RANK_STEPS = 2.0**20
+
 Severity = Callable[[NDArray[np.int64]], FloatArray]
 """Token indexes -> how close to the lacking end of the scale each is, as a percentile: 0 is the most severe."""
 
@@ -64,12 +66,15 @@ def rank_weights(combine: CombineConfig, cuts: Mapping[str, FittedCut]) -> dict[
 def mean_rank(
     shard: ScoredShard, weights: Mapping[str, float], distributions: Mapping[str, Distribution]
 ) -> FloatArray:
-    """``(tokens,)`` float32 in [0, 1], NaN off-response: the weighted mean of corpus percentiles, as a share."""
+    """``(tokens,)`` float32 in [0, 1], NaN off-response: the weighted mean of corpus percentiles, as a share.
+
+    Rounded to multiples of 2**-20, so that tokens whose ranks have the same mean tie, however the sums round.
+    """
     total = np.zeros(int(np.count_nonzero(shard.is_response)), dtype=np.float64)
     for name, weight in weights.items():
         total += (weight / 100.0) * distributions[name].percentile_of(shard.scores[name][shard.is_response])
     found = np.full(len(shard.input_ids), np.nan, dtype=np.float32)
-    found[shard.is_response] = total
+    found[shard.is_response] = np.rint(total * _RANK_STEPS) / _RANK_STEPS
     return found
 
 

@@ -83,11 +83,18 @@ def test_weighted_cuts_the_mean_of_corpus_ranks() -> None:
     assert rules.rank_weights == {"a": 0.75, "b": 0.25}
     ranks = mean_rank(part, rules.rank_weights, rules.distributions)
     a, b = np.array([0.125, 0.375, 0.625, 0.875]), np.array([0.125, 0.875, 0.375, 0.625])
-    assert ranks[1:] == pytest.approx(0.75 * a + 0.25 * b)
+    assert ranks[1:] == pytest.approx(0.75 * a + 0.25 * b, abs=1e-6)
     assert math.isnan(ranks[0])
     labels = apply_rules(rules, part)
     assert labels.noise.tolist() == [False, True, False, False, False]
     assert not labels.reasons.any()
+
+
+def test_equal_mean_ranks_tie_however_they_are_summed() -> None:
+    columns = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]], np.float32)
+    part = shard([dict(zip(NAMES, columns.tolist(), strict=True))])
+    rules = fit_rules(NAMES, THRESHOLDS, CombineConfig(rule="weighted"), stream(part))
+    assert len(np.unique(mean_rank(part, rules.rank_weights, rules.distributions)[1:])) == 1
 
 
 def test_weighted_reports_its_own_key() -> None:

@@ -124,7 +124,8 @@ def test_explanations_agree_with_the_labels(values: list[float], cut: Threshold,
 
 def check_fitted_flip(score: float, lacking: bool, flip: Flip) -> bool:
     """The moved bound lies on the other side of the score."""
-    bound = float(np.float32(flip.value))
+    with np.errstate(over="ignore"):
+        bound = float(np.float32(flip.value))
     lacks_now = score < bound if flip.end == "stop" else score > bound
     return lacks_now != lacking
 

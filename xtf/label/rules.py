@@ -168,7 +168,11 @@ def judge(rules: LabelRules, shard: ScoredShard) -> Verdicts:
 
 def apply_rules(rules: LabelRules, shard: ScoredShard) -> Labels:
     """Label one shard. Under ``weighted`` a noise token may lack no single attribute, and then has no reason bit."""
-    verdicts = judge(rules, shard)
+    return labels_of(rules, shard, judge(rules, shard))
+
+
+def labels_of(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Labels:
+    """The labels that follow from verdicts already at hand (which a :class:`~xtf.label.Tally` can count as well)."""
     weights = shard.is_response.astype(np.float32)
     by = rules.combine.weight_by
     if by is not None:

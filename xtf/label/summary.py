@@ -104,16 +104,19 @@ def summarise(rules: LabelRules, shards: Shards, top: int = 20, min_count: int =
         top: Entries in each list of tokens and examples.
         min_count: Occurrences a token id needs to be listed by rate.
     """
-    tally = _Tally(top)
+    tally = Tally(top)
     for shard in shards():
         tally.add(shard, judge(rules, shard))
     return tally.result(rules, min_count)
 
 
-class _Tally:
-    """Running counts; grows with the vocabulary, not with the corpus."""
+class Tally:
+    """Running counts, for callers that judge shards anyway; grows with the vocabulary, not with the corpus.
 
-    def __init__(self, top: int) -> None:
+    ``top`` is the number of entries in each list of tokens and examples.
+    """
+
+    def __init__(self, top: int = 20) -> None:
         self._top = top
         self._examples = self._response = self._protected = self._released = 0
         self._lacking: dict[bool, Counts] = {masked: np.zeros(1, np.int64) for masked in (False, True)}
@@ -152,7 +155,7 @@ class _Tally:
             )
             setattr(self, attribute, best[: self._top])
 
-    def result(self, rules: LabelRules, min_count: int) -> LabelSummary:
+    def result(self, rules: LabelRules, min_count: int = 20) -> LabelSummary:
         """The finished summary."""
         masked = int(self._lacking[True].sum())
         ids_masked, ids_kept = (_padded(self._ids[key], max(map(len, self._ids.values()))) for key in (True, False))
