@@ -1,0 +1,127 @@
+"""transformers.Trainer with the masked loss: it brings resumption, loggers and multi-GPU launches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from xtf.config import TrainingConfig
+from xtf.errors import ModelError
+from xtf.train.loss import step_normaliser
+from xtf.train.rows import TrainingRow, collate
+
+_SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+
+
+class MaskedTrainer(Trainer):
+    """Divides the summed loss by the whole update's normaliser: all micro-batches, all processes.
+
+    ``model(**batch)`` must return ``{"loss": sum}``; see :func:`xtf.train.loss.loss_as_forward`.
+    """
+
+    loss_is_scaled_for_ga = True
+
+    def __init__(
+        self, model: Any, rows: Sequence[TrainingRow], config: TrainingConfig, seed: int, checkpoints: Path
+    ) -> None:
+        data: Any = rows  # any sequence serves as a map-style data set
+        arguments = training_arguments(model, config, seed, checkpoints)
+        super().__init__(model=model, args=arguments, train_dataset=data, data_collator=collate)
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = True
+        self.normalise = config.normalise
+        batches = math.ceil(len(rows) / (config.batch_size * self.accelerator.num_processes))
+        per_epoch = math.ceil(batches / config.gradient_accumulation)
+        self.updates = config.max_steps or math.ceil(config.epochs * per_epoch)
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
+        count = step_normaliser(batch_samples, self.normalise).to(device)
+        gathered: Tensor = self.accelerator.gather(count)
+        return gathered.sum()
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Mapping[str, Tensor | Any],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Return ``sum(w_i * ce_i)`` of the micro-batch over the update's normaliser; 0 when that is 0."""
+        assert isinstance(num_items_in_batch, Tensor)
+        outputs = model(**inputs)
+        normaliser = torch.where(num_items_in_batch > 0, num_items_in_batch, 1.0)
+        loss = outputs["loss"] / normaliser * self.accelerator.num_processes  # gradients are averaged over processes
+        return (loss, outputs) if return_outputs else loss
+
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, Any] | None = None) -> None:
+        if hasattr(self.model, "peft_config") and self.args.should_save:
+            save_model(self.model, Path(output_dir or str(self.args.output_dir)))
+        else:
+            super()._save(output_dir, state_dict)
+
+
+class StepCounter(TrainerCallback):
+    """Reports every update, and those that a checkpoint brought along."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.advance = advance
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.advance(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.advance(1)
+
+
+def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoints: Path) -> TrainingArguments:
+    """Translate the configuration; every update is logged, nothing is printed."""
+    device = next(model.parameters()).device
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        per_device_train_batch_size=config.batch_size,
+        gradient_accumulation_steps=config.gradient_accumulation,
+        num_train_epochs=config.epochs,
+        max_steps=config.max_steps or -1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type=_SCHEDULES[config.schedule],
+        warmup_steps=config.warmup_ratio if config.warmup_ratio < 1 else 0.999999,  # from 1 on it would count steps
+        weight_decay=config.weight_decay,
+        bf16=config.method == "full" and config.dtype == "bfloat16",
+        seed=seed,
+        data_seed=seed,
+        save_strategy="steps" if config.save_steps else "no",
+        save_steps=config.save_steps or 500,
+        save_total_limit=1,
+        logging_strategy="steps",
+        logging_steps=1,
+        logging_nan_inf_filter=False,
+        report_to=list(config.report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        label_names=["weights"],
+        dataloader_pin_memory=device.type == "cuda",
+        use_cpu=device.type == "cpu",
+    )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # several GPUs are for launchers (torchrun, accelerate launch), not for DataParallel
+    if device.type == "cuda" and arguments.device != device:
+        raise ModelError(
+            f"model.device: training runs on {arguments.device} here, but the model is on {device}. Choose the GPU "
+            f"with CUDA_VISIBLE_DEVICES={device.index} and leave model.device at 'cuda'."
+        )
+    return arguments
+
+
+def save_model(model: Any, folder: Path) -> None:
+    """Write a model or an adapter as safetensors, without asking the hub about the base model's vocabulary."""
+    if hasattr(model, "peft_config"):
+        model.save_pretrained(folder, save_embedding_layers=False)
+    else:
+        model.save_pretrained(folder)

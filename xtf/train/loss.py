@@ -1,0 +1,75 @@
+"""The masked loss: ``sum_i w_i * -log p(x_i | x_<i)`` over the targets that weigh anything.
+
+The sum is computed inside the ``forward`` of the outermost module, so that DistributedDataParallel, accelerate and
+gradient checkpointing see an ordinary forward pass. :class:`StepNormaliser` says what one update divides it by.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import MethodType
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from xtf.head import Head, target_losses
+
+
+def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return ``sum_i w_i * ce_i``, a float32 scalar; 0 with zero gradients when no target weighs anything.
+
+    A target of weight 0 takes no part in the loss, yet stays in the context of the tokens after it.
+    """
+    weights = batch["weights"]
+    wanted = weights > 0
+    kept = weights[:, 1:][wanted[:, 1:]]
+    total = torch.zeros((), device=weights.device)
+    for where, losses in target_losses(model, head, batch["input_ids"], batch["attention_mask"], wanted):
+        total = total + (kept[where] * losses).sum()
+    return total
+
+
+@contextmanager
+def loss_as_forward(model: Any, head: Head | None) -> Iterator[None]:
+    """While open, ``model(**batch)`` returns ``{"loss": weighted_loss_sum(...)}``; its class stays as it was."""
+    names = ("forward", "_original_forward")  # accelerate keeps the second when it wraps the first for mixed precision
+    before = {name: model.__dict__[name] for name in names if name in model.__dict__}
+    plain = model.forward
+
+    def forward(self: Any, **batch: Tensor) -> dict[str, Tensor]:
+        return {"loss": weighted_loss_sum(_Plain(self, plain), head, batch)}
+
+    model.forward = MethodType(forward, model)
+    try:
+        yield
+    finally:
+        for name in names:
+            model.__dict__.pop(name, None)
+        model.__dict__.update(before)
+
+
+class _Plain:
+    """The model under its own forward, for full logits while ``forward`` is replaced."""
+
+    def __init__(self, model: Any, forward: Any) -> None:
+        self.model, self.forward = model, forward
+
+    def __call__(self, **inputs: Any) -> Any:
+        return self.forward(**inputs)
+
+    def get_base_model(self) -> Any:
+        unwrap = getattr(self.model, "get_base_model", None)
+        return unwrap() if callable(unwrap) else self.model
+
+
+def step_normaliser(batches: Sequence[Mapping[str, Tensor]], normalise: Literal["kept", "response"]) -> Tensor:
+    """Return what the loss of one update is divided by, a float64 scalar over all its micro-batches.
+
+    ``kept``: the sum of the weights, which for 0/1 weights is the number of kept tokens. ``response``: the number of
+    response tokens, so that masking a token does not enlarge the step of the others.
+    """
+    column = "weights" if normalise == "kept" else "is_response"
+    counts = [batch[column].sum(dtype=torch.float64) for batch in batches]
+    return torch.stack(counts).sum() if counts else torch.zeros((), dtype=torch.float64)

@@ -1,0 +1,193 @@
+"""Train one model on weighted rows, resume where an interruption left it, and never train it twice."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+from xtf.config import TrainingConfig
+from xtf.errors import DataError
+from xtf.files import write_json
+from xtf.head import Head
+from xtf.progress import progress as progress_bar
+from xtf.train.loop import MaskedTrainer, StepCounter, save_model
+from xtf.train.loss import loss_as_forward
+from xtf.train.rows import TrainingRow
+from xtf.train.weights import make_trainable
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """A trained model, and what it cost.
+
+    Attributes:
+        model: The trained model: a PEFT wrapper around the base, or the base itself. Valid until :meth:`release`.
+        steps: Optimiser updates.
+        losses: The training loss of each update.
+        tokens_kept: Targets with a weight above 0 in the rows, counted once.
+        tokens_response: Response tokens in the rows, counted once.
+        seconds: Wall-clock time of training.
+        reused: Whether an earlier, finished training of the same fingerprint was loaded instead.
+    """
+
+    model: Any
+    steps: int
+    losses: tuple[float, ...]
+    tokens_kept: int
+    tokens_response: int
+    seconds: float
+    reused: bool = False
+    _undo: Callable[[], None] = field(default=lambda: None, repr=False)
+
+    def release(self) -> None:
+        """Give the base model back as it was before training. Later calls do nothing."""
+        self._undo()
+
+    def __enter__(self) -> TrainResult:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.release()
+
+
+def train_model(
+    model: PreTrainedModel,
+    tokenizer: Any,
+    rows: Sequence[TrainingRow],
+    config: TrainingConfig,
+    *,
+    seed: int,
+    output_dir: Path,
+    fingerprint: str,
+    resume: bool = True,
+    progress: bool = False,
+) -> TrainResult:
+    """Fine-tune ``model`` with each target's loss multiplied by its weight.
+
+    The same seed gives the same adapters, the same order of rows and the same number of updates, whatever the weights.
+    ``output_dir`` receives ``model/`` (safetensors and tokenizer) and ``done.json``; ``checkpoints/`` exists only
+    while training with ``save_steps``. Gradients are clipped at norm 1.
+
+    Args:
+        model: The base. It is trained in place; :meth:`TrainResult.release` undoes that.
+        tokenizer: Saved beside the trained model.
+        rows: At least one; their order and number fix the order of batches.
+        config: The training section.
+        seed: Of adapters, dropout and order.
+        output_dir: A folder of this training alone.
+        fingerprint: Of everything that decides the result. Work of another fingerprint in ``output_dir`` is discarded.
+        resume: Go on from a checkpoint, and load a finished training.
+        progress: Show a bar when standard error is a terminal.
+
+    Raises:
+        DataError: when there are no rows.
+        ModelError: when the adapters do not fit the model.
+    """
+    if not rows:
+        raise DataError("training: there is no example to train on")
+    done = _marker(output_dir / "done.json", fingerprint) if resume else None
+    with ExitStack() as stack:
+        wrapped = make_trainable(model, config, seed, stack)
+        if done is not None:
+            _load(wrapped, output_dir / "model")
+        else:
+            trainer = MaskedTrainer(wrapped, rows, config, seed, output_dir / "checkpoints")
+            if trainer.is_world_process_zero():
+                _prepare_folder(output_dir, fingerprint, resume)
+            done = _run(trainer, wrapped, rows, output_dir, progress)
+            if trainer.is_world_process_zero():
+                _finish(wrapped, tokenizer, output_dir, {"fingerprint": fingerprint, **done})
+        wrapped.eval()
+        return TrainResult(
+            model=wrapped,
+            steps=done["steps"],
+            losses=tuple(done["losses"]),
+            tokens_kept=sum(int((row.weights > 0).sum()) for row in rows),
+            tokens_response=sum(int(row.is_response.sum()) for row in rows),
+            seconds=done["seconds"],
+            reused="fingerprint" in done,
+            _undo=stack.pop_all().close,
+        )
+
+
+def _run(
+    trainer: MaskedTrainer, model: Any, rows: Sequence[TrainingRow], output_dir: Path, progress: bool
+) -> dict[str, Any]:
+    trainer.accelerator.wait_for_everyone()
+    probe = torch.from_numpy(next(iter(rows)).input_ids[:16].astype("int64"))[None]
+    head = Head.find(model, probe)
+    started = time.monotonic()
+    with ExitStack() as stack:
+        if progress:
+            advance = stack.enter_context(progress_bar(f"training {output_dir.name}", trainer.updates, "updates"))
+            trainer.add_callback(StepCounter(advance))
+        stack.enter_context(loss_as_forward(model, head))
+        trainer.train(resume_from_checkpoint=_last_checkpoint(output_dir / "checkpoints"))
+    return {
+        "steps": int(trainer.state.global_step),
+        "losses": [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry],
+        "seconds": round(time.monotonic() - started, 3),
+    }
+
+
+def _prepare_folder(output_dir: Path, fingerprint: str, resume: bool) -> None:
+    """Discard what another configuration, or a run that is not to be resumed, has left."""
+    started = output_dir / "started.json"
+    if not resume or _marker(started, fingerprint) is None:
+        for name in ("model", "checkpoints"):
+            shutil.rmtree(output_dir / name, ignore_errors=True)
+        (output_dir / "done.json").unlink(missing_ok=True)
+        write_json(started, {"fingerprint": fingerprint})
+
+
+def _finish(model: Any, tokenizer: Any, output_dir: Path, marker: dict[str, Any]) -> None:
+    """Put the trained model in place as a whole, then say so."""
+    partial, final = output_dir / "model.partial", output_dir / "model"
+    for folder in (partial, final):
+        shutil.rmtree(folder, ignore_errors=True)
+    save_model(model, partial)
+    tokenizer.save_pretrained(partial)
+    partial.rename(final)
+    write_json(output_dir / "done.json", marker)
+    shutil.rmtree(output_dir / "checkpoints", ignore_errors=True)
+
+
+def _load(model: Any, folder: Path) -> None:
+    """Load trained weights into ``model``, which already has the right shape."""
+    if hasattr(model, "peft_config"):
+        from peft import load_peft_weights, set_peft_model_state_dict
+
+        set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
+        return
+    trained = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    with torch.no_grad():
+        for target, source in zip(model.parameters(), trained.parameters(), strict=True):
+            target.copy_(source)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    """Return the newest complete checkpoint: its trainer state, which is written last, can be read."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    return next((str(path) for path in found if _read_json(path / "trainer_state.json") is not None), None)
+
+
+def _marker(path: Path, fingerprint: str) -> dict[str, Any] | None:
+    content = _read_json(path)
+    return content if content is not None and content.get("fingerprint") == fingerprint else None
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
