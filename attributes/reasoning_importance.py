@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 
+_LEAST = 2.0**-20  # attention beyond a sliding window is exactly zero, and its logarithm must stay finite
+
+
 class ReasoningImportanceParams(AttributeParams):
     """Parameters of :class:`ReasoningImportance`."""
 
@@ -26,7 +29,8 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
     """Attention paid to the token under the base model (XTF, arXiv 2602.14536, section on reasoning importance).
 
     * ``corrected``: attention received from later response tokens, divided by what uniform attention would give that
-      position, so that early tokens are not favoured. 1 means "as much as chance".
+      position, so that early tokens are not favoured; as log2, so 0 means "as much as chance" and -1 half of it. The
+      ratio itself is so skewed that its lower quartile fence lies below zero and no token could ever lack.
     * ``paper``: mean attention received from all positions of the example, without that correction, in [0, 1].
     * ``released``: the published code averages over keys instead of queries; a softmax row sums to one, so every score
       is 1/n and the cut selects rounding noise. Kept to show why degenerate attributes are refused.
@@ -52,9 +56,10 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
         return {self._request}
 
     def score(self, signals: Signals) -> torch.Tensor:
-        return signals[self._request]
+        attention = signals[self._request]
+        return attention.clamp_min(_LEAST).log2() if self.params.variant == "corrected" else attention
 
     def describe(self, score: float) -> str:
         if self.params.variant == "corrected":
-            return f"later response tokens attend to it {score:.3g} times as much as chance"
+            return f"later response tokens attend to it {2.0**score:.3g} times as much as chance"
         return f"its mean attention is {score:.3g}"

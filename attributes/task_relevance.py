@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from xtf.attribute import Attribute, AttributeParams, FitContext, Signals, TokenEmbedding
@@ -44,8 +45,9 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     * ``paper``: one prototype, the mean embedding; tokens by their row of the embedding matrix.
     * ``released``: one prototype; each token's text is stripped of white space before it is embedded, so that
       ``" the"`` and ``"the"`` share a score.
-    * ``corrected``: tokens by id, last hidden state without context, centred (the common direction that all hidden
-      states share carries no meaning); several prototypes, of which the best match counts.
+    * ``corrected``: tokens by id, last hidden state without context, less its mean and leading ``dim / 100`` principal
+      components ("all but the top", arXiv 1702.01417: of SmolLM2's states one direction without meaning holds 96 % of
+      the variance, so that plain cosines are all alike); several prototypes, of which the best match counts.
     """
 
     name: ClassVar[str] = "task_relevance"
@@ -53,10 +55,12 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
 
     _prototypes: torch.Tensor  # (k, dim), unit length
     _centre: torch.Tensor  # (dim,)
+    _common: torch.Tensor  # (dim, c) orthonormal directions that are removed
     _range: torch.Tensor  # (2,) the smallest and greatest distance seen
 
     def default_threshold(self) -> Mapping[str, Any]:
-        return {"kind": "multi_otsu", "classes": 5, "lacking": [1], "scope": "dataset"}
+        lacking = 0 if self.params.variant == "corrected" else 1
+        return {"kind": "multi_otsu", "classes": 5, "lacking": [lacking], "scope": "dataset"}
 
     @property
     def _source(self) -> str:
@@ -68,6 +72,7 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
 
     def fit(self, context: FitContext) -> None:
         import torch
+        from torch.nn.functional import normalize
 
         responses = [example.input_ids[example.is_response] for example in context.examples]
         ids, counts = np.unique(np.concatenate(responses), return_counts=True)
@@ -80,10 +85,15 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
             texts = [context.decode(response) for response in responses]
             anchors, weights = context.embed_texts(texts, self._source), np.ones(len(texts))
         else:
-            anchors, weights = tokens, counts.astype(np.float64)
-        centred = self.params.variant == "corrected" and not contextual
-        self._centre = tokens.mean(dim=0) if centred else torch.zeros(tokens.shape[1]).to(tokens)
-        self._prototypes = _unit(self._cluster(anchors - self._centre, weights, context.seed))
+            anchors = tokens
+            weights = np.log1p(counts) if self.params.variant == "corrected" else counts.astype(np.float64)
+        self._centre = torch.zeros(tokens.shape[1]).to(tokens)
+        self._common = torch.zeros(tokens.shape[1], 0).to(tokens)
+        if self.params.variant == "corrected" and not contextual:
+            self._centre = tokens.mean(dim=0)
+            directions = torch.linalg.svd((tokens - self._centre).double(), full_matrices=False).Vh
+            self._common = directions[: -(-tokens.shape[1] // 100)].T.to(tokens)
+        self._prototypes = normalize(self._cluster(self._distinct(anchors), weights, context.seed), dim=-1)
         if contextual:
             self._range = torch.tensor([0.0, 2.0]).to(tokens)
         else:
@@ -91,10 +101,11 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
             self._range = torch.stack([distance.min(), distance.max()])
 
     def state(self) -> dict[str, torch.Tensor]:
-        return {"prototypes": self._prototypes, "centre": self._centre, "range": self._range}
+        return {"prototypes": self._prototypes, "centre": self._centre, "common": self._common, "range": self._range}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        self._prototypes, self._centre, self._range = state["prototypes"], state["centre"], state["range"]
+        self._prototypes, self._centre = state["prototypes"], state["centre"]
+        self._common, self._range = state["common"], state["range"]
 
     def score(self, signals: Signals) -> torch.Tensor:
         distance = self._distance(signals[TokenEmbedding(self._source)])
@@ -107,12 +118,18 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
 
     def _distance(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Cosine distance to the nearest prototype, ``(…, dim)`` to ``(…)``, in [0, 2]."""
-        unit = _unit(embeddings - self._centre.to(embeddings))
+        from torch.nn.functional import normalize
+
+        unit = normalize(self._distinct(embeddings), dim=-1)
         return 1.0 - (unit @ self._prototypes.to(unit).T).amax(dim=-1)
 
-    def _cluster(
-        self, anchors: torch.Tensor, weights: np.ndarray[Any, np.dtype[np.float64]], seed: int
-    ) -> torch.Tensor:
+    def _distinct(self, embeddings: torch.Tensor) -> torch.Tensor:
+        """Embeddings without what all of them share."""
+        centred = embeddings - self._centre.to(embeddings)
+        common = self._common.to(embeddings)
+        return centred - (centred @ common) @ common.T
+
+    def _cluster(self, anchors: torch.Tensor, weights: NDArray[Any], seed: int) -> torch.Tensor:
         import torch
         from sklearn.cluster import KMeans
 
@@ -128,9 +145,3 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
             kmeans = KMeans(clusters, n_init=4, random_state=seed).fit(points, sample_weight=weights)
             centres = kmeans.cluster_centers_
         return torch.from_numpy(centres).to(anchors)
-
-
-def _unit(vectors: torch.Tensor) -> torch.Tensor:
-    from torch.nn.functional import normalize
-
-    return normalize(vectors, dim=-1)

@@ -1,1 +1,84 @@
-"""XTF: see which tokens of your fine-tuning data are worth learning, and why."""
+"""XTF: see which tokens of your fine-tuning data are worth learning, and why.
+
+::
+
+    import xtf
+
+    run = xtf.score("configs/quickstart.yaml")      # tokens -> scores (loads the model)
+    xtf.label(run)                                  # scores -> labels (seconds, no model)
+    run.explain("train-001")                        # why each token is kept or masked
+    xtf.train(run)                                  # fine-tune with noise tokens masked
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from xtf.attribute import (
+        AttentionReceived,
+        AttentionRowMean,
+        AttentionToPrompt,
+        Attribute,
+        AttributeParams,
+        Entropy,
+        FitContext,
+        LogProb,
+        NoParams,
+        Reference,
+        Signals,
+        TokenEmbedding,
+    )
+    from xtf.errors import XTFError
+    from xtf.registry import register
+    from xtf.runs import Run, evaluate, inspect, label, load_config, open_run, run, score, train
+
+_HOMES = {
+    "xtf.attribute": (
+        "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Entropy FitContext LogProb "
+        "NoParams Reference Signals TokenEmbedding"
+    ),
+    "xtf.errors": "XTFError",
+    "xtf.registry": "register",
+    "xtf.runs": "Run evaluate inspect label load_config open_run run score train",
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+
+__all__ = [
+    "AttentionReceived",
+    "AttentionRowMean",
+    "AttentionToPrompt",
+    "Attribute",
+    "AttributeParams",
+    "Entropy",
+    "FitContext",
+    "LogProb",
+    "NoParams",
+    "Reference",
+    "Run",
+    "Signals",
+    "TokenEmbedding",
+    "XTFError",
+    "evaluate",
+    "inspect",
+    "label",
+    "load_config",
+    "open_run",
+    "register",
+    "run",
+    "score",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used, so that ``import xtf`` stays instant."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'xtf' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -47,7 +47,7 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
     Example: `xtf run configs/quickstart.yaml --set data.limit=20`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     settings = api.load_config(config, set_ or [])
     console = _out()
@@ -68,7 +68,7 @@ def score(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOp
     Example: `xtf score configs/xtf-gsm8k.yaml --set data.path=train.jsonl --set output=runs/gsm8k`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     render.print_scored(_out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite))
 
@@ -80,7 +80,7 @@ def label(run: RunArgument, set_: SetOption = None) -> None:
     Example: `xtf label runs/quickstart --set thresholds.knowledge_novelty.cut=0.1`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     render.print_run_head(_out(), api.label(run, set_ or []))
 
@@ -92,7 +92,7 @@ def train(run: RunArgument, set_: SetOption = None) -> None:
     Example: `xtf train runs/quickstart --set training.arms=[full,xtf] --set training.seeds=[0,1,2]`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     api.train(run, set_ or [])
     render.print_metrics(_out(), api.open_run(run).metrics)
@@ -109,7 +109,7 @@ def evaluate(
     Example: `xtf evaluate runs/quickstart --data test.jsonl --set evaluation.max_new_tokens=300`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     overrides = [*(set_ or []), *([f"evaluation.path={json.dumps(data)}"] if data else [])]
     render.print_metrics(_out(), api.evaluate(run, overrides))
@@ -128,7 +128,7 @@ def explain(
     Example: `xtf explain runs/quickstart --example train-001 --reasons`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     opened = api.open_run(run)
     explanation = opened.explain(example if example is not None else next(opened.example_ids()))
@@ -145,7 +145,7 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
     Example: `xtf summary runs/quickstart`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     opened = api.open_run(run)
     if as_json:
@@ -166,7 +166,7 @@ def inspect(
     Example: `xtf inspect configs/quickstart.yaml -n 1`
     """
     from xtf import render
-    from xtf import run as api
+    from xtf import runs as api
 
     inspection = api.inspect(api.load_config(config, set_ or []), examples)
     if as_json:
@@ -194,7 +194,7 @@ def check(config: ConfigArgument, set_: SetOption = None) -> None:
     """
     import yaml
 
-    from xtf import run as api
+    from xtf import runs as api
 
     settings = api.load_config(config, set_ or [])
     _out().print(

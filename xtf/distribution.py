@@ -27,7 +27,7 @@ BIN_BITS = 20
 _LOW_BITS = 32 - BIN_BITS
 _BINS = 1 << BIN_BITS
 FLAT_RANGE = 1e-3
-"""Relative range within an example at or below which its scores are rounding noise (see ``xtf.label.degenerate``)."""
+"""Relative range within an example at or below which its scores are rounding noise (see ``xtf.rules.degenerate``)."""
 
 
 def ordered_keys(values: FloatArray) -> KeyArray:

@@ -13,8 +13,8 @@ from tests.unit.scored import COARSE, shard, stream
 from xtf.combine import mean_rank, noise_caps, vote
 from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, Never, Threshold
 from xtf.errors import ConfigError
-from xtf.label import LabelRules, apply_rules, fit_rules
-from xtf.label.rules import judge
+from xtf.rules import LabelRules, apply_rules, fit_rules
+from xtf.rules.rules import judge
 from xtf.shard import ScoredShard
 from xtf.tokens import BoolArray
 

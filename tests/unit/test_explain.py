@@ -17,7 +17,7 @@ from xtf.combine import MEAN_RANK
 from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
 from xtf.explain import ExampleExplanation, Flip, explain_example
 from xtf.explain.flips import numbers_apart, round_past
-from xtf.label import LabelRules, apply_rules, fit_rules
+from xtf.rules import LabelRules, apply_rules, fit_rules
 from xtf.shard import ScoredShard
 
 SCORES = COARSE | st.floats(-2, 2, width=32) | st.floats(width=32, allow_nan=False, allow_infinity=False)

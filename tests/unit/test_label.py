@@ -12,7 +12,7 @@ from tests.unit.scored import shard, stream
 from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, MultiOtsu, Never, Threshold, TopShare
 from xtf.distribution import Distribution, measure
 from xtf.errors import PluginError
-from xtf.label import LabelRules, apply_rules, degenerate, fit_rules, summarise
+from xtf.rules import LabelRules, apply_rules, degenerate, fit_rules, summarise
 from xtf.shard import ScoredShard
 
 THRESHOLDS: dict[str, Threshold] = {"a": TopShare(keep=0.6), "b": Below(cut=0.2), "c": MultiOtsu(classes=3)}

@@ -1,6 +1,6 @@
 """Why this token: its value, percentile, cut and margin under each attribute, one sentence, and what would flip it.
 
-The verdicts are those of ``xtf.label.apply_rules``, never a second opinion; every number in a sentence is rounded so
+The verdicts are those of ``xtf.rules.apply_rules``, never a second opinion; every number in a sentence is rounded so
 that the sentence stays true.
 """
 

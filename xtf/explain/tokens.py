@@ -13,7 +13,7 @@ from xtf.combine import MEAN_RANK, noise_caps
 from xtf.distribution import Distribution
 from xtf.explain.flips import Flip, find_flip, interval_of, margin
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
-from xtf.label.rules import LabelRules, apply_rules, judge
+from xtf.rules.rules import LabelRules, apply_rules, judge
 from xtf.shard import ScoredShard
 from xtf.threshold import FittedCut, Interval
 

@@ -13,7 +13,7 @@ from xtf.display import quoted, visible
 from xtf.render.examples import example_text, legend
 
 if TYPE_CHECKING:
-    from xtf.label import LabelSummary
+    from xtf.rules import LabelSummary
     from xtf.runs import Run
     from xtf.vocabulary import Vocabulary
 

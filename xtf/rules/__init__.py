@@ -1,8 +1,8 @@
 """Scores -> labels: rules fitted once over the corpus, then applied shard by shard, without any model."""
 
-from xtf.label.degenerate import degenerate
-from xtf.label.rules import LabelRules, Verdicts, apply_rules, fit_rules, judge, labels_of
-from xtf.label.summary import AttributeSummary, ExampleCount, LabelSummary, Overlap, Tally, TokenCount, summarise
+from xtf.rules.degenerate import degenerate
+from xtf.rules.rules import LabelRules, Verdicts, apply_rules, fit_rules, judge, labels_of
+from xtf.rules.summary import AttributeSummary, ExampleCount, LabelSummary, Overlap, Tally, TokenCount, summarise
 
 __all__ = [
     "AttributeSummary",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.label.rules import LabelRules, Verdicts, judge
+from xtf.rules.rules import LabelRules, Verdicts, judge
 from xtf.shard import ScoredShard, Shards
 
 Counts = NDArray[np.int64]

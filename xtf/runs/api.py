@@ -19,6 +19,8 @@ from xtf.runs.opened import Run, open_run
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from xtf.data import Inspection
+
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
 Rows = Iterable[Mapping[str, Any]]
 
@@ -131,3 +133,23 @@ def train(
             f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
         )
     return train_run(opened, config, model, tokenizer)
+
+
+def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Evaluate every trained arm again; ``overrides`` may change ``evaluation``. Returns what ``metrics.json`` holds."""
+    from xtf.runs.training import evaluate_run
+
+    opened = run if isinstance(run, Run) else open_run(run)
+    return evaluate_run(opened, load_config(opened.config, overrides))
+
+
+def inspect(
+    config: ConfigLike, examples: int = 3, *, tokenizer: PreTrainedTokenizerBase | None = None, data: Rows | None = None
+) -> Inspection:
+    """Tokenise the first examples and count; loads no model weights."""
+    from xtf.data import inspect_examples
+    from xtf.model import load_tokenizer
+
+    settings = load_config(config)
+    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
+    return inspect_examples(settings.data, tokenizer, examples, data)

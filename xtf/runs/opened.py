@@ -13,7 +13,7 @@ from xtf.config import RunConfig, parse_config, read_yaml
 from xtf.distribution import Distribution
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import ExampleExplanation, explain_example
-from xtf.label import LabelRules, LabelSummary, summarise
+from xtf.rules import LabelRules, LabelSummary, summarise
 from xtf.shard import ScoredShard
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import scored_shard

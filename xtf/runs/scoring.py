@@ -16,10 +16,10 @@ from xtf.config import ModelConfig, RunConfig
 from xtf.distribution import Distribution, measure
 from xtf.engine.fit import EngineFitContext, fit_attributes
 from xtf.engine.score import missing_attributes, requests_of, score_shards
-from xtf.engine.tokenise import tokenise
+from xtf.engine.tokenise import TokenSource, tokenise
 from xtf.errors import ConfigError, DegenerateAttributeError, RunError
 from xtf.files import digest, file_digest, write_atomically, write_text
-from xtf.label import degenerate
+from xtf.rules import degenerate
 from xtf.registry import AnyAttribute
 from xtf.runs.opened import Run
 from xtf.runs.versions import versions
@@ -51,8 +51,8 @@ def score_run(
     if model is not None and tokenizer is None:
         raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
     attributes = dict(scorers) if scorers else _build(config)
-    loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(config.model)
+    loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
     rows = list(data) if data is not None else None
     folder = RunFolder(config.output)
     with folder.lock():
@@ -60,7 +60,8 @@ def score_run(
         _continue_or_refuse(folder, inputs, overwrite)
         _begin(folder, config, inputs)
         started = time.monotonic()
-        shards = tokenise(folder, config.data, tokenizer, config.scoring.examples_per_shard, inputs["data"], rows)
+        source = TokenSource(config.data, tokenizer, digest(inputs), config.scoring.examples_per_shard, rows)
+        shards = tokenise(folder, source)
         if not folder.vocabulary_path.exists():
             read_vocabulary(tokenizer).write(folder.vocabulary_path)
         fingerprints = {name: _fingerprint(attribute, inputs) for name, attribute in attributes.items()}
@@ -178,7 +179,7 @@ def _score_missing(
     for names, group in work.items():
         part = {name: attributes[name] for name in names}
         signal_pass = SignalPass(
-            loaded, requests_of(part.values()), lambda r: _reference(r, config.model, references), embedder
+            loaded, requests_of(part.values()), lambda r: _reference(r, config.model, references), embedder=embedder
         )
         score_shards(folder, part, fingerprints, signal_pass, group, budget)
 
