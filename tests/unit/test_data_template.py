@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +85,7 @@ def test_prompt_that_opens_the_thoughts() -> None:
     assert template is not None
     tokenizer = tiny_tokenizer(template.replace("'<|im_start|>assistant\n'", "'<|im_start|>assistant\n<think>\n'"))
     tokens = ConversationTokenizer(tokenizer)(chat("Hi", "<think>\nhm\n</think>\n\n<b>One", "Hi", "Two."))
-    assert (
-        response_text(tokenizer, tokens) == "<b>One<|im_end|>\n\n</think>\n\nTwo.<|im_end|>"
-    )  # the first two are one token
+    assert response_text(tokenizer, tokens) == "<b>One<|im_end|>\n</think>\n\nTwo.<|im_end|>"
 
 
 def test_tool_calls_are_response_as_rendered() -> None:
@@ -259,10 +256,18 @@ def test_any_text_comes_back_or_is_reported(name: str, turns: list[str]) -> None
         answers[-1] = "<think>\n\n</think>\n\n" + answers[-1].lstrip("\n")
     decoded = response_text(tokenizer, tokens)
     whole = "".join(f"{lead}{answer}{ENDINGS[name]}" for answer in answers)
-    if lead:
-        decoded, whole = re.sub(r"\s+", "", decoded), re.sub(r"\s+", "", whole)
-    # a token may hold the template's last newline together with the first ones of the answer
-    assert decoded in {whole, "\n" + whole, "\n\n" + whole} or decoded.replace("\n", "") == whole.replace("\n", "")
+    if name in {"qwen3", "llama2"}:  # the template's own white space may share a token with that of the answer
+        decoded, whole = "".join(decoded.split()), "".join(whole.split())
+    assert decoded == whole
+
+
+def test_answer_that_begins_with_white_space_is_cut_from_its_header() -> None:
+    tokenizer = tiny_tokenizer("chatml")
+    tokens = ConversationTokenizer(tokenizer)(chat("Hi", "\n\n  Hello", "Hi", "\nHello"))
+    assert response_text(tokenizer, tokens) == "\n\n  Hello<|im_end|>\nHello<|im_end|>"
+    prompt: list[int] = tokenizer("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
+    assert tokens.input_ids[: len(prompt)].tolist() == prompt
+    assert tokens.is_response[len(prompt)]
 
 
 def trl_template(name: str) -> str:

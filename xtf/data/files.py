@@ -59,7 +59,7 @@ def _jsonl(path: Path) -> Iterator[Unread]:
 
 def _parsed(line: bytes, location: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig"))
+        return json.loads(line.decode("utf-8-sig").rstrip())
     except UnicodeDecodeError as error:
         raise RowError("not valid UTF-8", f"byte {error.start + 1} of the line", location) from None
     except json.JSONDecodeError as error:

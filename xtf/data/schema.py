@@ -115,7 +115,7 @@ def _column(row: Mapping[str, Any], key: str) -> Any:
 
 
 def _from_messages(row: Mapping[str, Any], key: str, system: str | None) -> Conversation:
-    return _checked(_system(row, system), as_messages(_column(row, key), key), row)
+    return _checked(_with_system(row, system, as_messages(_column(row, key), key)), row)
 
 
 def _from_pair(
@@ -129,25 +129,24 @@ def _from_pair(
     else:
         text = text_of(asked, prompt)
         before = [{"role": "user", "content": f"{text}\n\n{addition}" if addition.strip() else text}]
-    before = _system(row, system) + before
+    before = _with_system(row, system, before)
     if isinstance(answered, (list, tuple)):
         after = as_messages(answered, response)
     else:
         after = [{"role": "assistant", "content": text_of(answered, response)}]
-    return _checked(before, after, row, context=len(before))
+    return _checked(before + after, row, context=len(before))
 
 
-def _system(row: Mapping[str, Any], column: str | None) -> list[dict[str, Any]]:
+def _with_system(row: Mapping[str, Any], column: str | None, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put the row's system text first, unless the messages bring their own."""
     text = text_of(_column(row, column) if column else row.get("system", ""), column or "system")
-    return [{"role": "system", "content": text}] if text else []
+    if not text or (messages and messages[0]["role"] == "system"):
+        return messages
+    return [{"role": "system", "content": text}, *messages]
 
 
-def _checked(
-    before: list[dict[str, Any]], after: list[dict[str, Any]], row: Mapping[str, Any], context: int = 0
-) -> Conversation:
-    if before and after and before[0]["role"] == after[0]["role"] == "system":
-        before, context = before[1:], max(context - 1, 0)  # the row's own system message is nearer than a column
-    conversation = Conversation((*before, *after), as_tools(row.get("tools")), context)
+def _checked(messages: list[dict[str, Any]], row: Mapping[str, Any], context: int = 0) -> Conversation:
+    conversation = Conversation(tuple(messages), as_tools(row.get("tools")), context)
     turns = conversation.responses()
     if not turns:
         raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in conversation.messages) or 'none'}")
@@ -187,7 +186,7 @@ def _integers(row: Mapping[str, Any], key: str) -> IntArray:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
-        array = np.empty(0, dtype=object)
+        raise RowError(f"{key} is not a list of whole numbers") from None
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
         raise RowError(f"{key} is not a list of whole numbers")
     if array.size and (array.min() < -(2**31) or array.max() >= 2**31):

@@ -94,8 +94,8 @@ class ChatTemplate:
             has_prompt = self.text(question, prompt=True) != self.text(question)
         except RefusedError:
             return ""
-        opening = self._probe[0]
-        return "" if has_prompt or not opening.strip() else opening  # mere white space is for the model to write
+        opening = self._probe[0].rstrip(" ")  # the model writes the space before its first word
+        return "" if has_prompt or not opening.strip() else opening
 
     @cached_property
     def endings(self) -> tuple[str, ...]:

@@ -1,10 +1,12 @@
 """Conversation -> tokens with the response marked.
 
-The whole text is tokenised once, and tokens are marked by the characters they hold:
+The whole text is tokenised once. Where a token would straddle the beginning of a turn (an answer that begins with a
+newline, after a header that ends with one), the text is cut there, as it is in generation, where the prompt is
+tokenised by itself; not with tokenizers that put a space before each piece. Tokens are marked by the characters they
+hold:
 
-* a token is *response* when it holds a character of an assistant turn; one that straddles the beginning of the turn
-  (`` Hello`` after a template that puts a space there) counts, unless it is a token of the added vocabulary, which then
-  is the template's (a header that swallows the white space behind it);
+* a token is *response* when it holds a character of an assistant turn, unless it is a token of the added vocabulary
+  that began before the turn: that is the template's (a header that swallows the white space behind it);
 * a response token is *protected* when it holds no character that the assistant wrote, or is an added token only partly
   made of written characters (an end-of-turn token that swallows white space before it).
 """
@@ -75,9 +77,13 @@ class ConversationTokenizer:
         if isinstance(conversation, PreTokenized):
             return self._pretokenized(conversation)
         rendering = render(self.template, conversation)
-        encoding = self._backend.encode(rendering.text, add_special_tokens=False)
-        ids = np.array(encoding.ids, dtype=np.int32)
-        offsets = np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2)
+        ids, offsets = self._encoded(rendering.text, [0])
+        starts = [turn.start for turn in rendering.turns]
+        cuts = [start for start in starts if np.any(_straddles(offsets, start) & ~np.isin(ids, self._added_ids))]
+        if cuts:
+            cut_ids, cut_offsets = self._encoded(rendering.text, [0, *cuts])
+            if self._decoded(cut_ids) == rendering.text:
+                ids, offsets = cut_ids, cut_offsets
         is_response, is_written = self._marked(rendering, ids, offsets)
         for turn in rendering.turns:
             self._check(rendering.text, turn, ids, offsets, is_response)
@@ -87,6 +93,19 @@ class ConversationTokenizer:
             warnings = (*warnings, NO_PREDICTION)
         return Tokens(ids, is_response, is_response & ~is_written, warnings)
 
+    def _encoded(self, text: str, cuts: list[int]) -> tuple[IntArray, NDArray[np.int64]]:
+        """Return ``(seq,)`` ids and ``(seq, 2)`` character spans of ``text``, tokenised in the parts between cuts."""
+        ids: list[int] = []
+        offsets: list[NDArray[np.int64]] = []
+        for start, end in zip(cuts, [*cuts[1:], len(text)], strict=True):
+            encoding = self._backend.encode(text[start:end], add_special_tokens=False)
+            ids += encoding.ids
+            offsets.append(np.array(encoding.offsets, dtype=np.int64).reshape(-1, 2) + start)
+        return np.array(ids, dtype=np.int32), np.concatenate(offsets)
+
+    def _decoded(self, ids: IntArray) -> str:
+        return str(self._tokenizer.decode(ids.tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
     def _marked(self, rendering: Rendering, ids: IntArray, offsets: NDArray[np.int64]) -> tuple[BoolArray, BoolArray]:
         """Return ``(seq,)`` bool: holds a character of an assistant turn, and one the assistant wrote."""
         size = len(rendering.text)
@@ -95,7 +114,7 @@ class ConversationTokenizer:
         lengths = offsets[:, 1] - offsets[:, 0]
         straddles_start = np.zeros(len(ids), dtype=np.bool_)
         for turn in rendering.turns:
-            straddles_start |= (offsets[:, 0] < turn.start) & (offsets[:, 1] > turn.start)
+            straddles_start |= _straddles(offsets, turn.start)
         is_added = np.isin(ids, self._added_ids)
         is_response = (in_turn > 0) & ~(straddles_start & is_added)
         return is_response, is_response & (in_words > 0) & ~(is_added & (in_words < lengths))
@@ -111,14 +130,12 @@ class ConversationTokenizer:
             start, end = (int(place) for place in offsets[token])
             expected, done = expected + text[done:start] + text[start:end].strip(), end
         expected += text[done : int(offsets[last, 1])]
-        decoded = self._tokenizer.decode(
-            ids[first : last + 1].tolist(), skip_special_tokens=False, clean_up_tokenization_spaces=False
-        )
-        if decoded != expected and self._plain(str(decoded)) != self._plain(expected):
+        decoded = self._decoded(ids[first : last + 1])
+        if decoded != expected and self._plain(decoded) != self._plain(expected):
             place = next((i for i, (a, b) in enumerate(zip(decoded, expected, strict=False)) if a != b), len(expected))
             raise RowError(
                 "the tokenizer does not give the response back",
-                f"wrote {expected[place : place + 12]!r}, decodes to {str(decoded)[place : place + 12]!r}",
+                f"wrote {expected[place : place + 12]!r}, decodes to {decoded[place : place + 12]!r}",
             )
 
     def _plain(self, text: str) -> str:
@@ -136,6 +153,11 @@ class ConversationTokenizer:
                 f"{int(row.input_ids[where])} at position {where}; the tokenizer has {self._vocabulary} tokens",
             )
         return Tokens(row.input_ids, row.is_response, row.is_response & np.isin(row.input_ids, self._special_ids))
+
+
+def _straddles(offsets: NDArray[np.int64], place: int) -> BoolArray:
+    """Return ``(seq,)`` bool: the token holds characters on both sides of ``place``."""
+    return (offsets[:, 0] < place) & (offsets[:, 1] > place)
 
 
 def _counts(offsets: NDArray[np.int64], size: int, spans: list[Span]) -> NDArray[np.int64]:
