@@ -136,11 +136,16 @@ def train(
 
 
 def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
-    """Evaluate every trained arm again; ``overrides`` may change ``evaluation``. Returns what ``metrics.json`` holds."""
-    from xtf.runs.training import evaluate_run
+    """Evaluate every trained arm again; ``overrides`` may change ``evaluation``. Returns what ``metrics.json`` holds.
+
+    Raises:
+        RunError: if the run has not trained anything.
+    """
+    from xtf.runs.training import train_run
 
     opened = run if isinstance(run, Run) else open_run(run)
-    return evaluate_run(opened, load_config(opened.config, overrides))
+    _ = opened.metrics  # refuses a run without trained arms; those that it has are loaded, not trained again
+    return train_run(opened, load_config(opened.config, overrides), None, None)
 
 
 def inspect(

@@ -11,8 +11,8 @@ import yaml
 from xtf.config import RunConfig
 from xtf.errors import RunError
 from xtf.files import digest, write_json, write_text
-from xtf.rules import LabelRules, apply_rules, fit_rules
 from xtf.progress import progress
+from xtf.rules import LabelRules, apply_rules, fit_rules
 from xtf.runs.opened import Run
 from xtf.shard import Labels, ScoredShard
 from xtf.store import ShardRecord

@@ -19,8 +19,8 @@ from xtf.engine.score import missing_attributes, requests_of, score_shards
 from xtf.engine.tokenise import TokenSource, tokenise
 from xtf.errors import ConfigError, DegenerateAttributeError, RunError
 from xtf.files import digest, file_digest, write_atomically, write_text
-from xtf.rules import degenerate
 from xtf.registry import AnyAttribute
+from xtf.rules import degenerate
 from xtf.runs.opened import Run
 from xtf.runs.versions import versions
 from xtf.store import RunFolder, ShardRecord
