@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
 TEXT = [
@@ -91,6 +91,22 @@ def tiny_tokenizer(template: str | None, trim_offsets: bool = False, **settings:
     )
     if template is not None:
         tokenizer.chat_template = TEMPLATES.get(template, template)
+    return tokenizer
+
+
+def spaced_tokenizer(template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer as Llama 2 has it: a space before each text, bytes for unknown characters."""
+    model = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))
+    model.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    model.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    )
+    special = ["<unk>", *SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256))]
+    model.train_from_iterator(TEXT, trainers.BpeTrainer(vocab_size=600, special_tokens=special, show_progress=False))
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=model, bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+    tokenizer.chat_template = TEMPLATES[template]
     return tokenizer
 
 

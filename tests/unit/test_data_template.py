@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.data_tokenizers import SPECIAL, TEMPLATES, response_text, tiny_tokenizer
+from tests.unit.data_tokenizers import SPECIAL, TEMPLATES, response_text, spaced_tokenizer, tiny_tokenizer
 from xtf.data import RowError
 from xtf.data.schema import Conversation
 from xtf.data.tokenise import NO_PREDICTION, ConversationTokenizer
@@ -61,6 +61,16 @@ def test_ids_are_those_of_the_tokenizer_itself(name: str) -> None:
         text = str(tokenizer.apply_chat_template([dict(m) for m in conversation.messages], tokenize=False))
     expected = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert ConversationTokenizer(tokenizer)(conversation).input_ids.tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama3", "gemma", "llama2", "qwen3"])
+def test_tokenizers_that_put_a_space_first(name: str) -> None:
+    tokenizer = spaced_tokenizer(name)
+    tokens = ConversationTokenizer(tokenizer)(chat("Hi", "\n Hello you é漢", "Hi", "ok  x"))
+    first = "\n Hello you é漢" if name in {"chatml", "qwen3"} else "Hello you é漢"
+    think = "<think>\n\n</think>\n\n" if name == "qwen3" else ""
+    lead = " " if name == "llama2" else ""  # the decoder drops the very first space
+    assert response_text(tokenizer, tokens) == f"{first}{ENDINGS[name]}{lead}{think}ok  x{ENDINGS[name]}"
 
 
 def test_tokenizer_is_left_as_it_was() -> None:

@@ -65,7 +65,9 @@ class ConversationTokenizer:
         backend.no_padding()
         self._backend = backend
         self._special_ids = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int32)
-        self._added_ids = np.array(sorted(tokenizer.added_tokens_decoder), dtype=np.int32)
+        added_ids = list(tokenizer.added_tokens_decoder)
+        self._is_added = np.zeros(max([len(tokenizer), *(token_id + 1 for token_id in added_ids)]), dtype=np.bool_)
+        self._is_added[added_ids] = True
         self._vocabulary = len(tokenizer)
 
     def __call__(self, conversation: Conversation | PreTokenized) -> Tokens:
@@ -79,7 +81,7 @@ class ConversationTokenizer:
         rendering = render(self.template, conversation)
         ids, offsets = self._encoded(rendering.text, [0])
         starts = [turn.start for turn in rendering.turns]
-        cuts = [start for start in starts if np.any(_straddles(offsets, start) & ~np.isin(ids, self._added_ids))]
+        cuts = [start for start in starts if np.any(_straddles(offsets, start) & ~self._is_added[ids])]
         if cuts:
             cut_ids, cut_offsets = self._encoded(rendering.text, [0, *cuts])
             if self._decoded(cut_ids) == rendering.text:
@@ -115,7 +117,7 @@ class ConversationTokenizer:
         straddles_start = np.zeros(len(ids), dtype=np.bool_)
         for turn in rendering.turns:
             straddles_start |= _straddles(offsets, turn.start)
-        is_added = np.isin(ids, self._added_ids)
+        is_added = self._is_added[ids]
         is_response = (in_turn > 0) & ~(straddles_start & is_added)
         return is_response, is_response & (in_words > 0) & ~(is_added & (in_words < lengths))
 
@@ -126,9 +128,9 @@ class ConversationTokenizer:
             raise RowError("no token for an assistant turn", "the tokenizer drops its characters")
         first, last = int(own[0]), int(own[-1])
         expected, done = "", int(offsets[first, 0])
-        for token in own[np.isin(ids[own], self._added_ids)]:  # such a token may swallow the white space around it
+        for token in own[self._is_added[ids[own]]]:  # such a token may swallow the white space around it
             start, end = (int(place) for place in offsets[token])
-            expected, done = expected + text[done:start] + text[start:end].strip(), end
+            expected, done = expected + text[done:start] + text[max(start, done) : end].strip(), end
         expected += text[done : int(offsets[last, 1])]
         decoded = self._decoded(ids[first : last + 1])
         if decoded != expected and self._plain(decoded) != self._plain(expected):
