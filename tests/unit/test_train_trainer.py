@@ -24,7 +24,7 @@ LENGTHS = (14, 9, 11, 8, 13)
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Models this small run fastest on one thread, above all on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
