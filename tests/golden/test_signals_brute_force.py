@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tests.tiny import SLIDING_WINDOW, TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
@@ -64,10 +65,15 @@ EXAMPLES = [
 ]
 
 
-def brute_force(
-    request: SignalRequest, item: TokenizedExample, model: Any, reference: Any, window_of: Callable[[int], int | None]
-) -> Tensor:
-    """One example, one request, token by token."""
+def maps(model: Any, item: TokenizedExample) -> Any:
+    """Full logits and every attention map of one example alone."""
+    with torch.no_grad():
+        return model(torch.from_numpy(item.input_ids.astype(np.int64))[None], output_attentions=True, use_cache=False)
+
+
+def brute_force(request: SignalRequest, item: TokenizedExample, model: Any, own: Any, other: Any = None) -> Tensor:
+    """One example, one request, token by token, from the :func:`maps` of the model and of the reference model."""
+    window_of = windows(model)
     ids = torch.from_numpy(item.input_ids.astype(np.int64))
     length = len(item)
     response = [position for position in range(length) if item.is_response[position]]
@@ -77,8 +83,7 @@ def brute_force(
         alone = [model(i.view(1, 1), output_hidden_states=True, use_cache=False).hidden_states[-1][0, 0] for i in ids]
         return torch.stack(alone).float()
     out = torch.full((length,), torch.nan)
-    judge = reference if isinstance(request, LogProb) and request.model is not None else model
-    output = judge(ids[None], output_attentions=True, use_cache=False)
+    output = other if isinstance(request, LogProb) and request.model is not None else own
     if isinstance(request, LogProb | Entropy):
         for target in response:
             logits = output.logits[0, target - 1].double()
@@ -92,7 +97,7 @@ def brute_force(
     layers = range(len(output.attentions)) if request.layers == "all" else request.layers
     per_layer = []
     for layer in layers:
-        attention = output.attentions[layer][0].double()  # (heads, queries, keys)
+        attention = output.attentions[layer][0].double().numpy()  # (heads, queries, keys)
         window = window_of(layer % len(output.attentions))
         values = torch.full((length,), torch.nan, dtype=torch.float64)
         for target in response:
@@ -104,7 +109,7 @@ def brute_force(
 
 def _one(
     request: SignalRequest,
-    head: Tensor,
+    head: NDArray[np.float64],
     target: int,
     response: list[int],
     length: int,
@@ -143,10 +148,11 @@ def test_every_signal_equals_brute_force(kind: TinyKind) -> None:
     eager, eager_reference = tiny_model(kind), tiny_model(kind, seed=1)
     for plain in (eager, eager_reference):
         plain.set_attn_implementation("eager")
-    for request in REQUESTS:
-        assert signals[request].dtype == torch.float32
-        for row, item in enumerate(EXAMPLES):
-            expected = brute_force(request, item, eager, eager_reference, windows(eager))
+    for row, item in enumerate(EXAMPLES):
+        own, other = maps(eager, item), maps(eager_reference, item)
+        for request in REQUESTS:
+            assert signals[request].dtype == torch.float32
+            expected = brute_force(request, item, eager, own, other)
             found = signals[request][row, : len(item)]
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4, equal_nan=True, msg=f"{request} {row}")
             assert signals[request][row, len(item) :].isnan().all(), f"{request} on padding"
@@ -165,13 +171,14 @@ def test_smollm2_equals_brute_force() -> None:
         prompt = template(turns[:1], tokenize=True, return_dict=True, add_generation_prompt=True)["input_ids"]
         mask = np.arange(len(whole)) >= len(prompt)
         items.append(TokenizedExample(question, np.asarray(whole, np.int32), mask, np.zeros_like(mask)))
-    requests = [request for request in REQUESTS if request != LogProb(REFERENCE)]
+    requests = (LogProb(), Entropy(), AttentionReceived(), AttentionToPrompt(layers=(0, -1)), TokenEmbedding("hidden"))
     signals = SignalPass(loaded, set(requests)).run(TokenBatch.collate(items))
     eager: Any = loaded.model
     eager.set_attn_implementation("eager")
-    for request in requests:
-        for row, item in enumerate(items):
-            expected = brute_force(request, item, eager, None, windows(eager))
+    for row, item in enumerate(items):
+        own = maps(eager, item)
+        for request in requests:
+            expected = brute_force(request, item, eager, own)
             found = signals[request][row, : len(item)]
             if isinstance(request, TokenEmbedding):
                 torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3)

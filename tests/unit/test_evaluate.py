@@ -13,7 +13,7 @@ from tests.tiny import TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
 from tests.unit.test_train_trainer import one_thread
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import DataError
-from xtf.evaluate import exact_match, final_number, held_out_loss
+from xtf.evaluation import exact_match, final_number, held_out_loss
 from xtf.tokens import TokenizedExample
 
 __all__ = ["one_thread"]  # an autouse fixture
@@ -126,7 +126,7 @@ def test_answers_equal_greedy_decoding_one_at_a_time(kind: TinyKind) -> None:
 
 
 def test_a_model_that_learned_the_answers_is_right(tmp_path: Any) -> None:
-    from xtf.train import arm_rows, train_model
+    from xtf.training import arm_rows, train_model
 
     model, tokenizer = tiny_model(), tiny_tokenizer()
     config = TrainingConfig(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
-from xtf.train import ARMS, TrainingRow, arm_rows
+from xtf.training import ARMS, TrainingRow, arm_rows
 
 
 def made(count: int = 12, share: float = 0.3) -> tuple[list[TokenizedExample], dict[str, BoolArray]]:

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-import xtf.train.compare as compare
+import xtf.training.compare as compare
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.test_evaluate import EXAMPLES
 from tests.unit.test_train_trainer import one_thread
 from xtf.config import EvaluationConfig, LoraSettings, TrainingConfig
-from xtf.train import ARMS, ArmResult, compare_arms, mean_and_spread, train_model
+from xtf.training import ARMS, ArmResult, compare_arms, mean_and_spread, train_model
 
 __all__ = ["one_thread"]  # an autouse fixture
 

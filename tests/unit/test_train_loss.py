@@ -12,8 +12,8 @@ from torch import Tensor
 import xtf.head
 from tests.tiny import TINY_KINDS, TinyKind, tiny_model
 from xtf.head import Head, target_losses
-from xtf.train.loss import loss_as_forward, step_normaliser, weighted_loss_sum
-from xtf.train.rows import TrainingRow, collate
+from xtf.training.loss import loss_as_forward, step_normaliser, weighted_loss_sum
+from xtf.training.rows import TrainingRow, collate
 
 
 def example_rows(seed: int = 0, lengths: tuple[int, ...] = (14, 9, 11), real: bool = False) -> list[TrainingRow]:

@@ -17,7 +17,7 @@ from tests.tiny import TinyKind, tiny_model, tiny_tokenizer
 from tests.unit.test_train_loss import by_hand, example_rows
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import DataError, ModelError
-from xtf.train import TrainingRow, TrainResult, train_model
+from xtf.training import TrainingRow, TrainResult, train_model
 
 CONFIG = TrainingConfig(batch_size=2, epochs=2, learning_rate=1e-2, warmup_ratio=0.0, lora=LoraSettings(r=2, alpha=4))
 LENGTHS = (14, 9, 11, 8, 13)

@@ -14,14 +14,14 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from xtf.config import EvaluationConfig, TrainingConfig
-from xtf.evaluate import exact_match, held_out_loss
+from xtf.evaluation import exact_match, held_out_loss
 from xtf.files import digest, write_json
 from xtf.progress import progress as progress_bar
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
-from xtf.train.arms import arm_rows
-from xtf.train.rows import TrainingRow
-from xtf.train.trainer import train_model
-from xtf.train.weights import held_in, weights_dtype
+from xtf.training.arms import arm_rows
+from xtf.training.rows import TrainingRow
+from xtf.training.trainer import train_model
+from xtf.training.weights import held_in, weights_dtype
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,10 @@ from xtf.errors import DataError
 from xtf.files import write_json
 from xtf.head import Head
 from xtf.progress import progress as progress_bar
-from xtf.train.loop import MaskedTrainer, StepCounter, save_model
-from xtf.train.loss import loss_as_forward
-from xtf.train.rows import TrainingRow
-from xtf.train.weights import make_trainable
+from xtf.training.loop import MaskedTrainer, StepCounter, save_model
+from xtf.training.loss import loss_as_forward
+from xtf.training.rows import TrainingRow
+from xtf.training.weights import make_trainable
 
 
 @dataclass(frozen=True, slots=True)

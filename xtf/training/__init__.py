@@ -1,9 +1,9 @@
 """Gradient-masked and weighted fine-tuning, and the arms it is compared with."""
 
-from xtf.train.arms import ARMS, arm_rows
-from xtf.train.compare import ArmResult, Spread, compare_arms, mean_and_spread
-from xtf.train.rows import TrainingRow
-from xtf.train.trainer import TrainResult, train_model
+from xtf.training.arms import ARMS, arm_rows
+from xtf.training.compare import ArmResult, Spread, compare_arms, mean_and_spread
+from xtf.training.rows import TrainingRow
+from xtf.training.trainer import TrainResult, train_model
 
 __all__ = [
     "ARMS",

@@ -14,8 +14,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from xtf.config import TrainingConfig
 from xtf.errors import ModelError
-from xtf.train.loss import step_normaliser
-from xtf.train.rows import TrainingRow, collate
+from xtf.training.loss import step_normaliser
+from xtf.training.rows import TrainingRow, collate
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
@@ -23,7 +23,7 @@ _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with
 class MaskedTrainer(Trainer):
     """Divides the summed loss by the whole update's normaliser: all micro-batches, all processes.
 
-    ``model(**batch)`` must return ``{"loss": sum}``; see :func:`xtf.train.loss.loss_as_forward`.
+    ``model(**batch)`` must return ``{"loss": sum}``; see :func:`xtf.training.loss.loss_as_forward`.
     """
 
     loss_is_scaled_for_ga = True

@@ -10,7 +10,7 @@ import numpy as np
 
 from xtf.errors import did_you_mean, listed
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
-from xtf.train.rows import TrainingRow
+from xtf.training.rows import TrainingRow
 
 ARMS: tuple[str, ...] = ("base", "full", "random", "inverted", "xtf")
 """base: not trained. full: every response token. random, inverted: controls. xtf: the labels."""
