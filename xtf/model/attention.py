@@ -25,8 +25,8 @@ from xtf.tokens import TokenBatch
 
 AttentionRequest = AttentionReceived | AttentionRowMean | AttentionToPrompt
 
-BLOCK_BYTES = 16 * 2**20
-"""Most float32 attention probabilities held at once, in bytes."""
+_CPU_BLOCK_BYTES, _BLOCK_BYTES = 4 * 2**20, 64 * 2**20
+"""Most float32 attention probabilities held at once, in bytes; on a CPU small blocks stay in its cache."""
 
 _NAME = "xtf"
 _ACTIVE: ContextVar[AttentionMeter | None] = ContextVar("xtf_attention_meter", default=None)
@@ -43,7 +43,7 @@ class AttentionMeter:
         requests: The attention requests to answer.
         layers: The number of layers of the model.
         tokens: The batch.
-        block_bytes: Bound on the probabilities held at once.
+        block_bytes: Bound on the probabilities held at once; fitting the device if None.
         stop_early: Whether to raise :class:`Enough` after the last layer that any request needs.
     """
 
@@ -53,11 +53,12 @@ class AttentionMeter:
         layers: int,
         tokens: TokenBatch,
         *,
-        block_bytes: int = BLOCK_BYTES,
+        block_bytes: int | None = None,
         stop_early: bool = False,
     ) -> None:
         self.tokens = tokens
-        self.block_bytes = block_bytes
+        on_cpu = tokens.input_ids.device.type == "cpu"
+        self.block_bytes = block_bytes or (_CPU_BLOCK_BYTES if on_cpu else _BLOCK_BYTES)
         self._wanted = {request: chosen_layers(request, layers) for request in requests}
         self._last = max((max(chosen) for chosen in self._wanted.values()), default=-1) if stop_early else None
         self._totals: dict[AttentionRequest, Tensor] = {}

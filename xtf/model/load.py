@@ -171,7 +171,8 @@ def _load_weights(place: Path, config: ModelConfig, dtype: torch.dtype) -> PreTr
     from peft import PeftModel
 
     require_safetensors(place, config.path)
-    base = _load_weights(find_model(base_path), config.model_copy(update={"path": base_path}), dtype)
+    base_config = config.model_copy(update={"path": base_path, "revision": None})
+    base = _load_weights(find_model(base_path, code=config.trust_remote_code), base_config, dtype)
     merged: PreTrainedModel = PeftModel.from_pretrained(base, str(place)).merge_and_unload()
     return merged
 
@@ -192,7 +193,9 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype) -> PreTr
     except ModelError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ... for bad files
-        raise ModelError(f"{shown}: cannot be loaded: {_first_line(error)}") from error
+        own_code = "auto_map" in read_json(folder / "config.json") and not config.trust_remote_code
+        hint = " If you trust the Python code that comes with it: model.trust_remote_code: true" if own_code else ""
+        raise ModelError(f"{shown}: cannot be loaded: {_first_line(error)}{hint}") from error
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise ModelError(

@@ -21,7 +21,7 @@ from xtf.attribute import (
     TokenEmbedding,
 )
 from xtf.errors import ModelError
-from xtf.model.attention import BLOCK_BYTES, AttentionMeter, AttentionRequest, Enough, chosen_layers, measuring
+from xtf.model.attention import AttentionMeter, AttentionRequest, Enough, chosen_layers, measuring
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.head import LOGITS_BYTES, PredictionRequest, predictions
@@ -40,7 +40,7 @@ class SignalPass:
         reference_loader: Loads the reference models that requests name; each is loaded once, here.
         embedder: Shares its cache of embeddings with this pass; a new one is made if None.
         logits_bytes: Bound on the float32 logits held at once.
-        block_bytes: Bound on the attention probabilities held at once.
+        block_bytes: Bound on the attention probabilities held at once; fitting the device if None.
 
     Raises:
         ModelError: when a model cannot answer a request: not causal, no such layer, or another vocabulary.
@@ -54,7 +54,7 @@ class SignalPass:
         *,
         embedder: Embedder | None = None,
         logits_bytes: int = LOGITS_BYTES,
-        block_bytes: int = BLOCK_BYTES,
+        block_bytes: int | None = None,
     ) -> None:
         self.requests = frozenset(requests)
         self.device = loaded.device
