@@ -135,7 +135,7 @@ def _plausible(request: SignalRequest, uniform: torch.Tensor, length: int) -> to
         case LogProb():
             return uniform.clamp_min(1e-6).log()
         case Entropy():
-            return uniform * np.log(request.top_k or _VOCABULARY)
+            return uniform * float(np.log(request.top_k or _VOCABULARY))
         case AttentionReceived():
             return uniform * (3.0 if request.queries == "response" else 1.0 / length)
         case AttentionRowMean():

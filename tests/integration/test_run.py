@@ -66,7 +66,7 @@ def test_scores_equal_the_models_own_probabilities(tmp_path: Path, tiny_folder: 
             example = shard.example(index)
             ids = torch.from_numpy(example.input_ids.astype(np.int64))[None]
             with torch.no_grad():
-                probabilities = model(ids).logits[0].softmax(-1)  # type: ignore[operator]
+                probabilities = model(ids).logits[0].softmax(-1)
             for position in np.flatnonzero(example.is_response):
                 expected = 1.0 - float(probabilities[position - 1, ids[0, position]])
                 assert example.scores["knowledge_novelty"][position] == pytest.approx(expected, abs=1e-4)

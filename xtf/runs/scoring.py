@@ -222,7 +222,8 @@ def _measure(run: Run, config: RunConfig, fingerprints: Mapping[str, str]) -> di
 
 
 def _write_distribution(folder: RunFolder, name: str, distribution: Distribution) -> None:
-    write_atomically(folder.state / f"distribution-{name}.npz", lambda file: np.savez(file, **distribution.to_arrays()))
+    savez: Any = np.savez
+    write_atomically(folder.state / f"distribution-{name}.npz", lambda file: savez(file, **distribution.to_arrays()))
 
 
 def _finish(

@@ -20,7 +20,7 @@ from xtf.tokens import BoolArray, FloatArray, TokenizedExample
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from xtf.train import ArmResult
+    from xtf.training import ArmResult
 
 NOTE = (
     "Held-out loss: mean over response tokens, in nats. ± is the sample standard deviation over seeds; without it, one "
@@ -33,7 +33,7 @@ def train_run(
 ) -> dict[str, Any]:
     """Train and evaluate the arms that are not finished yet; see :func:`xtf.train`."""
     from xtf.model import LoadedModel, load_model
-    from xtf.train import compare_arms
+    from xtf.training import compare_arms
 
     assert config.training is not None
     with run.folder.lock():
