@@ -90,11 +90,11 @@ class Encoder:
             names = ("input_ids", "attention_mask", "token_type_ids")
             features = {name: windows[name][part].to(self._device) for name in names if name in windows}
             states = self._model[0](features)["token_embeddings"]
-            vectors.append(states[content[part].to(states.device)].float())
+            vectors.append(states.float().cpu()[content[part]])
         tokens = torch.cat(vectors)
         if not len(tokens):
-            return tokens.new_zeros(len(spans), tokens.shape[-1])
-        return _overlap_means(tokens, offsets, spans)
+            return torch.zeros(len(spans), tokens.shape[-1], device=self._device)
+        return _overlap_means(tokens, offsets, spans).to(self._device)
 
 
 def _overlap_means(tokens: Tensor, offsets: NDArray[np.int64], spans: NDArray[np.int64]) -> Tensor:
@@ -105,5 +105,5 @@ def _overlap_means(tokens: Tensor, offsets: NDArray[np.int64], spans: NDArray[np
     first = np.where(none, np.clip(first - 1, 0, len(tokens) - 1), first)
     last = np.where(none, first + 1, last)
     sums = torch.cat([tokens.new_zeros(1, tokens.shape[1]), tokens]).double().cumsum(dim=0)
-    begin, end = (torch.from_numpy(edge).to(tokens.device) for edge in (first, last))
+    begin, end = (torch.from_numpy(edge) for edge in (first, last))
     return ((sums[end] - sums[begin]) / (end - begin)[:, None]).float()

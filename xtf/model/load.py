@@ -18,7 +18,14 @@ from transformers.utils import logging as transformers_logging
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model.gguf import plain_model, plain_tokenizer
-from xtf.model.source import file_fingerprint, find_model, folder_fingerprint, read_json, require_safetensors
+from xtf.model.source import (
+    file_fingerprint,
+    find_model,
+    folder_fingerprint,
+    object_fingerprint,
+    read_json,
+    require_safetensors,
+)
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
@@ -65,7 +72,7 @@ class LoadedModel:
         _check_vocabulary(plain, tokenizer, type(plain).__name__)
         untyped.requires_grad_(False).eval()
         parameter = next(plain.parameters())
-        return cls(plain, tokenizer, fingerprint or _object_fingerprint(plain), parameter.dtype, parameter.device)
+        return cls(plain, tokenizer, fingerprint or object_fingerprint(plain), parameter.dtype, parameter.device)
 
 
 def load_model(config: ModelConfig) -> LoadedModel:
@@ -244,16 +251,6 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" else torch.float32
     dtype: torch.dtype = getattr(torch, name)
     return dtype
-
-
-def _object_fingerprint(model: PreTrainedModel) -> str:
-    whole = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
-    for name, tensor in model.state_dict().items():
-        flat = tensor.detach().reshape(-1)
-        sample = torch.cat([flat[:1024], flat[:: max(1, flat.numel() // 4096)]]).cpu().contiguous()
-        whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        whole.update(sample.view(torch.uint8).numpy().tobytes())
-    return f"object:{whole.hexdigest()[:32]}"
 
 
 def _first_line(error: BaseException) -> str:

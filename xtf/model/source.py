@@ -13,9 +13,14 @@ import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import torch
 
 from xtf.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 PACKAGE = "package:"
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.jinja", "*.model")
@@ -159,6 +164,17 @@ def file_fingerprint(path: Path) -> str:
             file.seek(start)
             whole.update(file.read(_SAMPLE))
     return whole.hexdigest()[:32]
+
+
+def object_fingerprint(model: PreTrainedModel) -> str:
+    """Fingerprint a model in memory by its configuration and samples of every tensor."""
+    whole = hashlib.sha256(model.config.to_json_string(use_diff=False).encode())
+    for name, tensor in model.state_dict().items():
+        flat = tensor.detach().reshape(-1)
+        sample = torch.cat([flat[:1024], flat[:: max(1, flat.numel() // 4096)]]).cpu().contiguous()
+        whole.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        whole.update(sample.view(torch.uint8).numpy().tobytes())
+    return f"object:{whole.hexdigest()[:32]}"
 
 
 def cache_folder() -> Path:
