@@ -7,7 +7,7 @@ suggestion. This module imports neither torch nor any scorer, so a configuration
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -191,7 +191,10 @@ class LoraSettings(Section):
 class TrainingConfig(Section):
     """Gradient-masked fine-tuning."""
 
-    arms: tuple[str, ...] = Field(("xtf",), description="base, full, random, inverted, xtf: what to train and compare.")
+    arms: tuple[str, ...] = Field(
+        ("xtf",),
+        description="What to train and compare: base, full, xtf, random, inverted, or an arm of the section arms.",
+    )
     method: Literal["lora", "full"] = "lora"
     lora: LoraSettings = LoraSettings()
     objective: Literal["mask", "weight"] = "mask"
@@ -212,14 +215,84 @@ class TrainingConfig(Section):
 
     @field_validator("arms")
     @classmethod
-    def _known_arms(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
-        known = ("base", "full", "random", "inverted", "xtf")
-        for arm in arms:
-            if arm not in known:
-                raise ValueError(f"no arm named {arm!r}.{did_you_mean(arm, known)} Known: {listed(known)}")
+    def _distinct_arms(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(arms)) != len(arms):
             raise ValueError("an arm is named twice")
         return arms
+
+
+class StrategyConfig(Section):
+    """When tokens are scored. ``strategy: self_evolving`` is short for ``strategy: {kind: self_evolving}``.
+
+    ``fixed``: score once, then train. ``self_evolving`` (Token Cleaning, arXiv 2502.01968): cut the data into
+    ``rounds`` parts; learn every token of the first; score each further part by the base against the newest model,
+    and go on training on what the cuts keep.
+    """
+
+    kind: Literal["fixed", "self_evolving"] = "fixed"
+    rounds: Annotated[int, Field(ge=2)] | None = Field(None, description="self_evolving: parts of the data (5).")
+    evolving: tuple[str, ...] = Field((), description="self_evolving: whose reference is the newest model (influence).")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _completed(cls, value: Any) -> Any:
+        value = {"kind": value} if isinstance(value, str) else value
+        if not isinstance(value, Mapping):
+            return value
+        if value.get("kind") == "self_evolving":
+            return {**value, "rounds": value.get("rounds") or 5, "evolving": value.get("evolving") or ("influence",)}
+        return value
+
+    @model_validator(mode="after")
+    def _read_settings_only(self) -> StrategyConfig:
+        if self.kind == "fixed" and (self.rounds is not None or self.evolving):
+            raise ValueError("rounds and evolving belong to kind: self_evolving")
+        return self
+
+
+class ArmConfig(Section):
+    """One more way of labelling the run's scores; attributes that it does not use decide nothing."""
+
+    attributes: tuple[str, ...] = Field((), description="What it uses, by the run's own cuts; default: its thresholds.")
+    thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Cuts of its own.")
+    combine: CombineConfig = CombineConfig()
+
+    @property
+    def used(self) -> tuple[str, ...]:
+        """The attributes that decide."""
+        return self.attributes or tuple(self.thresholds)
+
+    @model_validator(mode="after")
+    def _uses_something(self) -> ArmConfig:
+        if not self.used:
+            raise ValueError("name the attributes it uses, or give thresholds")
+        if stray := [name for name in self.thresholds if name not in self.used]:
+            raise ValueError(f"thresholds.{stray[0]}: not among its attributes ({listed(self.used)})")
+        return self
+
+
+PREDEFINED_ARMS: Mapping[str, ArmConfig] = {
+    "token_cleaning": ArmConfig(thresholds={"influence": TopShare(keep=0.6)}),
+    "rho": ArmConfig(thresholds={"influence": TopShare(keep=0.6, scope="example")}),
+}
+"""Arms that need no entry in ``arms``: the top 60 % of the data set (arXiv 2502.01968), or of each example (Rho-1)."""
+
+BUILT_IN_ARMS = ("base", "full", "random", "inverted", "xtf")
+CONTROLS = ("random", "inverted")
+
+
+def arm_parts(arm: str) -> tuple[str, str | None]:
+    """What an arm does (a name of BUILT_IN_ARMS) and the labels it does it with: the run's own are ``xtf``.
+
+    >>> arm_parts("rho"), arm_parts("random"), arm_parts("random_of_rho"), arm_parts("full")
+    (('xtf', 'rho'), ('random', 'xtf'), ('random', 'rho'), ('full', None))
+    """
+    if arm in ("base", "full"):
+        return arm, None
+    control, separator, labels = arm.partition("_of_")
+    if control in CONTROLS and (separator or arm == control):
+        return control, labels or "xtf"
+    return "xtf", arm
 
 
 class EvaluationConfig(Section):
@@ -248,6 +321,8 @@ class RunConfig(Section):
     thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Attribute name to its cut.")
     combine: CombineConfig = CombineConfig()
     scoring: ScoringConfig = ScoringConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    arms: dict[str, ArmConfig] = Field(default_factory=dict, description="Arm name to its way of labelling the scores.")
     training: TrainingConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
 
@@ -270,21 +345,89 @@ class RunConfig(Section):
                 raise ValueError(f"{name!r} cannot name an attribute: letters, digits and _ only, not example_id")
         return value
 
+    @field_validator("arms")
+    @classmethod
+    def _usable_arm_names(cls, value: dict[str, ArmConfig]) -> dict[str, ArmConfig]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in BUILT_IN_ARMS or arm_parts(name)[0] != "xtf":
+                raise ValueError(f"{name!r} cannot name an arm: letters, digits and _ only, and no built-in name")
+        return value
+
+    def arm(self, name: str) -> ArmConfig | None:
+        """How an arm labels the scores, or None if there is no such arm."""
+        return self.arms.get(name) or PREDEFINED_ARMS.get(name)
+
     @model_validator(mode="after")
     def _names_refer(self) -> RunConfig:
+        named = list(_attributes_named("", self.thresholds, self.combine))
+        for arm, spec in self.arms.items():
+            named += [(f"arms.{arm}.attributes", name) for name in spec.attributes]
+            named += _attributes_named(f"arms.{arm}.", spec.thresholds, spec.combine)
         problems = [
             f"{place}: no attribute of that name in this run.{did_you_mean(name, self.attributes)} "
             f"In this run: {listed(self.attributes)}"
-            for place, name in (
-                *((f"thresholds.{name}", name) for name in self.thresholds),
-                *((f"combine.weights.{name}", name) for name in self.combine.weights),
-                *((("combine.weight_by", self.combine.weight_by),) if self.combine.weight_by else ()),
-            )
+            for place, name in named
             if name not in self.attributes
         ]
+        problems += self._problems_of_arms() + self._problems_of_strategy()
         if problems:
             raise ValueError("\n".join(problems))
         return self
+
+    def _problems_of_arms(self) -> list[str]:
+        known = list(dict.fromkeys((*BUILT_IN_ARMS, *PREDEFINED_ARMS, *self.arms)))
+        problems = []
+        for arm in self.training.arms if self.training is not None else ():
+            _, labels = arm_parts(arm)
+            spec = self.arm(labels) if labels not in (None, "xtf") else None
+            if labels not in (None, "xtf") and spec is None:
+                problems.append(
+                    f"training.arms: no arm named {arm!r}.{did_you_mean(arm, known)} Known: {listed(known)}"
+                )
+            for name in spec.used if spec is not None and labels not in self.arms else ():
+                if name not in self.attributes:
+                    problems.append(
+                        f"training.arms: {arm} cuts the scores of {name!r}, which this run does not score. "
+                        f"Add attributes.{name}, or define arms.{labels} by other attributes. "
+                        f"In this run: {listed(self.attributes)}"
+                    )
+        return problems
+
+    def _problems_of_strategy(self) -> list[str]:
+        if self.strategy.kind == "fixed":
+            return []
+        problems = [
+            f"strategy.evolving: no attribute {name!r} in this run. Name an attribute with a reference, which becomes "
+            f"the newest model. In this run: {listed(self.attributes)}"
+            for name in self.strategy.evolving
+            if name not in self.attributes
+        ]
+        problems += [
+            f"attributes.{name}.reference: not with strategy self_evolving, where it is the newest model"
+            for name in self.strategy.evolving
+            if self.attributes.get(name, {}).get("reference") is not None
+        ]
+        if self.training is None:
+            return [*problems, "training: required, but not given: a self-evolving run trains after each part"]
+        if self.training.max_examples is not None:
+            problems.append("training.max_examples: not with strategy self_evolving; use data.limit")
+        problems += [
+            f"training.arms: {arm} cannot be compared in a self-evolving run, whose scores change from part to part. "
+            "Compare it in a run with strategy: fixed"
+            for arm in self.training.arms
+            if arm_parts(arm)[1] not in (None, "xtf")
+        ]
+        return problems
+
+
+def _attributes_named(
+    prefix: str, thresholds: Mapping[str, Threshold], combine: CombineConfig
+) -> Iterator[tuple[str, str]]:
+    """Each place where a labelling names an attribute, and the name."""
+    yield from ((f"{prefix}thresholds.{name}", name) for name in thresholds)
+    yield from ((f"{prefix}combine.weights.{name}", name) for name in combine.weights)
+    if combine.weight_by:
+        yield f"{prefix}combine.weight_by", combine.weight_by
 
 
 AttributeCheck = Callable[[Mapping[str, Any]], list[str]]
@@ -383,8 +526,9 @@ def validation_problems(error: ValidationError, root: type[BaseModel], prefix: t
     lines = []
     for item in error.errors():
         path = [str(part) for part in item["loc"]]
-        if path[:1] == ["thresholds"] or path[:2] == ["combine", "threshold"]:
-            path = path[:2] + path[3:]  # pydantic inserts the name of the chosen cut
+        start = 2 if path[:1] == ["arms"] else 0
+        if path[start : start + 1] == ["thresholds"] or path[start : start + 2] == ["combine", "threshold"]:
+            path = path[: start + 2] + path[start + 3 :]  # pydantic inserts the name of the chosen cut
         place = ".".join((*prefix, *path))
         match item["type"]:
             case "extra_forbidden":

@@ -15,7 +15,7 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.test_evaluate import EXAMPLES
 from tests.unit.test_train_trainer import one_thread
 from xtf.config import EvaluationConfig, LoraSettings, TrainingConfig
-from xtf.training import ARMS, ArmResult, compare_arms, mean_and_spread, train_model
+from xtf.training import ARMS, ArmResult, Comparison, Labelling, Leg, compare_arms, joined, labelled_rows, train_model
 
 __all__ = ["one_thread"]  # an autouse fixture
 
@@ -25,16 +25,18 @@ TRAINING = TrainingConfig(
 EVALUATION = EvaluationConfig(max_new_tokens=8)
 
 
-def run(folder: Path, model: Any = None, training: TrainingConfig = TRAINING, **options: Any) -> list[ArmResult]:
+def run(
+    folder: Path, model: Any = None, training: TrainingConfig = TRAINING, held_out: Any = None, **options: Any
+) -> list[ArmResult]:
     noise = {item.example_id: item.is_response & (np.arange(len(item)) % 3 == 0) for item in EXAMPLES}
+    even = {item.example_id: item.is_response & (np.arange(len(item)) % 2 == 0) for item in EXAMPLES}
     settings: dict[str, Any] = {"evaluation": EVALUATION, "fingerprint": "f", **options}
     return compare_arms(
         tiny_model() if model is None else model,
         tiny_tokenizer(),
         EXAMPLES,
-        noise,
-        {},
-        EXAMPLES[:2],
+        {"xtf": Labelling(noise, {}), "even": Labelling(even, {})},
+        EXAMPLES[:2] if held_out is None else held_out,
         training=training,
         output_dir=folder,
         **settings,
@@ -52,6 +54,8 @@ def test_arms_are_trained_evaluated_and_kept(tmp_path: Path, monkeypatch: pytest
     base, full, xtf = (next(r for r in results if r.arm == arm) for arm in ("base", "full", "xtf"))
     assert (base.steps, base.tokens_kept, base.exact_total) == (0, 0, 1)
     assert {result.steps for result in results[1:]} == {6}
+    assert full.held_out_loss is not None
+    assert base.held_out_loss is not None
     assert full.held_out_loss < base.held_out_loss
     assert (full.mask_share, full.tokens_kept) == (0.0, full.tokens_response)
     assert {result.tokens_kept for result in results if result.arm in ("xtf", "random", "inverted")} == {
@@ -85,6 +89,8 @@ def test_bfloat16_compares_all_arms_in_bfloat16(tmp_path: Path) -> None:
     evaluation = EvaluationConfig(exact_match=False)
     exact = run(tmp_path / "a", training=training.model_copy(update={"arms": ("base",), "dtype": "float32"}))
     half = run(tmp_path / "b", training=training, evaluation=evaluation)
+    assert half[0].held_out_loss is not None
+    assert exact[0].held_out_loss is not None
     assert 0 < abs(half[0].held_out_loss - exact[0].held_out_loss) < 0.1
     assert (half[1].exact_match, half[1].exact_total, half[1].seed) == (None, None, 3)
 
@@ -95,14 +101,57 @@ def test_limits_cut_both_sets(tmp_path: Path) -> None:
     assert result.tokens_response == result.held_out_tokens == int(EXAMPLES[0].is_response.sum())
 
 
-def result(arm: str, seed: int, loss: float, correct: int | None) -> ArmResult:
-    return ArmResult(arm, seed, 5, 100, 80, 0.2, 2.0, (), loss, 50, correct, None if correct is None else 10)
+def test_arms_by_other_labels_and_controls_of_them(tmp_path: Path) -> None:
+    training = TRAINING.model_copy(update={"arms": ("xtf", "even", "random_of_even"), "seeds": (0,)})
+    results = {r.arm: r for r in run(tmp_path, training=training, evaluation=EvaluationConfig(exact_match=False))}
+    masked = sum(
+        int((item.is_response & ~item.is_protected & (np.arange(len(item)) % 2 == 0)).sum()) for item in EXAMPLES
+    )
+    assert results["even"].tokens_kept == results["even"].tokens_response - masked
+    assert results["random_of_even"].tokens_kept == results["even"].tokens_kept != results["xtf"].tokens_kept
+    assert results["random_of_even"].train_losses != results["even"].train_losses
+    assert {result.steps for result in results.values()} == {6}
 
 
-def test_mean_and_spread() -> None:
-    one, two = mean_and_spread([result("full", 0, 1.0, 2), result("xtf", 0, 3.0, None), result("full", 1, 2.0, 4)])
-    assert (one.arm, one.seeds, one.held_out_loss) == ("full", 2, 1.5)
-    assert one.held_out_loss_sd == pytest.approx(0.5**0.5)
-    assert one.exact_share == pytest.approx(0.3)
-    assert one.exact_share_sd == pytest.approx(0.02**0.5)
-    assert (two.arm, two.held_out_loss_sd, two.exact_share, two.exact_share_sd) == ("xtf", None, None, None)
+def test_without_held_out_examples_arms_are_trained_all_the_same(tmp_path: Path) -> None:
+    training = TRAINING.model_copy(update={"arms": ("base", "xtf"), "seeds": (0,)})
+    base, trained = run(tmp_path, training=training, held_out=[])
+    assert (base.steps, trained.steps) == (0, 6)
+    for result in (base, trained):
+        assert (result.held_out_loss, result.held_out_tokens, result.exact_match, result.exact_total) == (
+            None,
+            0,
+            None,
+            None,
+        )
+    assert (tmp_path / "xtf-seed0/model/adapter_model.safetensors").exists()
+    assert not (tmp_path / "xtf-seed0/answers.json").exists()
+    assert run(tmp_path, training=training, held_out=[]) == [base, trained]
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_legs_go_on_from_one_another_and_are_not_trained_twice(tmp_path: Path, method: str) -> None:
+    settings = TRAINING.model_copy(update={"method": method, "epochs": 1.0, "warmup_ratio": 0.0})
+    legs = [
+        Leg(labelled_rows("full", part, {}, objective="mask", seed=0), tmp_path / str(index), evaluate=bool(index))
+        for index, part in enumerate((EXAMPLES[:2], EXAMPLES[2:]))
+    ]
+    model = tiny_model()
+    comparison = Comparison(model, tiny_tokenizer(), EXAMPLES[:1], settings, EVALUATION, "f")
+    first, second = comparison.train("full", 0, legs)
+    assert (first.held_out_loss, second.held_out_loss is None) == (None, False)
+    fresh = comparison.train("full", 0, [Leg(legs[1].rows, tmp_path / "fresh")])[0]
+    assert fresh.train_losses[0] != second.train_losses[0], "the second leg starts where the first ended"
+    whole = joined([first, second])
+    assert whole.steps == first.steps + second.steps
+    assert whole.tokens_kept == whole.tokens_response == sum(int(item.is_response.sum()) for item in EXAMPLES)
+    assert (whole.train_losses, whole.held_out_loss) == (
+        first.train_losses + second.train_losses,
+        second.held_out_loss,
+    )
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
+    assert comparison.train("full", 0, legs) == [first, second]
+    other = Comparison(model, tiny_tokenizer(), EXAMPLES[:1], settings, EVALUATION, "another base")
+    other.train("full", 0, legs)
+    changed = [path for path, before in times.items() if path.stat().st_mtime_ns != before]
+    assert {path.relative_to(tmp_path).parts[0] for path in changed} == {"0", "1"}

@@ -1,4 +1,4 @@
-"""The scoring step: what must be computed, what is already there, and refusing to mix two runs."""
+"""The scoring step: what must be computed, and what is already there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from xtf import registry
 from xtf.attribute import Reference
@@ -16,13 +15,12 @@ from xtf.config import ModelConfig, RunConfig
 from xtf.distribution import Distribution, measure
 from xtf.engine.fit import EngineFitContext, fit_attributes
 from xtf.engine.score import missing_attributes, requests_of, score_shards
-from xtf.engine.tokenise import TokenSource, tokenise
-from xtf.errors import ConfigError, DegenerateAttributeError, RunError
-from xtf.files import digest, file_digest, write_atomically, write_text
+from xtf.errors import DegenerateAttributeError
+from xtf.files import digest, file_digest, write_atomically
 from xtf.registry import AnyAttribute
 from xtf.rules import degenerate
 from xtf.runs.opened import Run
-from xtf.runs.versions import versions
+from xtf.runs.preparing import prepared
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import examples_of
 from xtf.tokens import TokenizedExample
@@ -46,77 +44,35 @@ def score_run(
     overwrite: bool,
 ) -> Run:
     """Tokenise and score what is not there yet; see :func:`xtf.run.score`."""
-    from xtf.model import LoadedModel, load_tokenizer
+    attributes = dict(scorers) if scorers else build_attributes(config)
+    with prepared(config, model, tokenizer, data, overwrite) as ready:
+        return score_folder(ready.folder, config, attributes, ready.inputs, ready.loaded)
 
-    if model is not None and tokenizer is None:
-        raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
-    attributes = dict(scorers) if scorers else _build(config)
-    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(config.model)
-    loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
-    rows = list(data) if data is not None else None
-    folder = RunFolder(config.output)
-    with folder.lock():
-        inputs = _inputs(config, loaded, tokenizer, rows)
-        _continue_or_refuse(folder, inputs, overwrite)
-        _begin(folder, config, inputs)
-        started = time.monotonic()
-        source = TokenSource(config.data, tokenizer, digest(inputs), config.scoring.examples_per_shard, rows)
-        shards = tokenise(folder, source)
-        if not folder.vocabulary_path.exists():
-            read_vocabulary(tokenizer).write(folder.vocabulary_path)
-        fingerprints = {name: _fingerprint(attribute, inputs) for name, attribute in attributes.items()}
-        _score_missing(folder, config, attributes, fingerprints, shards, loaded)
-        run = Run(folder)
-        flagged = _measure(run, config, fingerprints)
-        _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
+
+def score_folder(
+    folder: RunFolder,
+    config: RunConfig,
+    attributes: Mapping[str, AnyAttribute],
+    inputs: Mapping[str, str],
+    loaded: LoadedModel | None,
+) -> Run:
+    """Score the token shards of a folder where scores are missing, and say so in its manifest.
+
+    ``inputs`` are the fingerprints of everything beside the attributes that decides the scores; without ``loaded`` the
+    model of the configuration is loaded if it is needed.
+    """
+    started = time.monotonic()
+    fingerprints = {name: _fingerprint(attribute, inputs) for name, attribute in attributes.items()}
+    _score_missing(folder, config, attributes, fingerprints, folder.records("tokens"), loaded)
+    run = Run(folder)
+    flagged = _measure(run, config, fingerprints)
+    _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
     return run
 
 
-def _build(config: RunConfig) -> dict[str, AnyAttribute]:
+def build_attributes(config: RunConfig) -> dict[str, AnyAttribute]:
+    """The scorers that a configuration names, in its order."""
     return {name: registry.build(name, spec) for name, spec in config.attributes.items()}
-
-
-def _inputs(
-    config: RunConfig, loaded: LoadedModel | None, tokenizer: PreTrainedTokenizerBase, rows: list[Any] | None
-) -> dict[str, str]:
-    """What the whole run rests on, as fingerprints; a run goes on only if all are as they were."""
-    from xtf.data import fingerprint
-    from xtf.model import model_fingerprint, tokenizer_fingerprint
-
-    return {
-        "data": fingerprint(config.data, rows),
-        "model": loaded.fingerprint if loaded is not None else model_fingerprint(config.model),
-        "tokenizer": tokenizer_fingerprint(tokenizer),
-        "seed": str(config.seed),
-        "examples_per_shard": str(config.scoring.examples_per_shard),
-    }
-
-
-def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite: bool) -> None:
-    if overwrite:
-        folder.clear()
-        return
-    before = folder.manifest().get("inputs")
-    if before is None:
-        if folder.path.exists() and any(p for p in folder.path.iterdir() if p.name != "state"):
-            raise RunError(
-                f"{folder.path}: the folder holds other files. Choose another with --set output=runs/NAME, or "
-                "--overwrite (which deletes only what a run writes)."
-            )
-        return
-    changed = [key for key in inputs if before.get(key) != inputs[key]]
-    if changed:
-        raise RunError(
-            f"{folder.path}: holds a run made from other inputs; changed: {', '.join(changed)}. Choose another folder "
-            "with --set output=runs/NAME, or replace that run with --overwrite."
-        )
-
-
-def _begin(folder: RunFolder, config: RunConfig, inputs: Mapping[str, str]) -> None:
-    write_text(folder.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
-    folder.update_manifest(
-        versions=versions(), inputs=dict(inputs), model=config.model.path, data=config.data.path, seed=config.seed
-    )
 
 
 def _fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str]) -> str:
@@ -209,7 +165,7 @@ def _measure(run: Run, config: RunConfig, fingerprints: Mapping[str, str]) -> di
     """
     distributions = measure(list(fingerprints), run.shards)
     for name, distribution in distributions.items():
-        _write_distribution(run.folder, name, distribution)
+        write_distribution(run.folder, name, distribution)
     flagged = {name: text for name, d in distributions.items() if (text := degenerate(d)) is not None}
     if flagged and not config.scoring.allow_degenerate:
         lines = [f"attribute {name!r} does not tell tokens apart: {text}" for name, text in flagged.items()]
@@ -221,7 +177,8 @@ def _measure(run: Run, config: RunConfig, fingerprints: Mapping[str, str]) -> di
     return flagged
 
 
-def _write_distribution(folder: RunFolder, name: str, distribution: Distribution) -> None:
+def write_distribution(folder: RunFolder, name: str, distribution: Distribution) -> None:
+    """Keep a distribution in the run folder."""
     savez: Any = np.savez
     write_atomically(folder.state / f"distribution-{name}.npz", lambda file: savez(file, **distribution.to_arrays()))
 

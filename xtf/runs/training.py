@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
 from xtf.config import RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
-from xtf.files import write_json, write_text
-from xtf.rules import apply_rules
+from xtf.files import write_json
+from xtf.model import LoadedModel, load_model
+from xtf.runs.arms import labellings
 from xtf.runs.opened import Run
-from xtf.tokens import BoolArray, FloatArray, TokenizedExample
+from xtf.runs.preparing import write_config
+from xtf.tokens import TokenizedExample
+from xtf.training import ArmResult, compare_arms
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from xtf.training import ArmResult
 
 NOTE = (
     "Held-out loss: mean over response tokens, in nats. ± is the sample standard deviation over seeds; without it, one "
@@ -32,26 +32,18 @@ def train_run(
     run: Run, config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
 ) -> dict[str, Any]:
     """Train and evaluate the arms that are not finished yet; see :func:`xtf.train`."""
-    from xtf.model import LoadedModel, load_model
-    from xtf.training import compare_arms
-
     assert config.training is not None
     with run.folder.lock():
         started = time.monotonic()
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        write_text(run.folder.config_path, text)
-        examples, noise, weights = labelled_examples(run, config.training.max_examples)
-        if model is not None and tokenizer is not None:
-            loaded = LoadedModel.from_objects(model, tokenizer)
-        else:
-            loaded = load_model(config.model)
-        held_out = _held_out(config, loaded.tokenizer)
+        write_config(run.folder, config)
+        examples, labelled = labellings(run, config, config.training.max_examples)
+        loaded = loaded_model(config, model, tokenizer)
+        held_out = held_out_examples(config, loaded.tokenizer)
         results = compare_arms(
             loaded.model,
             loaded.tokenizer,
             examples,
-            noise,
-            weights,
+            labelled,
             held_out,
             training=config.training,
             evaluation=config.evaluation,
@@ -59,43 +51,33 @@ def train_run(
             fingerprint=loaded.fingerprint,
             progress=True,
         )
-        metrics = _metrics(config, results, len(examples), held_out)
+        metrics = metrics_of(config, results, len(examples), held_out)
         write_json(run.folder.metrics_path, metrics)
         run.folder.update_manifest(stages={"train": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return metrics
 
 
-def labelled_examples(
-    run: Run, limit: int | None
-) -> tuple[list[TokenizedExample], dict[str, BoolArray], dict[str, FloatArray]]:
-    """The first ``limit`` examples with, by example id, their noise labels and weights."""
-    rules = run.rules
-    examples: list[TokenizedExample] = []
-    noise: dict[str, BoolArray] = {}
-    weights: dict[str, FloatArray] = {}
-    for shard in run.shards():
-        labels = apply_rules(rules, shard)
-        for index, example_id in enumerate(shard.example_ids):
-            if limit is not None and len(examples) == limit:
-                return examples, noise, weights
-            here = slice(int(shard.offsets[index]), int(shard.offsets[index + 1]))
-            examples.append(
-                TokenizedExample(example_id, shard.input_ids[here], shard.is_response[here], shard.is_protected[here])
-            )
-            noise[example_id], weights[example_id] = labels.noise[here], labels.weights[here]
-    return examples, noise, weights
+def loaded_model(
+    config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
+) -> LoadedModel:
+    """The model to train: the objects, or what the configuration names."""
+    if model is not None and tokenizer is not None:
+        return LoadedModel.from_objects(model, tokenizer)
+    return load_model(config.model)
 
 
-def _held_out(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> list[TokenizedExample]:
+def held_out_examples(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> list[TokenizedExample]:
+    """The examples of ``evaluation``; none if it names no file."""
     if config.evaluation.path is None:
         return []
     source = config.data.model_copy(update={"path": config.evaluation.path, "limit": config.evaluation.limit})
     return list(read_examples(source, tokenizer, DataReport()))
 
 
-def _metrics(
+def metrics_of(
     config: RunConfig, results: Sequence[ArmResult], trained_on: int, held_out: Sequence[TokenizedExample]
 ) -> dict[str, Any]:
+    """What ``metrics.json`` holds of a comparison."""
     training: TrainingConfig | None = config.training
     return {
         "arms": [

@@ -4,16 +4,45 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from xtf.config import BUILT_IN_ARMS, arm_parts
 from xtf.errors import did_you_mean, listed
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
 from xtf.training.rows import TrainingRow
 
-ARMS: tuple[str, ...] = ("base", "full", "random", "inverted", "xtf")
+ARMS: tuple[str, ...] = BUILT_IN_ARMS
 """base: not trained. full: every response token. random, inverted: controls. xtf: the labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """One way of labelling all examples.
+
+    Attributes:
+        noise: Example id to ``(seq,)`` bool.
+        weights: Example id to ``(seq,)`` float32; read only when training with ``objective: weight``.
+    """
+
+    noise: Mapping[str, BoolArray]
+    weights: Mapping[str, FloatArray]
+
+
+def labelled_rows(
+    arm: str,
+    examples: Sequence[TokenizedExample],
+    labellings: Mapping[str, Labelling],
+    *,
+    objective: Literal["mask", "weight"],
+    seed: int,
+) -> list[TrainingRow]:
+    """The rows of an arm as configurations name it: ``random_of_rho`` is ``random`` by the labelling ``rho``."""
+    what, labels = arm_parts(arm)
+    labelling = labellings[labels] if labels is not None else Labelling({}, {})
+    return arm_rows(what, examples, labelling.noise, labelling.weights, objective=objective, seed=seed)
 
 
 def arm_rows(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import statistics
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -17,8 +16,8 @@ from xtf.config import EvaluationConfig, TrainingConfig
 from xtf.evaluation import exact_match, held_out_loss
 from xtf.files import digest, write_json
 from xtf.progress import progress as progress_bar
-from xtf.tokens import BoolArray, FloatArray, TokenizedExample
-from xtf.training.arms import arm_rows
+from xtf.tokens import TokenizedExample
+from xtf.training.arms import Labelling, labelled_rows
 from xtf.training.rows import TrainingRow
 from xtf.training.trainer import train_model
 from xtf.training.weights import held_in, weights_dtype
@@ -28,8 +27,9 @@ from xtf.training.weights import held_in, weights_dtype
 class ArmResult:
     """One arm trained with one seed, on the held-out examples.
 
-    ``mask_share`` is the share of response tokens that weigh nothing. The ``exact_*`` fields are None when no answers
-    were generated. The base is not trained: 0 steps, no tokens.
+    ``mask_share`` is the share of response tokens that weigh nothing. ``held_out_loss`` is None when there are no
+    held-out examples; the ``exact_*`` fields are None when no answers were generated. The base is not trained: 0 steps,
+    no tokens.
     """
 
     arm: str
@@ -40,32 +40,26 @@ class ArmResult:
     mask_share: float
     train_seconds: float
     train_losses: tuple[float, ...]
-    held_out_loss: float
+    held_out_loss: float | None
     held_out_tokens: int
     exact_match: int | None
     exact_total: int | None
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """Mean and sample standard deviation (None for one seed) of an arm over its seeds."""
+class Leg:
+    """One stretch of training: its rows, where it is kept, and whether the model is evaluated at its end."""
 
-    arm: str
-    seeds: int
-    held_out_loss: float
-    held_out_loss_sd: float | None
-    exact_share: float | None
-    exact_share_sd: float | None
-    mask_share: float
-    train_seconds: float
+    rows: Sequence[TrainingRow]
+    folder: Path
+    evaluate: bool = True
 
 
 def compare_arms(
     model: PreTrainedModel,
     tokenizer: Any,
     examples: Sequence[TokenizedExample],
-    noise: Mapping[str, BoolArray],
-    weights: Mapping[str, FloatArray],
+    labellings: Mapping[str, Labelling],
     held_out: Sequence[TokenizedExample],
     *,
     training: TrainingConfig,
@@ -81,86 +75,89 @@ def compare_arms(
     ``output_dir/ARM-seedN/`` receives the trained model, ``answers.json`` with the generated numbers, and
     ``result.json``, from which an interrupted comparison goes on. ``fingerprint`` stands for the base model and its
     tokenizer; rows, held-out examples and settings are added here. ``training.max_examples`` and
-    ``evaluation.limit`` cut ``examples`` and ``held_out``.
+    ``evaluation.limit`` cut ``examples`` and ``held_out``. ``labellings`` holds what the arms name: ``xtf`` for the
+    arms xtf, random and inverted.
     """
-    comparison = _Comparison(model, tokenizer, held_out[: evaluation.limit], training, evaluation, resume, progress)
+    comparison = Comparison(
+        model, tokenizer, held_out[: evaluation.limit], training, evaluation, fingerprint, resume, progress
+    )
     examples = examples[: training.max_examples]
     results = []
-    with held_in(model, weights_dtype(training)):  # the base is evaluated in the same precision as the arms
-        for arm in training.arms:
-            if arm == "base":
-                results.append(comparison.result(arm, training.seeds[0], [], output_dir / arm, fingerprint))
-                continue
-            for seed in training.seeds:
-                rows = arm_rows(arm, examples, noise, weights, objective=training.objective, seed=seed)
-                results.append(comparison.result(arm, seed, rows, output_dir / f"{arm}-seed{seed}", fingerprint))
+    for arm in training.arms:
+        if arm == "base":
+            results.append(comparison.base(output_dir / arm))
+            continue
+        for seed in training.seeds:
+            rows = labelled_rows(arm, examples, labellings, objective=training.objective, seed=seed)
+            results.append(comparison.train(arm, seed, [Leg(rows, output_dir / f"{arm}-seed{seed}")])[0])
     return results
 
 
-def mean_and_spread(results: Sequence[ArmResult]) -> list[Spread]:
-    """Summarise each arm over its seeds, in the order in which the arms appear."""
-    spreads = []
-    for arm in dict.fromkeys(result.arm for result in results):
-        group = [result for result in results if result.arm == arm]
-        losses = [result.held_out_loss for result in group]
-        shares = [r.exact_match / r.exact_total for r in group if r.exact_match is not None and r.exact_total]
-        spreads.append(
-            Spread(
-                arm=arm,
-                seeds=len(group),
-                held_out_loss=statistics.fmean(losses),
-                held_out_loss_sd=_deviation(losses),
-                exact_share=statistics.fmean(shares) if shares else None,
-                exact_share_sd=_deviation(shares),
-                mask_share=statistics.fmean(result.mask_share for result in group),
-                train_seconds=statistics.fmean(result.train_seconds for result in group),
-            )
-        )
-    return spreads
-
-
 @dataclass(frozen=True, slots=True)
-class _Comparison:
-    """What all arms share."""
+class Comparison:
+    """What all arms share; see :func:`compare_arms`. ``held_out`` may be empty: then nothing is evaluated."""
 
     model: PreTrainedModel
     tokenizer: Any
     held_out: Sequence[TokenizedExample]
     training: TrainingConfig
     evaluation: EvaluationConfig
-    resume: bool
-    progress: bool
+    fingerprint: str
+    resume: bool = True
+    progress: bool = False
 
-    def result(self, arm: str, seed: int, rows: Sequence[TrainingRow], folder: Path, fingerprint: str) -> ArmResult:
-        """Return the result kept in ``folder``, or train and evaluate and keep it there."""
+    def base(self, folder: Path) -> ArmResult:
+        """Evaluate the model as it is."""
+        return self._result("base", self.training.seeds[0], Leg([], folder), self.fingerprint, None)
+
+    def train(self, arm: str, seed: int, legs: Sequence[Leg]) -> list[ArmResult]:
+        """Train from the base over all legs, each going on from the model of the one before; one result for each.
+
+        Every leg has a learning-rate schedule of its own. Legs that are already there are not trained again.
+        """
+        results, start, done = [], None, self.fingerprint
+        for leg in legs:
+            results.append(self._result(arm, seed, leg, done, start))
+            start, done = leg.folder / "model", self.trained_fingerprint(arm, seed, leg, done)
+        return results
+
+    def trained_fingerprint(self, arm: str, seed: int, leg: Leg, before: str) -> str:
+        """Of the model after a leg; ``before`` is that of the model before it."""
         decisive = self.training.model_dump(mode="json", exclude={"arms", "seeds", "report_to", "save_steps"})
-        trained = digest(fingerprint, arm, seed, decisive, _digest_of(rows))
-        whole = digest(trained, self.evaluation.model_dump(mode="json"), _digest_of(self.held_out))
-        path = folder / "result.json"
+        return digest(before, arm, seed, decisive, _digest_of(leg.rows))
+
+    def _result(self, arm: str, seed: int, leg: Leg, before: str, start: Path | None) -> ArmResult:
+        """Return the result kept in the leg's folder, or train and evaluate and keep it there."""
+        trained = self.trained_fingerprint(arm, seed, leg, before)
+        settings = self.evaluation.model_dump(mode="json") if leg.evaluate else None
+        whole = digest(trained, settings, _digest_of(self.held_out))
+        path = leg.folder / "result.json"
         kept = _kept_result(path, whole) if self.resume else None
         if kept is not None:
             return kept
-        if arm == "base":
-            result = self._evaluated(arm, seed, folder, self.model)
-        else:
-            result = self._trained(arm, seed, rows, folder, trained)
+        with held_in(self.model, weights_dtype(self.training)):  # the base is evaluated in the precision of the arms
+            if arm == "base":
+                result = self._evaluated(arm, seed, leg, self.model)
+            else:
+                result = self._trained(arm, seed, leg, trained, start)
         write_json(path, {"fingerprint": whole, **asdict(result)})
         return result
 
-    def _trained(self, arm: str, seed: int, rows: Sequence[TrainingRow], folder: Path, fingerprint: str) -> ArmResult:
+    def _trained(self, arm: str, seed: int, leg: Leg, fingerprint: str, start: Path | None) -> ArmResult:
         with train_model(
             self.model,
             self.tokenizer,
-            rows,
+            leg.rows,
             self.training,
             seed=seed,
-            output_dir=folder,
+            output_dir=leg.folder,
             fingerprint=fingerprint,
+            start=start,
             resume=self.resume,
             progress=self.progress,
         ) as done:
             return replace(
-                self._evaluated(arm, seed, folder, done.model),
+                self._evaluated(arm, seed, leg, done.model),
                 steps=done.steps,
                 tokens_response=done.tokens_response,
                 tokens_kept=done.tokens_kept,
@@ -169,28 +166,44 @@ class _Comparison:
                 train_losses=done.losses,
             )
 
-    def _evaluated(self, arm: str, seed: int, folder: Path, model: Any) -> ArmResult:
+    def _evaluated(self, arm: str, seed: int, leg: Leg, model: Any) -> ArmResult:
         """Evaluate ``model``; what training cost is filled in by the caller."""
-        passes = 2 if self.evaluation.exact_match else 1
-        match = None
+        untrained = ArmResult(arm, seed, 0, 0, 0, 0.0, 0.0, (), None, 0, None, None)
+        if not leg.evaluate or not self.held_out:
+            return untrained
         with ExitStack() as stack:
             advance = None
             if self.progress:
-                total = passes * len(self.held_out)
-                advance = stack.enter_context(progress_bar(f"evaluating {folder.name}", total, "examples"))
+                total = (2 if self.evaluation.exact_match else 1) * len(self.held_out)
+                advance = stack.enter_context(progress_bar(f"evaluating {leg.folder.name}", total, "examples"))
             loss = held_out_loss(model, self.held_out, advance=advance)
-            if self.evaluation.exact_match:
-                match = exact_match(
-                    model,
-                    self.tokenizer,
-                    self.held_out,
-                    max_new_tokens=self.evaluation.max_new_tokens,
-                    batch_size=self.evaluation.batch_size,
-                    advance=advance,
-                )
-                write_json(folder / "answers.json", [asdict(answer) for answer in match.answers])
-        correct, total_matched = (match.correct, match.total) if match is not None else (None, None)
-        return ArmResult(arm, seed, 0, 0, 0, 0.0, 0.0, (), loss.loss, loss.tokens, correct, total_matched)
+            result = replace(untrained, held_out_loss=loss.loss, held_out_tokens=loss.tokens)
+            if not self.evaluation.exact_match:
+                return result
+            match = exact_match(
+                model,
+                self.tokenizer,
+                self.held_out,
+                max_new_tokens=self.evaluation.max_new_tokens,
+                batch_size=self.evaluation.batch_size,
+                advance=advance,
+            )
+        write_json(leg.folder / "answers.json", [asdict(answer) for answer in match.answers])
+        return replace(result, exact_match=match.correct, exact_total=match.total)
+
+
+def joined(results: Sequence[ArmResult]) -> ArmResult:
+    """The legs of one training as one result: costs and tokens add up, the held-out figures are those of the last."""
+    response, kept = sum(r.tokens_response for r in results), sum(r.tokens_kept for r in results)
+    return replace(
+        results[-1],
+        steps=sum(result.steps for result in results),
+        tokens_response=response,
+        tokens_kept=kept,
+        mask_share=1.0 - kept / max(response, 1),
+        train_seconds=sum(result.train_seconds for result in results),
+        train_losses=tuple(loss for result in results for loss in result.train_losses),
+    )
 
 
 def _kept_result(path: Path, fingerprint: str) -> ArmResult | None:
@@ -211,7 +224,3 @@ def _digest_of(items: Sequence[TrainingRow] | Sequence[TokenizedExample]) -> str
         for array in (item.input_ids, item.is_response, last):
             hashed.update(array.tobytes())
     return hashed.hexdigest()
-
-
-def _deviation(values: Sequence[float]) -> float | None:
-    return statistics.stdev(values) if len(values) > 1 else None

@@ -68,6 +68,7 @@ def train_model(
     seed: int,
     output_dir: Path,
     fingerprint: str,
+    start: Path | None = None,
     resume: bool = True,
     progress: bool = False,
 ) -> TrainResult:
@@ -85,6 +86,7 @@ def train_model(
         seed: Of adapters, dropout and order.
         output_dir: A folder of this training alone.
         fingerprint: Of everything that decides the result. Work of another fingerprint in ``output_dir`` is discarded.
+        start: The ``model/`` folder of an earlier training by the same settings, to go on from instead of the base.
         resume: Go on from a checkpoint, and load a finished training.
         progress: Show a bar when standard error is a terminal.
 
@@ -100,6 +102,8 @@ def train_model(
         if done is not None:
             _load(wrapped, output_dir / "model")
         else:
+            if start is not None:
+                _load(wrapped, start)
             trainer = MaskedTrainer(wrapped, rows, config, seed, output_dir / "checkpoints")
             if trainer.is_world_process_zero():
                 _prepare_folder(output_dir, fingerprint, resume)
