@@ -72,6 +72,7 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
     """
     from xtf import render
     from xtf import runs as api
+    from xtf.report import write_report
 
     settings = api.load_config(config, set_ or [])
     console = _out()
@@ -82,7 +83,9 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
     if settings.training is not None:
         api.train(labelled)
         render.print_metrics(console, labelled.metrics)
+    report_path = write_report(labelled)
     render.print_next_steps(console, labelled)
+    console.print(f"  {'read it all:':<22}{report_path}", markup=False)
 
 
 @app.command()
@@ -176,6 +179,48 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
         _print_json(opened.summary().to_dict())
     else:
         render.print_summary(_out(), opened)
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    example: Annotated[
+        list[str] | None, typer.Option("--example", "-e", help="Embed only this id; may repeat.")
+    ] = None,
+    compare: Annotated[list[Path] | None, typer.Option("--compare", help="Another run of the same data.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: report.html in the run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the run as one page to open in a browser: figures, cuts to try out, every token's reasons.
+
+    Example: `xtf report runs/quickstart --compare runs/other`
+    """
+    from xtf import runs as api
+    from xtf.report import overview, write_report
+
+    opened = api.open_run(run)
+    if as_json:
+        _print_json(overview(opened))
+        return
+    others = [api.open_run(path) for path in compare or []]
+    _out().print(f"written: {write_report(opened, output, example, others)}", markup=False)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN", help="Two or more runs of the same data.")],
+    example: Annotated[str | None, typer.Option("--example", "-e", help="Example id. Default: the first.")] = None,
+) -> None:
+    """Show one example under each run, with the tokens marked that the runs treat otherwise.
+
+    Example: `xtf compare runs/quickstart runs/other --example train-001`
+    """
+    from xtf import render
+    from xtf import runs as api
+
+    opened = [api.open_run(path) for path in runs]
+    wanted = example if example is not None else next(opened[0].example_ids())
+    render.print_comparison(_out(), [(str(run.path), run.explain(wanted)) for run in opened])
 
 
 @app.command()

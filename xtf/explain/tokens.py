@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
 from xtf.rules.rules import LabelRules, apply_rules, judge
 from xtf.shard import ScoredShard
 from xtf.threshold import FittedCut, Interval
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
 
 Describe = Mapping[str, Callable[[float], str]]
 PROTECTED = "protected: end of turn or template token"
@@ -83,6 +86,16 @@ class TokenExplanation:
     flips: tuple[Flip, ...]
     flip: str | None
 
+    def _repr_html_(self) -> str:
+        from xtf.render.html import token_html
+
+        return token_html(self)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from xtf.render.examples import token_parts
+
+        yield from token_parts(self)
+
 
 @dataclass(frozen=True, slots=True)
 class ExampleExplanation:
@@ -95,6 +108,18 @@ class ExampleExplanation:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every float is finite or None."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        from xtf.render.html import example_html
+
+        return example_html(self)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from xtf.render.examples import example_text, legend
+
+        plain = not console.is_terminal
+        yield example_text(self, plain)
+        yield legend(self, plain)
 
 
 def explain_example(

@@ -1,6 +1,7 @@
 """What a person sees in a terminal: examples with their noise marked, tables, next steps."""
 
 from xtf.render.attributes import print_attributes
+from xtf.render.comparison import print_comparison
 from xtf.render.examples import print_explanation, print_inspection
 from xtf.render.runs import (
     print_first_example,
@@ -13,6 +14,7 @@ from xtf.render.runs import (
 
 __all__ = [
     "print_attributes",
+    "print_comparison",
     "print_explanation",
     "print_first_example",
     "print_inspection",

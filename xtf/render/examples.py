@@ -11,17 +11,11 @@ from rich.text import Text
 
 from xtf.display import quoted, visible
 from xtf.errors import XTFError
+from xtf.marks import CLOSE, OPEN, PROMPT_STYLE, PROTECTED_STYLE, WORDS, mark
 
 if TYPE_CHECKING:
     from xtf.data import Inspection
     from xtf.explain import AttributeVerdict, ExampleExplanation, TokenExplanation
-
-PROMPT_STYLE = "dim"
-PROTECTED_STYLE = "italic cyan"
-STYLES = ("strike red", "strike yellow", "strike magenta", "strike blue", "strike green")
-"""Noise tokens are struck through; the colour tells the first attribute that lacks."""
-OPEN, CLOSE = "⟦", "⟧"
-"""Around noise where a terminal shows no style: in a file, a pipe, a log."""
 
 
 def print_explanation(
@@ -48,7 +42,7 @@ def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
         if not token.is_response:
             text.append(shown, PROMPT_STYLE)
         elif token.noise:
-            text.append(f"{OPEN}{shown}{CLOSE}" if plain else shown, _noise_style(token))
+            text.append(f"{OPEN}{shown}{CLOSE}" if plain else shown, noise_style(token))
         else:
             text.append(shown, PROTECTED_STYLE if token.is_protected else "")
     return text
@@ -57,13 +51,13 @@ def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
 def legend(explanation: ExampleExplanation, plain: bool) -> Text:
     """One line that says how the marks are to be read."""
     names = next(([v.name for v in t.verdicts] for t in explanation.tokens if t.verdicts), [])
-    text = Text("prompt", PROMPT_STYLE)
-    text.append(" · kept · ", "none")
-    text.append("end of turn, always kept", PROTECTED_STYLE)
-    text.append(" · masked because it lacks ", "none")
+    text = Text(WORDS["prompt"], PROMPT_STYLE)
+    text.append(f" · {WORDS['kept']} · ", "none")
+    text.append(WORDS["protected"], PROTECTED_STYLE)
+    text.append(f" · {WORDS['masked']} ", "none")
     for position, name in enumerate(names):
         text.append(", " if position else "", "none")
-        text.append(f"{OPEN}{name}{CLOSE}" if plain else name, STYLES[position % len(STYLES)])
+        text.append(f"{OPEN}{name}{CLOSE}" if plain else name, mark(position).style)
     return text
 
 
@@ -96,16 +90,29 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
         console.print(visible(line), markup=False)
 
 
-def _noise_style(token: TokenExplanation) -> str:
-    lacking = [position for position, verdict in enumerate(token.verdicts) if verdict.lacking]
-    return STYLES[lacking[0] % len(STYLES)] if lacking else STYLES[0]
+def noise_style(token: TokenExplanation) -> str:
+    """Rich style of a noise token, by the first attribute that lacks."""
+    return mark(first_lacking(token)).style
+
+
+def first_lacking(token: TokenExplanation) -> int | None:
+    """The place of the first attribute that lacks."""
+    return next((position for position, verdict in enumerate(token.verdicts) if verdict.lacking), None)
 
 
 def _print_token(console: Console, token: TokenExplanation) -> None:
-    console.print(Text(f"token {token.index}: {quoted(token.text)} (id {token.token_id})", style="bold"))
-    console.print(token.sentence, markup=False)
+    for part in token_parts(token):
+        console.print(part)
+
+
+def token_parts(token: TokenExplanation) -> list[Text | Table]:
+    """One token in full: its sentence, what would turn it, and each attribute's figures."""
+    parts: list[Text | Table] = [
+        Text(f"token {token.index}: {quoted(token.text)} (id {token.token_id})", style="bold"),
+        Text(token.sentence),
+    ]
     if token.flip:
-        console.print(token.flip, markup=False)
+        parts.append(Text(token.flip))
     if token.verdicts:
         table = Table("attribute", "value", "percentile", "cut", "margin", "verdict", "meaning", box=None)
         rows: Sequence[AttributeVerdict] = (*token.verdicts, *([token.combined] if token.combined else []))
@@ -119,7 +126,8 @@ def _print_token(console: Console, token: TokenExplanation) -> None:
                 Text("lacks", "red") if verdict.lacking else Text("enough"),
                 Text(verdict.meaning or ""),
             )
-        console.print(table)
+        parts.append(table)
+    return parts
 
 
 def _reasons(explanation: ExampleExplanation) -> Table:
@@ -132,9 +140,9 @@ def _reasons(explanation: ExampleExplanation) -> Table:
     table.add_column("why", overflow="fold")
     for token in response:
         values = [
-            Text(f"{verdict.value:.3g}", STYLES[i % len(STYLES)].removeprefix("strike ") if verdict.lacking else "")
+            Text(f"{verdict.value:.3g}", mark(i).terminal if verdict.lacking else "")
             for i, verdict in enumerate(token.verdicts)
         ]
-        mark = Text(quoted(token.text), _noise_style(token) if token.noise else "")
+        mark = Text(quoted(token.text), noise_style(token) if token.noise else "")
         table.add_row(str(token.index), mark, *values, Text(token.sentence))
     return table

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xtf import registry
 from xtf.config import RunConfig, parse_config, read_yaml
@@ -18,6 +18,9 @@ from xtf.shard import ScoredShard
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import scored_shard
 from xtf.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from xtf.report import Report
 
 
 class Run:
@@ -123,6 +126,12 @@ class Run:
     def summary(self) -> LabelSummary:
         """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run."""
         return summarise(self.rules, self.shards)
+
+    def report(self, examples: Sequence[str] | None = None, compare: Sequence[Run] = ()) -> Report:
+        """The run as a page to show in a notebook; arguments as for :func:`xtf.report.write_report`."""
+        from xtf.report.write import Report, html
+
+        return Report(html(self, examples, compare))
 
     def describers(self) -> Mapping[str, Callable[[float], str]]:
         """For each attribute whose scorer is installed here, the function that puts a score into words."""

@@ -1,0 +1,100 @@
+"use strict";
+// One example as running text: every token an element of its own, noise marked by more than colour.
+const Tokens = (() => {
+  const { el } = Base;
+  const LONGEST = 400;
+  const MARK = /([↵⇥␀-␡]|<U\+[0-9A-F]{4,6}>)/;
+
+  /** Text as the page shows it; the Python side has marked control characters already, except in plain tables. */
+  function marked(text) {
+    return text.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/[\u0000-\u001f]/g, (c) => String.fromCharCode(0x2400 + c.charCodeAt(0)))
+      .replace(/[\u007f-\u009f\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (c) => `<U+${c.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}>`);
+  }
+
+  function clipped(text, most = LONGEST) {
+    const characters = text.length > most * 2 ? text.slice(0, most * 2) : text;
+    const points = Array.from(characters);
+    if (points.length <= most) return text;
+    return `${points.slice(0, most).join("")}… (${Base.count(text.length)} characters)`;
+  }
+
+  /** A token's text as nodes: visible marks muted, spaces in elements so that they can be shown. */
+  function pieces(text) {
+    return text.split(MARK).filter(Boolean).flatMap((part) => {
+      if (MARK.test(part) && part.replace(MARK, "") === "") return el("span", { class: "glyph" }, part);
+      return part.split(/( )/).filter(Boolean).map((some) => (some === " " ? el("span", { class: "space" }, " ") : some));
+    });
+  }
+
+  /** Contiguous stretches of prompt and response. */
+  function segments(data, e) {
+    const found = [];
+    for (let t = data.starts[e]; t < data.starts[e + 1]; t += 1) {
+      const response = Boolean(data.response[t]);
+      if (!found.length || found.at(-1).response !== response) found.push({ response, from: t, to: t });
+      found.at(-1).to = t + 1;
+    }
+    return found;
+  }
+
+  const firstBit = (bits) => (bits ? 31 - Math.clz32(bits & -bits) : 0);
+
+  /** The running text. `labels` may be other than as run; `differs(t)` marks tokens another run treats otherwise. */
+  function build(data, e, labels, { colour, differs, prefix, label }) {
+    const special = new Set(data.run.texts.special), partial = new Set(data.run.texts.partial);
+    const box = el("div", {
+      class: "text", role: "listbox", tabindex: "0", "aria-label": label, "aria-orientation": "horizontal", id: `${prefix}text`,
+    });
+    let r = data.responseStarts[e], turn = 0;
+    const nodes = [];
+    for (const segment of segments(data, e)) {
+      turn += segment.response ? 1 : 0;
+      const name = segment.response ? `response${turn > 1 ? ` ${turn}` : ""}` : "prompt";
+      const group = el("div", { class: `segment ${segment.response ? "answer" : "prompt"}`, role: "group", "aria-label": name });
+      group.append(el("span", { class: "turn", "aria-hidden": "true" }, name));
+      const body = el("span", { class: "run" });
+      for (let t = segment.from; t < segment.to; t += 1) {
+        const place = data.tokens[t], shown = data.shown(place);
+        const node = el("span", { class: "token", role: "option", id: `${prefix}t${t - data.starts[e]}`, "data-token": t - data.starts[e], "aria-selected": "false" },
+          pieces(clipped(shown)));
+        node.place = { t, r: segment.response ? r : -1 };
+        if (special.has(place)) node.classList.add("special");
+        if (partial.has(place)) node.classList.add("partial");
+        if (segment.response) r += 1;
+        if (differs?.(t)) node.classList.add("differs");
+        nodes.push(node);
+        body.append(node);
+      }
+      group.append(body);
+      box.append(group);
+    }
+    const view = { box, nodes, data, e };
+    paint(view, labels, colour);
+    return view;
+  }
+
+  /** Mark each token under `labels`: by verdict, or by its percentile under the attribute at place `colour`. */
+  function paint({ nodes, data }, labels, colour) {
+    for (const node of nodes) {
+      const { r, t } = node.place;
+      node.classList.remove("noise", "line-0", "line-1", "line-2", "line-3", "line-4", "scaled", "light-text", "kept-guard");
+      node.style.backgroundColor = "";
+      if (r < 0) { node.setAttribute("aria-label", `${data.shown(data.tokens[t])}, prompt`); continue; }
+      const noise = Boolean(labels.noise[r]);
+      if (data.protected[r]) node.classList.add("protected");
+      if (noise) node.classList.add("noise", `line-${firstBit(labels.lacking[r]) % 5}`);
+      let said = data.protected[r] ? "always kept" : noise ? "masked" : "kept";
+      if (node.classList.contains("differs")) said += ", differs between the runs";
+      if (colour !== null && colour !== undefined) {
+        const percentile = data.percentile(colour, r), scale = d3.color(d3.interpolateCividis(percentile / 100));
+        node.classList.add("scaled");
+        node.classList.toggle("light-text", percentile < 55);
+        node.style.backgroundColor = scale.formatRgb();
+        said += `, percentile ${percentile.toFixed(0)}`;
+      }
+      node.setAttribute("aria-label", `${clipped(data.shown(data.tokens[t]), 60)}, ${said}`);
+    }
+  }
+
+  return { build, paint, pieces, marked, clipped, segments };
+})();
