@@ -14,6 +14,7 @@ from xtf.render import print_explanation
 
 
 def main() -> None:
+    """Render, without any font to be fetched."""
     run, example, output = sys.argv[1:4]
     console = Console(record=True, width=100, file=io.StringIO(), force_terminal=True, color_system="truecolor")
     print_explanation(console, xtf.open_run(run).explain(example))

@@ -1,0 +1,99 @@
+"""python docs/make_reference.py: write docs/reference.md from the configuration's own types."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import types
+import typing
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from xtf.config import RunConfig, Threshold
+
+HEAD = """# Reference: every setting
+
+Made from the types in `xtf/config.py` by `python docs/make_reference.py`. Every key can be overridden on the command
+line: `--set data.limit=100`. Unknown keys are refused. Parameters of a scorer: `xtf attributes NAME`.
+"""
+
+
+def reference_page() -> str:
+    """The page as Markdown."""
+    lines = [HEAD]
+    lines += _section("Top level", RunConfig)
+    for name, field in RunConfig.model_fields.items():
+        for section in _sections(field.annotation):
+            if name not in ("thresholds", "arms"):
+                lines += _section(f"`{name}`", section)
+                for inner_name, inner in section.model_fields.items():
+                    for nested in _sections(inner.annotation):
+                        if inner_name != "threshold":
+                            lines += _section(f"`{name}.{inner_name}`", nested)
+        if name == "arms":
+            for section in _sections(field.annotation):
+                lines += _section("`arms.NAME`", section)
+    lines.append("## `thresholds.NAME`\n")
+    for cut in get_args(get_args(Threshold)[0]):
+        lines += _section(f"kind: `{cut.model_fields['kind'].default}`", cut, level=3)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _section(title: str, section: type[BaseModel], level: int = 2) -> list[str]:
+    about = (inspect.getdoc(section) or "").split("\n")[0]
+    lines = [f"{'#' * level} {title}\n", f"{about}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in section.model_fields.items():
+        if name != "kind":
+            cells = (f"`{name}`", f"`{_type(field)}`", _default(field), field.description or "")
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return [*lines, ""] if len(lines) > 4 else [*lines[:2]]
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for argument in get_args(annotation) for section in _sections(argument)]
+
+
+def _type(field: FieldInfo) -> str:
+    return _type_text(field.annotation)
+
+
+def _type_text(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is typing.Annotated:
+        return _type_text(arguments[0])
+    if origin is typing.Literal:
+        return " | ".join(str(argument) for argument in arguments)
+    if origin in (typing.Union, types.UnionType):
+        if len(arguments) > 4:
+            return "cut"
+        return " | ".join(_type_text(argument) for argument in arguments)
+    if origin in (tuple, dict):
+        inner = ", ".join(_type_text(argument) for argument in arguments if argument is not Ellipsis)
+        return f"{'list' if origin is tuple else 'mapping'}[{inner}]"
+    if annotation is type(None):
+        return "null"
+    if isinstance(annotation, type):
+        if issubclass(annotation, BaseModel):
+            return "section"
+        return {"str": "text", "bool": "yes/no"}.get(annotation.__name__, annotation.__name__)
+    return re.sub(r"^typing\.", "", str(annotation)).lower()
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    if isinstance(value, BaseModel):
+        return ""
+    if value is None or isinstance(value, bool):
+        return f"`{'null' if value is None else str(value).lower()}`"
+    return f"`{list(value) if isinstance(value, tuple) else value}`"
+
+
+if __name__ == "__main__":
+    (Path(__file__).with_name("reference.md")).write_text(reference_page(), encoding="utf-8")
