@@ -234,6 +234,9 @@ def test_mistakes_are_explained(tmp_path: Path) -> None:
         train(tmp_path, config=config, model=model)
 
 
-def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    train(tmp_path, progress=True).release()
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str], method: str) -> None:
+    config = CONFIG.model_copy(update={"method": method, "save_steps": 2})
+    train(tmp_path, config=config, progress=True).release()
+    train(tmp_path, config=config, progress=True).release()
     assert tuple(capfd.readouterr()) == ("", "")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
+from transformers.utils import logging as transformers_logging
 
 from xtf.config import TrainingConfig
 from xtf.errors import ModelError
@@ -64,7 +66,8 @@ class MaskedTrainer(Trainer):
         if hasattr(self.model, "peft_config") and self.args.should_save:
             save_model(self.model, Path(output_dir or str(self.args.output_dir)))
         else:
-            super()._save(output_dir, state_dict)
+            with without_bars():
+                super()._save(output_dir, state_dict)
 
 
 class StepCounter(TrainerCallback):
@@ -121,7 +124,19 @@ def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoint
 
 def save_model(model: Any, folder: Path) -> None:
     """Write a model or an adapter as safetensors, without asking the hub about the base model's vocabulary."""
-    if hasattr(model, "peft_config"):
-        model.save_pretrained(folder, save_embedding_layers=False)
-    else:
-        model.save_pretrained(folder)
+    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+    with without_bars():
+        model.save_pretrained(folder, **options)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep transformers from drawing progress bars for shards of weights."""
+    logs: Any = transformers_logging
+    shown = logs.is_progress_bar_enabled()
+    logs.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logs.enable_progress_bar()

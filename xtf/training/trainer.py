@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -15,11 +16,11 @@ import torch
 from transformers import PreTrainedModel
 
 from xtf.config import TrainingConfig
-from xtf.errors import DataError
+from xtf.errors import DataError, ModelError
 from xtf.files import write_json
 from xtf.head import Head
 from xtf.progress import progress as progress_bar
-from xtf.training.loop import MaskedTrainer, StepCounter, save_model
+from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
 from xtf.training.loss import loss_as_forward
 from xtf.training.rows import TrainingRow
 from xtf.training.weights import make_trainable
@@ -92,7 +93,7 @@ def train_model(
 
     Raises:
         DataError: when there are no rows.
-        ModelError: when the adapters do not fit the model.
+        ModelError: when the adapters do not fit the model, or training diverges.
     """
     if not rows:
         raise DataError("training: there is no example to train on")
@@ -136,9 +137,16 @@ def _run(
             trainer.add_callback(StepCounter(advance))
         stack.enter_context(loss_as_forward(model, head))
         trainer.train(resume_from_checkpoint=_last_checkpoint(output_dir / "checkpoints"))
+    losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
+    for step, loss in enumerate(losses, 1):
+        if not math.isfinite(loss):
+            raise ModelError(
+                f"training diverged: the loss of update {step} of {len(losses)} is {loss}. Lower learning_rate, which "
+                f"is {trainer.args.learning_rate:g}."
+            )
     return {
         "steps": int(trainer.state.global_step),
-        "losses": [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry],
+        "losses": losses,
         "seconds": round(time.monotonic() - started, 3),
     }
 
@@ -172,7 +180,8 @@ def _load(model: Any, folder: Path) -> None:
 
         set_peft_model_state_dict(model, load_peft_weights(str(folder), device="cpu"))
         return
-    trained = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True)
+    with without_bars():
+        trained = type(model).from_pretrained(folder, dtype=torch.float32, local_files_only=True)
     with torch.no_grad():
         for target, source in zip(model.parameters(), trained.parameters(), strict=True):
             target.copy_(source)
