@@ -1,14 +1,15 @@
-# The three commands of this repository; each works in a fresh clone with only Python, pip and make.
+# The commands of this repository; each works in a fresh clone with only Python, pip and make.
 #   make demo    score, label, explain and train on the quickstart data with a real small model
 #   make test    the whole offline test suite
 #   make check   formatting, lint, types
+#   make bench   measure, and write bench.json (an hour on two cores; see docs/benchmarks.md)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check clean
+.PHONY: demo test check bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/xtf run configs/quickstart.yaml
@@ -20,6 +21,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

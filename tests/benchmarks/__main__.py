@@ -1,0 +1,121 @@
+"""``make bench``, or ``python -m tests.benchmarks --data train.jsonl --only scoring``: measure and write bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tests.benchmarks.memory import long_example_memory
+from tests.benchmarks.scoring import scoring
+from tests.benchmarks.setting import MODEL, QUICKSTART, setting
+from tests.benchmarks.training import training
+from xtf.runs.versions import versions
+
+GROUPS = ("scoring", "memory", "training", "labelling", "start")
+
+
+def main() -> None:
+    """Run the groups asked for, print and write what they measured."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser.add_argument(
+        "--data", type=Path, help="GSM8K rows, or any file that xtf reads; default: the quickstart rows"
+    )
+    parser.add_argument("--rows", type=int, default=48)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--labelling-tokens", type=int, default=100_000_000)
+    parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
+    parser.add_argument("--output", type=Path, default=Path("bench.json"))
+    options = parser.parse_args()
+    figures: dict[str, Any] = {}
+    for group in options.only:
+        print(f"{group} …", file=sys.stderr, flush=True)
+        measured = _MEASURES[group](options)
+        figures.update(measured)
+        for key, figure in measured.items():
+            print(f"{key:<52} {json.dumps(figure)}", flush=True)
+        report = {"machine": _machine(), "versions": versions(), "command": " ".join(sys.argv), "figures": figures}
+        options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+def _scoring(options: argparse.Namespace) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for dtype in options.dtype:
+        figures.update(scoring(setting(dtype, options.data, options.rows), options.pairs))
+    return figures
+
+
+def _training(options: argparse.Namespace) -> dict[str, Any]:
+    return training(setting("float32", options.data, options.rows), max(2, options.pairs // 2))
+
+
+def _labelling(options: argparse.Namespace) -> dict[str, Any]:
+    """Label a synthetic run in a process of its own; seconds and peak memory of that process."""
+    from tests.durability.synthetic import write_synthetic_run
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_synthetic_run(Path(folder), options.labelling_tokens)
+        code = (
+            "import resource, sys, time, xtf; started = time.perf_counter(); xtf.label(sys.argv[1]); "
+            "print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+        )
+        done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
+    seconds, mib = (float(part) for part in done.stdout.split()[-2:])
+    scale = 100_000_000 / options.labelling_tokens
+    return {
+        "labelling.seconds_per_100m_tokens": {"median": round(seconds * scale, 1), "tokens": options.labelling_tokens},
+        "labelling.peak_rss_mib": {"median": round(mib)},
+    }
+
+
+def _start(options: argparse.Namespace) -> dict[str, Any]:
+    """The second ``xtf score`` of eight rows, whole process, with the model cached."""
+    seconds = []
+    with tempfile.TemporaryDirectory() as folder:
+        for attempt in range(4):
+            config = Path(folder) / f"{attempt}.yaml"
+            raw = {
+                "output": f"{folder}/run-{attempt}",
+                "model": {"path": MODEL},
+                "data": {"path": str(QUICKSTART), "limit": 8},
+            }
+            config.write_text(yaml.safe_dump(raw), encoding="utf-8")
+            started = time.perf_counter()
+            subprocess.run([sys.executable, "-m", "xtf", "score", str(config)], check=True, capture_output=True)
+            seconds.append(time.perf_counter() - started)
+    later = sorted(seconds[1:])
+    return {
+        "start.second_run_seconds": {
+            "median": round(later[len(later) // 2], 2),
+            "min": round(later[0], 2),
+            "max": round(later[-1], 2),
+        }
+    }
+
+
+def _machine() -> dict[str, Any]:
+    gpu = torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+    return {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads(), "gpu": gpu}
+
+
+_MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "scoring": _scoring,
+    "memory": lambda options: long_example_memory(),
+    "training": _training,
+    "labelling": _labelling,
+    "start": _start,
+}
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""What scoring costs, against a plain forward, the published procedure, and the machine's peak."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+
+from tests.benchmarks.paired import compare, inverse
+from tests.benchmarks.setting import TOKENS_PER_BATCH, Setting, plain_forward
+from xtf import registry
+from xtf.engine.fit import EngineFitContext
+from xtf.engine.score import checked_scores, requests_of
+from xtf.model import Embedder, SignalPass
+from xtf.registry import AnyAttribute
+from xtf.vocabulary import read_vocabulary
+
+THREE = ("reasoning_importance", "knowledge_novelty", "task_relevance")
+
+
+def three_attributes(work: Setting) -> None:
+    """Score the examples under XTF's three attributes from nothing: embeddings and fitting included."""
+    embedder = Embedder(work.loaded)
+    attributes = fitted(work, embedder)
+    signal_pass = SignalPass(work.loaded, requests_of(attributes.values()), None, embedder=embedder)
+    for batch in work.batches():
+        signals = signal_pass.run(batch)
+        for name, attribute in attributes.items():
+            checked_scores(name, attribute, signals)
+
+
+def fitted(work: Setting, embedder: Embedder) -> Mapping[str, AnyAttribute]:
+    """The three attributes, fitted on the examples."""
+    attributes = {name: registry.build(name, {}) for name in THREE}
+    context = EngineFitContext(work.examples, 0, read_vocabulary(work.loaded.tokenizer), embedder)
+    for attribute in attributes.values():
+        attribute.fit(context)
+    return attributes
+
+
+@torch.no_grad()
+def published(work: Setting) -> None:
+    """The published procedure, written plainly: batch 1, a pass per attribute, full maps, a forward per token."""
+    model: Any = work.loaded.model
+    former = model.config._attn_implementation
+    seen: set[int] = set()
+    for example in work.examples:
+        ids = torch.from_numpy(example.input_ids.astype(np.int64))[None].to(work.loaded.device)
+        model.set_attn_implementation("eager")
+        attention = model(ids, output_attentions=True).attentions[0]
+        attention.mean(dim=1).mean(dim=-1)
+        model.set_attn_implementation(former)
+        logits = model(ids).logits[0]
+        for position in np.flatnonzero(example.is_response):
+            torch.softmax(logits[position - 1].float(), -1)[ids[0, position]].item()
+        for token in set(example.input_ids[example.is_response].tolist()) - seen:
+            one = torch.tensor([[token]], device=work.loaded.device)
+            model(one, output_hidden_states=True).hidden_states[-1][0, -1]
+            seen.add(token)
+
+
+def scoring(work: Setting, pairs: int) -> dict[str, Any]:
+    """The comparisons of one dtype."""
+    ours = compare(lambda: three_attributes(work), lambda: plain_forward(work), pairs)
+    return {
+        f"scoring.three_attributes_over_forward.{work.dtype}": {
+            **ours,
+            "tokens_per_second": round(work.tokens / ours["seconds"]),
+        },
+        f"scoring.published_over_ours.{work.dtype}": inverse(
+            compare(lambda: three_attributes(work), lambda: published(work), max(1, pairs // 2), warm_up=0)
+        ),
+        f"scoring.share_of_matmul_peak.{work.dtype}": {"median": round(share_of_peak(work, ours["seconds"]), 3)},
+        f"scoring.padding_share.{work.dtype}": {"median": round(padding_share(work), 4)},
+    }
+
+
+def share_of_peak(work: Setting, seconds: float) -> float:
+    """Operations that the model must do, over what the machine's matrix product does in the same time."""
+    return model_operations(work) / (seconds * matmul_rate(work))
+
+
+def model_operations(work: Setting) -> float:
+    """Multiply-adds × 2: linear layers on every token, attention on every visible pair, the head on targets."""
+    model: Any = work.loaded.model
+    config = model.config
+    linear = sum(m.weight.numel() for m in model.model.modules() if isinstance(m, torch.nn.Linear))
+    heads = config.num_attention_heads * getattr(config, "head_dim", config.hidden_size // config.num_attention_heads)
+    pairs = sum(len(e) * (len(e) + 1) / 2 for e in work.examples)
+    targets = sum(int(e.is_response.sum()) for e in work.examples)
+    head = config.vocab_size * config.hidden_size
+    operations: float = 2.0 * (linear * work.tokens + 2 * heads * config.num_hidden_layers * pairs + head * targets)
+    return operations
+
+
+def matmul_rate(work: Setting) -> float:
+    """Operations a second of a matrix product of the shapes of this model's widest layer, best of several."""
+    config = work.loaded.model.config
+    dtype, device = work.loaded.dtype, work.loaded.device
+    left = torch.randn(TOKENS_PER_BATCH, config.hidden_size, dtype=dtype, device=device)
+    right = torch.randn(config.intermediate_size, config.hidden_size, dtype=dtype, device=device)
+    best = 0.0
+    for _ in range(12):
+        started = time.perf_counter()
+        torch.nn.functional.linear(left, right)
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = max(best, 2.0 * left.shape[0] * left.shape[1] * right.shape[0] / (time.perf_counter() - started))
+    return best
+
+
+def padding_share(work: Setting) -> float:
+    """Share of computed positions that hold no token."""
+    computed = sum(batch.input_ids.numel() for batch in work.batches())
+    return 1.0 - work.tokens / computed
+
+
+def peak_rss_mib() -> float:
+    """Greatest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
