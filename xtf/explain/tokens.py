@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xtf.combine import MEAN_RANK, noise_caps
-from xtf.distribution import Distribution
 from xtf.explain.flips import Flip, find_flip, interval_of, margin
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
 from xtf.rules.rules import LabelRules, apply_rules, judge
@@ -155,6 +154,8 @@ class _Explainer:
         self._percentiles = {
             name: rules.distributions[name].percentile_of(np.nan_to_num(shard.scores[name])) for name in rules.cuts
         }
+        self._cut_texts = {name: cut_text(cut, self._intervals[name]) for name, cut in rules.cuts.items()}
+        self._bound_percentiles: dict[tuple[str, float], float] = {}
         self._rank_intervals: list[Interval] = []
         if rules.rank_cut is not None and self._verdicts.ranks is not None:
             self._rank_intervals = rules.rank_cut.intervals(self._verdicts.ranks, judged)
@@ -208,15 +209,27 @@ class _Explainer:
             self._intervals[name],
             None if describe is None else describe(score),
             not self._shard.is_protected[index],
-            self._rules.distributions[name],
+            self._cut_texts[name],
+            lambda bound: self._percentile_of_bound(name, bound),
         )
+
+    def _percentile_of_bound(self, name: str, bound: float) -> float:
+        """The percentile of a bound, looked up once per example."""
+        key = name, bound
+        if key not in self._bound_percentiles:
+            found = self._rules.distributions[name].percentile_of(np.array([bound], np.float32))
+            self._bound_percentiles[key] = float(found[0])
+        return self._bound_percentiles[key]
 
     def _rank_verdict(self, index: int) -> AttributeVerdict | None:
         ranks, cut = self._verdicts.ranks, self._rules.rank_cut
         if ranks is None or cut is None:
             return None
         rank, judged = float(ranks[index]), not self._shard.is_protected[index]
-        return _verdict(MEAN_RANK, rank, 100.0 * rank, cut, self._rank_intervals, None, judged, None)
+        words = cut_text(cut, self._rank_intervals)
+        return _verdict(
+            MEAN_RANK, rank, 100.0 * rank, cut, self._rank_intervals, None, judged, words, lambda bound: 100.0 * bound
+        )
 
     def _rule(self, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None) -> str:
         if combined is not None:
@@ -258,23 +271,22 @@ def _verdict(
     intervals: Sequence[Interval],
     meaning: str | None,
     judged: bool,
-    distribution: Distribution | None,
+    words: str,
+    percentile_of_bound: Callable[[float], float],
 ) -> AttributeVerdict:
     inside = interval_of(score, intervals) if judged else None
     flip = None
     found = find_flip(name, score, intervals, cut) if judged else None
     if found is not None:
         bound, value, text = found
-        there = 100.0 * bound.value
-        if distribution is not None:
-            there = float(distribution.percentile_of(np.array([bound.value], np.float32))[0])
-        flip = Flip(name, bound.end, bound.interval, bound.value, value, text, abs(there - percentile))
+        distance = abs(percentile_of_bound(bound.value) - percentile)
+        flip = Flip(name, bound.end, bound.interval, bound.value, value, text, distance)
     return AttributeVerdict(
         name,
         score,
         percentile,
         inside is not None,
-        cut_text(cut, intervals),
+        words,
         None if inside is None else (_finite(intervals[inside][0]), _finite(intervals[inside][1])),
         margin(score, intervals) if judged else None,
         meaning,

@@ -13,8 +13,8 @@ from xtf.marks import MARKS
 from xtf.report.encode import script_json
 
 _MODULES = (
-    ("base", "decode", "cuts", "combine", "figures", "charts", "model", "panel")  # without a view, then views
-    + ("tokens", "overview", "card", "list", "examples", "app")
+    *("base", "decode", "cuts", "combine", "figures", "charts", "model"),
+    *("panel", "tokens", "overview", "card", "list", "examples", "app"),
 )
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", *(f"js/{name}.js" for name in _MODULES))
 _PLOT_STYLE = "vendor/plot-style.css"

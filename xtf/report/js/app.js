@@ -98,11 +98,16 @@ const App = (() => {
     Base.replace(body, sticky, Overview.warnings(model.data.run), panel.drawer, el("main", {}, overview, examples.node));
     let touched = false;
     document.getElementById("toggle-cuts").addEventListener("click", () => { touched = true; });
-    Base.on("view", (view) => { if (!touched) panel.open(view === "overview"); Base.emit("resize"); });
+    let started = false;
+    Base.on("view", (view) => {
+      if (!touched) panel.open(view === "overview");
+      if (started) Base.emit("resize");
+    });
     Base.on("place", (place) => write({ view: views.state.view, ...place }));
     if (!follow(model, examples, views)) views.show("overview", true);
     Base.emit("labels", model);
     Base.emit("shown");
+    started = true;
     addEventListener("hashchange", () => follow(model, examples, views));
     let width = innerWidth;
     addEventListener("resize", Base.eachFrame(() => {

@@ -9,6 +9,7 @@ const Charts = (() => {
       ...options,
     });
     chart.setAttribute("role", "img");
+    for (const part of chart.querySelectorAll("g[aria-label]")) part.removeAttribute("aria-label");
     return chart;
   }
 
@@ -50,10 +51,10 @@ const Charts = (() => {
     const keyed = sets.map((one, i) => ({ ...one, key: i }));
     const x = { domain: keyed.map((one) => one.key), axis: null, padding: 0.35 };
     const room = Math.min(90 + 8 * Math.max(...names.map((name) => name.length)), 190);
-    const size = Math.min(width(node), room + 30 + 74 * sets.length);
+    const size = room + Math.max(Math.min(width(node) - room, 80 * sets.length), 48 * sets.length);
     const share = (one) => Base.percent(one.tokens / Math.max(figures.response, 1));
     const top = draw("Tokens in each set of attributes that lack together", {
-      width: size, height: 170, marginLeft: room, marginTop: 30, marginBottom: 4, x, y: { axis: null },
+      width: size, height: 220, marginLeft: room, marginTop: 30, marginBottom: 4, x, y: { axis: null },
       marks: [
         Plot.barY(keyed, { x: "key", y: "tokens", fill: QUIET, rx: 2 }),
         Plot.barY(keyed, { x: "key", y: "masked", fill: NOISE, rx: 2 }),
@@ -75,7 +76,8 @@ const Charts = (() => {
         Plot.dot(dots, { x: "key", y: "name", r: 5.5, fill: (dot) => (dot.on ? INK : "var(--line)") }),
       ],
     });
-    Base.replace(node, Base.el("div", { class: "upset" }, top, bottom));
+    const both = { class: "upset", tabindex: "0", role: "group", "aria-label": "Sets of attributes that lack together" };
+    Base.replace(node, Base.el("div", both, top, bottom));
   }
 
   /** Share masked by position; with a dashed line for the labels as run where settings have moved. */
@@ -100,11 +102,13 @@ const Charts = (() => {
   function correlation(node, names, matrix) {
     const cells = names.flatMap((row, i) => names.map((column, j) => ({ row, column, value: matrix[i][j] })));
     const room = Math.min(24 + 7 * Math.max(...names.map((name) => name.length)), 170);
-    const size = Math.min(width(node), room + 30 + 110 * names.length);
+    const size = room + Math.max(Math.min(width(node) - room, 110 * names.length), 78 * names.length);
+    const wrapped = (name) => Base.spoken(name).split(" ").join("\n");
+    const lines = Math.max(...names.map((name) => name.split("_").length));
     const strength = (cell) => Math.abs(cell.value ?? 0);
     const chart = draw("Correlation between the attributes' ranks", {
-      width: size, height: 34 + 38 * names.length, marginLeft: room, marginTop: 30, marginBottom: 4, marginRight: 4,
-      x: { domain: names, label: null, axis: "top", tickSize: 0, tickFormat: (name) => Base.spoken(name).slice(0, 20) },
+      width: size, height: 18 + 15 * lines + 38 * names.length, marginLeft: room, marginTop: 14 + 15 * lines, marginBottom: 4, marginRight: 4,
+      x: { domain: names, label: null, axis: "top", tickSize: 0, tickFormat: wrapped },
       y: { domain: names, label: null, tickSize: 0, tickFormat: Base.spoken },
       marks: [
         Plot.cell(cells, {

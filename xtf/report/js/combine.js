@@ -52,26 +52,41 @@ const Combine = (() => {
       return { each, exact: true };
     }
 
-    mark(column, fitted, set) {
+    /** Set `bit` in `marks` for every judged token whose score lies in one of its intervals. */
+    mark(column, fitted, marks, bit) {
       const { responseStarts, protected: kept, count } = this.data;
-      for (let e = 0; e < count; e += 1) {
-        const intervals = fitted.fixed ?? fitted.each[e];
+      const within = (intervals, from, to) => {
         for (const [low, high] of intervals)
-          for (let r = responseStarts[e]; r < responseStarts[e + 1]; r += 1)
-            if (!kept[r] && column[r] > low && column[r] < high) set(r);
-      }
+          for (let r = from; r < to; r += 1) if (column[r] > low && column[r] < high && !kept[r]) marks[r] |= bit;
+      };
+      if (fitted.fixed) within(fitted.fixed, 0, column.length);
+      else for (let e = 0; e < count; e += 1) within(fitted.each[e], responseStarts[e], responseStarts[e + 1]);
+    }
+
+    /** The labels as Python wrote them, with the cuts that made them. */
+    asLabelled() {
+      const { data } = this, settings = data.asRun, fitted = {};
+      data.names.forEach((name, bit) => { fitted[name] = this.fitOne(name, bit, settings.cuts[name]); });
+      const weighted = settings.combine.rule === "weighted" ? this.weighted(settings, data.lacking) : {};
+      const { rank, ranks, noise: unguarded = data.noise } = weighted;
+      return { lacking: data.lacking, noise: data.noise, unguarded, fitted, rank, ranks, exact: true };
+    }
+
+    fitOne(name, bit, cut) {
+      const { cuts, quantiles, edges } = this.data.run.rules;
+      return this.fit(name, this.data.scores[bit], cut, cuts[name], quantiles[name], edges[name]);
     }
 
     /** Labels under `settings` ({ cuts, combine }): lacking bits, noise, fitted cuts, and whether they are exact. */
     label(settings) {
-      const { data } = this, { names, scores, run } = data, size = data.noise.length;
+      const { data } = this, { names, scores } = data, size = data.noise.length;
       const lacking = new Uint16Array(size), fitted = {};
       names.forEach((name, bit) => {
         const cut = settings.cuts[name];
-        fitted[name] = this.fit(name, scores[bit], cut, run.rules.cuts[name], run.rules.quantiles[name], run.rules.edges[name]);
+        fitted[name] = this.fitOne(name, bit, cut);
         if (!decides(cut)) return;
         if (fitted[name].known) for (let r = 0; r < size; r += 1) lacking[r] |= data.lacking[r] & (1 << bit);
-        else this.mark(scores[bit], fitted[name], (r) => { lacking[r] |= 1 << bit; });
+        else this.mark(scores[bit], fitted[name], lacking, 1 << bit);
       });
       const result = settings.combine.rule === "weighted" ? this.weighted(settings, lacking) : this.voted(settings, lacking);
       const noise = this.guard(result.noise, settings.combine, result.severity);
@@ -116,7 +131,7 @@ const Combine = (() => {
       const rank = this.fit(key, ranks, cut, unchanged ? stored : null, null, null);
       const found = new Uint8Array(lacking.length);
       if (rank.known) found.set(this.data.noise);
-      else this.mark(ranks, rank, (r) => { found[r] = 1; });
+      else this.mark(ranks, rank, found, 1);
       return { noise: found, ranks, rank, severity: (r) => fromLackingEnd(Math.fround(ranks[r] * 100), side(cut)) };
     }
 

@@ -26,8 +26,8 @@ const Model = (() => {
   function update() {
     const { data } = model;
     model.changed = !Combine.same(model.settings, data.asRun);
-    const computed = model.labeller.label(model.settings);
-    model.labels = model.changed ? computed : { ...computed, lacking: data.lacking, noise: data.noise };
+    model.asLabelled ??= model.labeller.asLabelled();
+    model.labels = model.changed ? model.labeller.label(model.settings) : model.asLabelled;
     if (model.changed) {
       model.figures = Figures.count(data, model.labels, model.basis);
       model.before = Figures.count(data, { lacking: data.lacking, noise: data.noise }, model.basis);

@@ -51,7 +51,7 @@ const Overview = (() => {
   }
 
   function charts(run) {
-    const upset = el("div", {}), upsetTable = el("div", {}), place = el("div", {}), correlation = el("div", {});
+    const upset = el("div", {}), upsetTable = el("div", {}), place = el("div", {}), correlation = el("div", { class: "wide-chart", tabindex: "0", role: "group", "aria-label": "Correlation" });
     const basis = el("p", { class: "quiet basis", hidden: true });
     const names = run.rules.attributes;
     const draw = (model) => {
@@ -62,11 +62,11 @@ const Overview = (() => {
       basis.textContent = model.estimate ? "An estimate: the settings have moved, and only a sample is embedded." : "";
     };
     Base.on("labels", draw);
-    Base.on("resize", () => { draw(Model.model); drawStill(); });
+    Base.on("resize", () => { draw(Model.model); Base.emit("shown"); });
     const drawStill = () => { if (names.length > 1) Charts.correlation(correlation, names, run.figures.correlation); };
     Base.on("shown", drawStill);
     return el("div", { class: "grid" },
-      section("Lacking together", "Tokens by the exact set of attributes that they lack; the dark part is masked.", basis, upset,
+      section("Lacking together", "Tokens by the exact set of attributes that they lack; the coloured part is masked.", basis, upset,
         el("details", {}, el("summary", {}, "As a table"), upsetTable)),
       el("div", { class: "stack" },
         section("Masked by position", "Share of tokens masked, from the start to the end of the response.", place),
@@ -80,7 +80,7 @@ const Overview = (() => {
     return section(title, null, table(["token", kept ? "kept" : "masked", "of", ""], rows.slice(0, 12).map((row) => {
       const bar = el("span", { class: kept ? "bar" : "bar noise-bar" });
       bar.style.width = `${Math.max(100 * (value(row) / most), 1)}%`;
-      return [el("bdi", { class: "chip" }, Tokens.clipped(Tokens.marked(row.text), 40)), Base.count(value(row)), Base.count(row.total), el("span", { class: "bar-room" }, bar)];
+      return [el("bdi", { class: "chip" }, Tokens.pieces(Tokens.clipped(Tokens.marked(row.text), 40))), Base.count(value(row)), Base.count(row.total), el("span", { class: "bar-room" }, bar)];
     }), "numbers tokens-table"));
   }
 
@@ -119,7 +119,9 @@ const Overview = (() => {
     pairs.push(["model", f.model], ["data", f.data], ["run folder", f.run], ["seed", f.seed]);
     f.data_lines.forEach((line) => pairs.push(["rows", line]));
     for (const one of f.attributes) pairs.push([Base.spoken(one.name), [text(one.params) || "default parameters", el("br"), `cut: ${text(one.threshold)}`]]);
-    pairs.push(["combined by", text(f.combine)]);
+    const { votes, weights, threshold, ...combine } = f.combine;
+    const special = { vote: { votes }, weighted: { weights, threshold } }[f.combine.rule] ?? {};
+    pairs.push(["combined by", text({ ...combine, ...special })]);
     pairs.push(["versions", text(f.versions)]);
     const seconds = Object.entries(f.seconds).filter(([, s]) => s !== null).map(([stage, s]) => `${stage} ${s} s`).join(", ");
     if (seconds) pairs.push(["time", seconds]);

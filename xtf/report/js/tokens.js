@@ -37,6 +37,12 @@ const Tokens = (() => {
     return found;
   }
 
+  /** Relative luminance as WCAG has it; below 0.179 white text has the greater contrast, at least 4.5:1. */
+  function luminance({ r, g, b }) {
+    const linear = [r, g, b].map((part) => (part / 255 <= 0.04045 ? part / 255 / 12.92 : ((part / 255 + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2];
+  }
+
   const firstBit = (bits) => (bits ? 31 - Math.clz32(bits & -bits) : 0);
 
   /** The running text. `labels` may be other than as run; `differs(t)` marks tokens another run treats otherwise. */
@@ -88,7 +94,7 @@ const Tokens = (() => {
       if (colour !== null && colour !== undefined) {
         const percentile = data.percentile(colour, r), scale = d3.color(d3.interpolateCividis(percentile / 100));
         node.classList.add("scaled");
-        node.classList.toggle("light-text", percentile < 55);
+        node.classList.toggle("light-text", luminance(scale) < 0.179);
         node.style.backgroundColor = scale.formatRgb();
         said += `, percentile ${percentile.toFixed(0)}`;
       }

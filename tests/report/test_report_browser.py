@@ -1,0 +1,356 @@
+"""The page in a real browser: figures against Python, cards, filters, links, hostile data, accessibility, speed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.report.conftest import Open
+from tests.report.made import BYTES, made_run
+from xtf.config import CombineConfig, RunConfig
+from xtf.report import write_report
+from xtf.rules import fit_rules, judge, summarise
+from xtf.runs import Run, label, open_run
+
+Small = tuple[Run, Path]
+
+SET = """([cuts, combine]) => {
+  const { model } = Model;
+  for (const [name, cut] of Object.entries(cuts)) model.settings.cuts[name] = { ...model.settings.cuts[name], ...cut };
+  model.settings.combine = { ...model.settings.combine, ...combine };
+  Model.update();
+  const { figures, labels } = model;
+  return { figures, estimate: model.estimate, command: Model.command(),
+    noise: Array.from(labels.noise), lacking: Array.from(labels.lacking) };
+}"""
+
+
+def expected(run: Run, thresholds: dict[str, Any], combine: dict[str, Any]) -> tuple[Any, list[int], list[int]]:
+    """What labelling gives with these settings: the summary, noise and lacking bits of the response tokens."""
+    raw = run.config.model_dump(mode="json")
+    for name, cut in thresholds.items():
+        raw["thresholds"][name].update(cut)
+    raw["combine"].update(combine)
+    config = RunConfig.model_validate(raw)
+    rules = fit_rules(list(config.attributes), config.thresholds, config.combine, run.shards, run.distributions())
+    noise: list[int] = []
+    lacking: list[int] = []
+    for shard in run.shards():
+        verdicts = judge(rules, shard)
+        noise += verdicts.noise[shard.is_response].astype(int).tolist()
+        lacking += verdicts.lacking[shard.is_response].tolist()
+    return summarise(rules, run.shards), noise, lacking
+
+
+def assert_same(found: dict[str, Any], run: Run, thresholds: dict[str, Any], combine: dict[str, Any]) -> None:
+    summary, noise, lacking = expected(run, thresholds, combine)
+    figures = found["figures"]
+    assert found["lacking"] == lacking
+    assert found["noise"] == noise
+    assert figures["masked"] == summary.masked_tokens
+    assert figures["response"] == summary.response_tokens
+    assert figures["released"] == summary.released_by_guards
+    assert figures["deciles"] == pytest.approx(list(summary.masked_share_by_decile), abs=1e-12)
+    assert [(one["lacking"], one["masked"]) for one in figures["attributes"]] == [
+        (one.lacking, one.masked) for one in summary.attributes
+    ]
+    assert {(tuple(o["attributes"]), o["tokens"], o["masked"]) for o in figures["overlaps"]} == {
+        (o.attributes, o.tokens, o.masked) for o in summary.overlaps
+    }
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_opens_fits_and_switches_theme(small: Small, open_page: Open, width: int, theme: str) -> None:
+    run, path = small
+    page = open_page(path, width=width, theme=theme)
+    assert page.inner_text("#masked-share") == f"{run.summary().masked_share:.1%} masked"
+    background = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(background)
+    page.click("#theme")
+    assert page.evaluate(background) != before
+    page.click("#tab-examples")
+    assert page.locator(".text .token").count() > 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.reload()
+    page.wait_for_selector("html[data-ready]")
+    assert page.evaluate(background) != before, "the choice of theme survives"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_card_by_mouse_and_keyboard_in_the_words_of_python(small: Small, open_page: Open, width: int) -> None:
+    run, path = small
+    example = list(run.example_ids())[3]
+    explained = run.explain(example)
+    page = open_page(path, f"#example={example}", width=width)
+    response = [token for token in explained.tokens if token.is_response]
+    page.click(f"#t{response[1].index}", position={"x": 1, "y": 8})
+    page.wait_for_function("() => document.querySelector('.sentence')?.textContent.length > 5")
+    assert page.text_content(".sentence") == response[1].sentence
+    page.focus("#text")
+    for _ in range(3):
+        page.keyboard.press("ArrowRight")
+    reached = page.evaluate("Number(document.querySelector('.token.current').dataset.token)")
+    assert reached == response[1].index + 3
+    token = explained.tokens[reached]
+    if token.is_response:
+        page.wait_for_function("() => document.querySelector('.sentence')?.textContent.length > 5")
+        assert page.text_content(".sentence") == token.sentence
+        assert (token.flip or "") in page.text_content(".flip")
+    page.keyboard.press("Escape")
+    assert page.locator(".token.current").count() == 0
+
+
+def test_every_sentence_is_that_of_python(small: Small, open_page: Open) -> None:
+    run, path = small
+    page = open_page(path)
+    words = page.evaluate(
+        "(async () => { const { data } = Model.model; const all = [];"
+        " for (let e = 0; e < data.count; e += 1) all.push(await data.words(e)); return all; })()"
+    )
+    for found, example in zip(words, run.example_ids(), strict=True):
+        tokens = [token for token in run.explain(example).tokens if token.is_response]
+        assert [one["sentence"] for one in found["tokens"]] == [token.sentence for token in tokens]
+        assert [one["flip"] for one in found["tokens"]] == [token.flip for token in tokens]
+        assert [one["rule"] for one in found["tokens"]] == [token.rule for token in tokens]
+        assert [one["meanings"] for one in found["tokens"]] == [[v.meaning for v in token.verdicts] for token in tokens]
+        assert found["cuts"] == [verdict.cut for verdict in tokens[0].verdicts]
+
+
+def test_a_moved_cut_gives_the_figures_of_label(small: Small, open_page: Open, tmp_path: Path) -> None:
+    import shutil
+
+    run, path = small
+    page = open_page(path)
+    page.fill("#cut-novelty-cut", "0.3")
+    page.fill("#cut-importance-k", "0.2")
+    page.wait_for_function("() => document.querySelector('#command').textContent.includes('importance.k=0.2')")
+    command = page.text_content("#command")
+    overrides = [word for word in command.split() if "=" in word]
+    assert overrides == ["thresholds.novelty.cut=0.3", "thresholds.importance.k=0.2"]
+    shutil.copytree(run.path, tmp_path / "again")
+    summary = label(tmp_path / "again", overrides).summary()
+    assert page.inner_text("#masked-share") == f"{summary.masked_share:.1%} masked"
+    assert (
+        page.inner_text("#masked-tokens") == f"{summary.masked_tokens:,} of {summary.response_tokens:,} response tokens"
+    )
+    assert page.is_hidden("#estimate")
+    page.click("#tab-examples")
+    first = open_run(tmp_path / "again").explain(next(run.example_ids()))
+    assert page.evaluate(
+        "[...document.querySelectorAll('.token.noise[data-token]')].map(n => Number(n.dataset.token))"
+    ) == [token.index for token in first.tokens if token.noise]
+    page.click("#reset")
+    assert page.inner_text("#masked-share") == f"{run.summary().masked_share:.1%} masked"
+    assert page.input_value("#cut-novelty-cut") == "0.1"
+
+
+CUTS: list[tuple[str, dict[str, Any]]] = [
+    ("explicit", {"novelty": {"kind": "above", "cut": 0.7}, "importance": {"kind": "outside", "low": -1, "high": 1.5}}),
+    (
+        "shares",
+        {
+            "novelty": {"kind": "bottom_share", "share": 0.29, "scope": "dataset"},
+            "importance": {"kind": "bottom_share", "share": 0.3333333333333333, "scope": "example"},
+            "relevance": {"kind": "top_share", "keep": 0.6, "scope": "dataset"},
+        },
+    ),
+    (
+        "quartiles",
+        {
+            "novelty": {"kind": "iqr", "k": 0.3, "side": "both", "scope": "dataset"},
+            "importance": {"kind": "iqr", "k": 0.1, "side": "high", "scope": "example"},
+            "relevance": {"kind": "never"},
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize("thresholds", [cuts for _, cuts in CUTS], ids=[name for name, _ in CUTS])
+def test_rules_and_guards_are_those_of_python(open_page: Open, tmp_path: Path, thresholds: dict[str, Any]) -> None:
+    run = made_run(tmp_path / "run", examples=25, tokens=50, thresholds=thresholds, seed=len(thresholds))
+    page = open_page(write_report(run))
+    rng = np.random.default_rng(1)
+    guards: list[dict[str, Any]] = [
+        {},
+        {"max_noise_share": 0.17},
+        {"min_kept": 18},
+        {"max_noise_share": 0.3, "min_kept": 12},
+    ]
+    rules: list[dict[str, Any]] = [
+        {"rule": "any"},
+        {"rule": "all"},
+        {"rule": "vote", "votes": 2},
+        {"rule": "weighted", "weights": {"novelty": 2.0, "importance": 0.5}},
+        {"rule": "weighted", "threshold": {"kind": "bottom_share", "share": 0.41, "scope": "example"}},
+    ]
+    moves = {"below": "cut", "above": "cut", "iqr": "k", "bottom_share": "share", "top_share": "keep", "outside": "low"}
+    for rule in rules:
+        for guard in guards:
+            cuts = {
+                name: {moves[cut["kind"]]: round(float(rng.uniform(0.05, 0.9)), 3)}
+                for name, cut in thresholds.items()
+                if cut["kind"] in moves
+            }
+            combine = {**CombineConfig().model_dump(mode="json"), **rule, **guard}
+            found = page.evaluate(SET, [cuts, combine])
+            assert found["estimate"] is False
+            assert_same(found, run, cuts, combine)
+
+
+def test_otsu_clusters_can_be_chosen(small: Small, open_page: Open) -> None:
+    run, path = small
+    page = open_page(path)
+    cuts = {"relevance": {"lacking": [1, 2]}}
+    found = page.evaluate(SET, [cuts, {}])
+    assert_same(found, run, cuts, {})
+    assert "--set thresholds.relevance.lacking=[1,2]" in found["command"]
+
+
+def test_search_filter_and_sort(small: Small, open_page: Open) -> None:
+    run, path = small
+    page = open_page(path)
+    page.click("#tab-examples")
+    page.select_option("#order", "most")
+    shares = {i: run.explain(i).noise_share for i in run.example_ids()}
+    assert shares[page.inner_text(".row >> nth=0 >> .row-id")] == max(shares.values())
+    page.fill("#least", "35")
+    page.wait_for_function("() => document.querySelector('#found').textContent.includes(' of ')")
+    expected_count = sum(share >= 0.35 for share in shares.values())
+    assert page.inner_text("#found") == f"{expected_count} of 30 examples"
+    page.fill("#least", "0")
+    page.fill("#search", "made-0007")
+    page.wait_for_function("() => document.querySelector('#found').textContent.startsWith('1 of')")
+    page.focus("#list")
+    page.keyboard.press("Home")
+    assert page.inner_text("#example-title") == "made-0007"
+
+
+def test_a_link_leads_to_a_token_and_survives_a_reload(small: Small, open_page: Open) -> None:
+    run, path = small
+    page = open_page(path, "#example=made-0011&token=30")
+    for _ in range(2):
+        assert page.inner_text("#example-title") == "made-0011"
+        assert page.get_attribute(".token.current", "data-token") == "30"
+        page.reload()
+        page.wait_for_selector("html[data-ready]")
+    page.focus("#text")
+    page.keyboard.press("ArrowLeft")
+    assert page.evaluate("location.hash") == "#example=made-0011&token=29"
+    assert run.path.name in page.title()
+
+
+def test_hostile_data_is_text(open_page: Open, tmp_path: Path) -> None:
+    attack = "<img src=x onerror=window.hacked=1><script>window.hacked=1</script>"
+    pieces = [
+        *(attack, "</script><script>window.hacked=1</script>", "<!--", "-->", "javascript:window.hacked=1"),
+        *("\"'`", "{{7*7}}${7*7}", "\u2028\u2029", "\x00\x1b[31m", "\u202eabc", "]]>", "A" * 100_000),
+        *("\\u003cscript\\u003e", "&lt;b&gt;", "<|end|>"),
+    ]
+    ids = [attack, "javascript:alert(1)", '"><svg onload=window.hacked=1>', "a/b?c#d&e=f", *(f"e{i}" for i in range(6))]
+    run = made_run(tmp_path / "run", tokens=60, pieces=[piece.encode() for piece in pieces], ids=ids)
+    path = write_report(run)
+    assert "window.hacked" not in path.read_text(encoding="utf-8").replace("u003e", "").split('id="payload">')[0]
+    page = open_page(path)
+    for example in ids:
+        page.evaluate("(id) => { location.hash = `example=${encodeURIComponent(id)}&token=30`; }", example)
+        page.wait_for_selector(".sentence:not(:text-is('…')), .badge.prompt")
+        assert page.inner_text("#example-title").startswith(example[:10])
+        assert page.inner_text(".card-text").strip()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("img, iframe, #app script").count() == 0
+    assert page.evaluate("[...document.querySelectorAll('a')].every(a => a.getAttribute('href').startsWith('#'))")
+    shown = page.evaluate("document.querySelector('.text').textContent")
+    assert "<U+2028>" in shown or "<script>" in shown or "window.hacked" in shown
+    policy = page.get_attribute("meta[http-equiv]", "content")
+    assert policy.startswith("default-src 'none'")
+    assert "unsafe" not in policy
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_accessible(small: Small, browser: Any, axe: str, width: int, theme: str) -> None:
+    context = browser.new_context(
+        viewport={"width": width, "height": 860}, color_scheme=theme, bypass_csp=True, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    page.goto(small[1].as_uri())
+    page.wait_for_selector("html[data-ready]")
+    page.evaluate(axe)
+    for place in ("overview", "#example=made-0003&token=25", "colour"):
+        if place.startswith("#"):
+            page.evaluate("(hash) => { location.hash = hash; }", place)
+            page.wait_for_selector(".token.current")
+        elif place == "colour":
+            page.select_option("#colour", "0")
+        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        serious = [
+            (violation["id"], violation["nodes"][0]["html"][:160], violation["nodes"][0]["failureSummary"][:300])
+            for violation in result["violations"]
+            if violation["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], place
+    context.close()
+
+
+def test_a_large_run_is_small_and_quick(open_page: Open, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pieces = [bytes(rng.integers(97, 123, 6).tolist()) for _ in range(8000)]
+    run = made_run(tmp_path / "run", examples=1000, tokens=200, pieces=pieces)
+    path = write_report(run)
+    assert path.stat().st_size < 8_000_000
+    times = []
+    for _ in range(3):
+        page = open_page(path)
+        times.append(page.evaluate("performance.getEntriesByName('xtf-ready')[0].startTime"))
+    assert min(times) < 1500, times
+    page.click("#tab-examples")
+    assert page.locator(".row").count() < 60, "only the rows in sight are elements"
+
+
+def test_runs_side_by_side(open_page: Open, tmp_path: Path) -> None:
+    one = made_run(tmp_path / "one", examples=6)
+    other = made_run(tmp_path / "other", examples=6)
+    other = label(other, ["thresholds.novelty.cut=0.4"])
+    page = open_page(write_report(one, tmp_path / "both.html", compare=[other]), "#example=made-0002")
+    differing = [
+        a.index
+        for a, b in zip(one.explain("made-0002").tokens, other.explain("made-0002").tokens, strict=True)
+        if a.noise != b.noise
+    ]
+    assert differing
+    for box in ("#text", "#run1-text"):
+        marked = page.evaluate(
+            "(box) => [...document.querySelectorAll(`${box} .differs`)].map(n => Number(n.dataset.token))", box
+        )
+        assert marked == differing
+
+
+def test_prints_and_shows_in_a_notebook(small: Small, open_page: Open, tmp_path: Path) -> None:
+    run, path = small
+    page = open_page(path)
+    page.emulate_media(media="print")
+    assert page.is_hidden("#theme")
+    assert len(page.pdf()) > 10_000
+    frame = tmp_path / "notebook.html"
+    frame.write_text(f"<!doctype html><html data-ready>{run.report()._repr_html_()}</html>", encoding="utf-8")
+    page = open_page(frame)
+    page.frame_locator("iframe").locator("#masked-share").wait_for()
+
+
+def test_a_sample_says_so(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import xtf.report.data as data
+    from xtf.report.sample import choose
+
+    run = made_run(tmp_path / "run", examples=60, pieces=BYTES)
+    monkeypatch.setattr(data, "choose", lambda facts, n, ids=None: choose(facts, n, ids, max_examples=20))
+    page = open_page(write_report(run))
+    assert page.inner_text(".sampled").startswith("This page holds 20 of 60 examples")
+    assert "xtf report" in page.inner_text(".sampled")
+    assert page.inner_text("#masked-share") == f"{run.summary().masked_share:.1%} masked"
+    page.fill("#cut-novelty-cut", "0.3")
+    page.wait_for_selector("#estimate:not([hidden])")
+    assert page.inner_text("#estimate") == "estimate from 11 examples"
