@@ -25,24 +25,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
+from xtf.reference import Reference as Reference
+from xtf.reference import Target as Target
 from xtf.tokens import TokenBatch, TokenizedExample
 
 if TYPE_CHECKING:
     import torch
-
-
-class Reference(BaseModel):
-    """A second model that the base model is compared with.
-
-    Attributes:
-        path: Hub id, folder, GGUF file or ``package:`` path, read like ``model.path``.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    path: str = Field(description="Hub id, folder, GGUF file or package: path of the reference model.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +103,42 @@ class TokenEmbedding:
     source: str = "hidden"
 
 
-SignalRequest = LogProb | Entropy | AttentionReceived | AttentionRowMean | AttentionToPrompt | TokenEmbedding
+@dataclass(frozen=True, slots=True)
+class LossDerivative:
+    """Derivative of each target token's loss along a task direction, ``(batch, seq)`` float32, NaN off-response.
+
+    The value of token ``i`` is ``<grad l_i, P^-1 g>`` at the base model, with ``g`` the gradient of the mean loss over
+    the response tokens of ``target``. A small step of training on the token changes the target's loss by minus the
+    step size times this value, so higher means that the token helps more. In nats per unit step.
+
+    Attributes:
+        target: The trusted examples.
+        parameters: ``linear``: the weights of the linear layers inside the decoder, those that LoRA adapts by default.
+            ``last_k``: everything in the last ``k`` decoder layers. ``all``: every parameter. ``lora``: the A and B
+            matrices of ``adapter``, at the adapted model; or of a fresh adapter of rank ``r`` and alpha ``r``, whose
+            B is zero: the model is then the base, A's gradient vanishes, and the value is that of ``linear``
+            seen through one random projection to rank ``r`` for each layer.
+        k: Layers for ``last_k``.
+        r: Rank of the fresh adapter.
+        seed: Of the fresh adapter.
+        adapter: An adapter that exists (``adapter``) or that the run trains (``train_on``, ``share``).
+        preconditioner: ``P``, estimated on ``target`` (see :mod:`xtf.model.direction`).
+        damping: For ``fisher_diagonal``: added to the diagonal, as a multiple of its mean.
+    """
+
+    target: Target
+    parameters: Literal["linear", "last_k", "all", "lora"] = "linear"
+    k: int = 4
+    r: int = 8
+    seed: int = 0
+    adapter: Reference | None = None
+    preconditioner: Literal["none", "adam", "fisher_diagonal"] = "none"
+    damping: float = 0.1
+
+
+SignalRequest = (
+    LogProb | Entropy | AttentionReceived | AttentionRowMean | AttentionToPrompt | TokenEmbedding | LossDerivative
+)
 
 
 class Signals(Mapping[SignalRequest, "torch.Tensor"]):

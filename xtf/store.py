@@ -211,7 +211,7 @@ class RunFolder:
 
     def clear(self) -> None:
         """Delete what a run writes here, and nothing else. The lock file stays, for it may be held."""
-        for kind in ("tokens", "scores", "labels", "model", "arms"):
+        for kind in ("tokens", "scores", "labels", "references", "model", "arms"):
             shutil.rmtree(self.path / kind, ignore_errors=True)
         for path in (self.config_path, self.manifest_path, self.metrics_path, self.path / "report.html"):
             path.unlink(missing_ok=True)

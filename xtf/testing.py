@@ -32,6 +32,7 @@ from xtf.attribute import (
     Attribute,
     Entropy,
     LogProb,
+    LossDerivative,
     SignalRequest,
     Signals,
     TokenEmbedding,
@@ -142,6 +143,8 @@ def _plausible(request: SignalRequest, uniform: torch.Tensor, length: int) -> to
             return torch.full((length,), 1.0 / length)
         case AttentionToPrompt():
             return uniform
+        case LossDerivative():
+            return uniform - 0.5
         case _:
             raise TypeError(f"no made-up values for the request {request!r}")
 

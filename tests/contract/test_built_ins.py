@@ -25,6 +25,22 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"embedding": "encoder:somewhere", "clusters": 3},
     ],
     "random": [{}, {"seed": 7}],
+    "influence": [
+        {},
+        {"reference": "somewhere"},
+        {"reference": {"adapter": "somewhere"}},
+        {"reference": {"train_on": "warm-up.jsonl", "steps": 4, "learning_rate": 1e-3}},
+        {"method": "gradient"},
+        {"method": "gradient", "target": {"path": "trusted.jsonl"}, "parameters": "last_k", "k": 2},
+        {"method": "gradient", "parameters": "lora", "adapter": {"share": 0.2}, "preconditioner": "adam"},
+    ],
+    "entropy": [{}],
+    "dft": [{}],
+    "profit": [{}],
+    "stm": [{}],
+    "eaft": [{}, {"top_k": 5}],
+    "talr": [{}, {"temperature": 0.5}],
+    "ss_token": [{"reference": "somewhere"}, {"reference": {"share": 0.5}, "gamma": 0.0}],
 }
 
 BUILT_INS = [registry.build(name, spec) for name, specs in VARIANTS.items() for spec in specs]

@@ -19,6 +19,7 @@ from xtf.attribute import (
     AttentionToPrompt,
     Entropy,
     LogProb,
+    LossDerivative,
     Reference,
     SignalRequest,
     TokenEmbedding,
@@ -94,6 +95,7 @@ def brute_force(request: SignalRequest, item: TokenizedExample, model: Any, own:
                 share = kept.softmax(-1)
                 out[target] = -(share * share.log()).sum()
         return out
+    assert not isinstance(request, LossDerivative), "see test_loss_derivative_brute_force"
     layers = range(len(output.attentions)) if request.layers == "all" else request.layers
     per_layer = []
     for layer in layers:

@@ -27,7 +27,7 @@ class Forward:
         loaded: The model.
 
     Raises:
-        ModelError: when the model lets a prediction depend on later tokens, or on padding.
+        ModelError: when the model lets a prediction depend on later tokens or on padding, or computes no numbers.
 
     Attributes:
         loaded: The model.
@@ -83,6 +83,11 @@ class Forward:
         real = torch.ones_like(ids)
         kept = ids.shape[1] // 2
         whole, _ = self.states(ids, real)
+        if not torch.isfinite(whole).all():
+            raise ModelError(
+                f"{type(self.loaded.model).__name__}: its states are not finite, so its weights are damaged or have "
+                "diverged in training. Use other weights, or model.dtype: float32 if they overflow."
+            )
         other = torch.cat([ids[:, :kept], ids[:, :kept].flip(1), ids], dim=1)  # another, longer continuation
         if self._same(self.states(other, torch.ones_like(other))[0][:, :kept], whole[:, :kept]):
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 import torch
 from torch import Tensor
@@ -15,20 +15,25 @@ from xtf.attribute import (
     AttentionToPrompt,
     Entropy,
     LogProb,
+    LossDerivative,
     Reference,
     SignalRequest,
     Signals,
     TokenEmbedding,
 )
 from xtf.errors import ModelError
+from xtf.model.adapters import Adapter
 from xtf.model.attention import AttentionMeter, AttentionRequest, Enough, chosen_layers, measuring
+from xtf.model.direction import Direction
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.head import LOGITS_BYTES, PredictionRequest, predictions
 from xtf.model.load import LoadedModel
+from xtf.model.tangent import Tangent
 from xtf.tokens import TokenBatch
 
-ReferenceLoader = Callable[[Reference], LoadedModel]
+ReferenceLoader = Callable[[Reference], LoadedModel | Adapter]
+DirectionLoader = Callable[[LossDerivative], tuple[Direction, Adapter | None]]
 
 
 class SignalPass:
@@ -37,7 +42,8 @@ class SignalPass:
     Args:
         loaded: The base model.
         requests: The signals that :meth:`run` computes.
-        reference_loader: Loads the reference models that requests name; each is loaded once, here.
+        reference_loader: Loads the reference models that requests name, or puts adapters on the base; each once, here.
+        direction_loader: Returns the direction of a derivative, and the adapter that it is taken at if there is one.
         embedder: Shares its cache of embeddings with this pass; a new one is made if None.
         logits_bytes: Bound on the float32 logits held at once.
         block_bytes: Bound on the attention probabilities held at once; fitting the device if None.
@@ -52,6 +58,7 @@ class SignalPass:
         requests: AbstractSet[SignalRequest],
         reference_loader: ReferenceLoader | None = None,
         *,
+        direction_loader: DirectionLoader | None = None,
         embedder: Embedder | None = None,
         logits_bytes: int = LOGITS_BYTES,
         block_bytes: int | None = None,
@@ -73,11 +80,17 @@ class SignalPass:
         if self._base is not None:
             for attention in self._attention:
                 chosen_layers(attention, self._base.layers)
-        self._references: dict[Reference, Forward] = {}
+        self._references: dict[Reference, tuple[Forward, Adapter | None]] = {}
         for request in predicted:
             reference = _reference(request)
             if reference is not None and reference not in self._references:
                 self._references[reference] = _load_reference(reference, loaded, reference_loader)
+        self.tangents: dict[LossDerivative, Tangent] = {}
+        for derivative in (r for r in self.requests if isinstance(r, LossDerivative)):
+            if direction_loader is None:
+                raise ModelError(f"{derivative.target.shown}: this pass was given no direction to differentiate along")
+            direction, adapter = direction_loader(derivative)
+            self.tangents[derivative] = Tangent(loaded, derivative, direction, adapter, logits_bytes=logits_bytes)
 
     @torch.no_grad()
     def run(self, tokens: TokenBatch) -> Signals:
@@ -89,9 +102,13 @@ class SignalPass:
         values: dict[SignalRequest, Tensor] = {}
         if self._base is not None:
             values.update(self._run_base(self._base, tokens))
-        for reference, forward in self._references.items():
+        for reference, (forward, adapter) in self._references.items():
             request = LogProb(reference)
-            values[request] = self._predict(forward, tokens, [request])[request]
+            with adapter.on() if adapter is not None else nullcontext():
+                values[request] = self._predict(forward, tokens, [request])[request]
+            _refuse_nan(reference, values[request], tokens)
+        for derivative, tangent in self.tangents.items():
+            values[derivative] = tangent.run(tokens)
         for embedding in self._embedded:
             assert self.embedder is not None
             values[embedding] = self.embedder.embed_batch(tokens, embedding.source)
@@ -131,15 +148,39 @@ def _reference(request: PredictionRequest) -> Reference | None:
     return request.model if isinstance(request, LogProb) else None
 
 
-def _load_reference(reference: Reference, base: LoadedModel, loader: ReferenceLoader | None) -> Forward:
+def _refuse_nan(reference: Reference, values: Tensor, tokens: TokenBatch) -> None:
+    bad = ~torch.isfinite(values) & tokens.is_response
+    if not bad.any():
+        return
+    row, position = (int(index) for index in bad.nonzero()[0])
+    hint = "Lower its learning_rate" if reference.is_trained_here else "Use another reference, or model.dtype: float32"
+    raise ModelError(
+        f"{reference.shown}: its loss is {float(-values[row, position])} at example {tokens.example_ids[row]!r}, "
+        f"position {position}; its weights have diverged. {hint}."
+    )
+
+
+def _load_reference(
+    reference: Reference, base: LoadedModel, loader: ReferenceLoader | None
+) -> tuple[Forward, Adapter | None]:
     if loader is None:
-        raise ModelError(f"{reference.path}: a reference model is needed, but this pass was given no way to load one")
+        raise ModelError(f"{reference.shown}: a reference model is needed, but this pass was given no way to load one")
     loaded = loader(reference)
+    adapter = loaded if isinstance(loaded, Adapter) else None
+    if not isinstance(loaded, Adapter):
+        _refuse_other_ids(reference, base, loaded)
+    try:
+        with adapter.on() if adapter is not None else nullcontext():
+            return Forward(base if isinstance(loaded, Adapter) else loaded), adapter
+    except ModelError as error:
+        raise ModelError(f"{reference.shown}: {error}") from error
+
+
+def _refuse_other_ids(reference: Reference, base: LoadedModel, loaded: LoadedModel) -> None:
     ours, theirs = base.tokenizer.get_vocab(), loaded.tokenizer.get_vocab()
     if ours != theirs:
         different = sum(theirs.get(token) != token_id for token, token_id in ours.items())
         raise ModelError(
-            f"{reference.path}: the reference model reads other token ids than the base model ({different} of "
+            f"{reference.shown}: the reference model reads other token ids than the base model ({different} of "
             f"{len(ours)} tokens differ). Use a reference with the same tokenizer."
         )
-    return Forward(loaded)

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xtf import registry
-from xtf.attribute import Reference
-from xtf.config import ModelConfig, RunConfig
+from xtf.config import RunConfig
 from xtf.distribution import Distribution, measure
 from xtf.engine.fit import EngineFitContext, fit_attributes
 from xtf.engine.score import missing_attributes, requests_of, score_shards
@@ -62,7 +61,7 @@ def score_folder(
     model of the configuration is loaded if it is needed.
     """
     started = time.monotonic()
-    fingerprints = {name: _fingerprint(attribute, inputs) for name, attribute in attributes.items()}
+    fingerprints = {name: _fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
     _score_missing(folder, config, attributes, fingerprints, folder.records("tokens"), loaded)
     run = Run(folder)
     flagged = _measure(run, config, fingerprints)
@@ -75,11 +74,14 @@ def build_attributes(config: RunConfig) -> dict[str, AnyAttribute]:
     return {name: registry.build(name, spec) for name, spec in config.attributes.items()}
 
 
-def _fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str]) -> str:
-    """What a column of scores is made from: code, parameters, files they name, and the run's inputs."""
+def _fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], config: RunConfig) -> str:
+    """What a column of scores is made from: code, parameters, files and models they name, and the run's inputs."""
+    from xtf.runs.references import reference_contents
+
     params = attribute.params.model_dump(mode="json")
     files = {text: file_digest(Path(text)) for text in _strings(params) if _is_file(text)}
-    return digest(registry.source_of(type(attribute)), params, files, inputs["data"], inputs["model"])
+    models = reference_contents(attribute.requires(), config)
+    return digest(registry.source_of(type(attribute)), params, files, inputs["data"], inputs["model"], models)
 
 
 def _strings(value: object) -> Iterable[str]:
@@ -117,6 +119,7 @@ def _score_missing(
     if not work:
         return
     from xtf.model import Embedder, SignalPass, load_model
+    from xtf.runs.references import ReferenceModels
 
     active = {name: attributes[name] for names in work for name in names}
     loaded = loaded if loaded is not None else load_model(config.model)
@@ -128,24 +131,22 @@ def _score_missing(
         embedder,
     )
     fit_attributes(folder, active, fingerprints, context)
-    references: dict[Reference, LoadedModel] = {}
     budget = config.scoring.tokens_per_batch or DEFAULT_TOKENS_PER_BATCH.get(
         loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE
     )
-    for names, group in work.items():
-        part = {name: attributes[name] for name in names}
-        signal_pass = SignalPass(
-            loaded, requests_of(part.values()), lambda r: _reference(r, config.model, references), embedder=embedder
-        )
-        score_shards(folder, part, fingerprints, signal_pass, group, budget)
-
-
-def _reference(spec: Reference, base: ModelConfig, known: dict[Reference, LoadedModel]) -> LoadedModel:
-    from xtf.model import load_model
-
-    if spec not in known:
-        known[spec] = load_model(base.model_copy(update={"path": spec.path, "tokenizer": None, "revision": None}))
-    return known[spec]
+    with ReferenceModels(folder, config, loaded) as models:
+        models.prepare(requests_of(active.values()))
+        for names, group in work.items():
+            part = {name: attributes[name] for name in names}
+            signal_pass = SignalPass(
+                loaded,
+                requests_of(part.values()),
+                models.reference,
+                direction_loader=models.direction,
+                embedder=embedder,
+            )
+            models.record(signal_pass)
+            score_shards(folder, part, fingerprints, signal_pass, group, budget)
 
 
 def _first_examples(folder: RunFolder, shards: list[ShardRecord], count: int) -> list[TokenizedExample]:

@@ -1,0 +1,29 @@
+"""DFT: a weight for every token, its probability."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from xtf.attribute import Attribute, LogProb, NoParams, Signals
+
+if TYPE_CHECKING:
+    import torch
+
+
+class DFT(Attribute[NoParams]):
+    """A weight in [0, 1]: the model's probability of the token (dynamic fine-tuning, arXiv 2508.05629, eq. 9).
+
+    For ``combine.weight_by: dft`` with ``training.objective: weight``. Fixed at its value under the base model, where
+    the paper takes it anew at each step.
+    """
+
+    name: ClassVar[str] = "dft"
+
+    def requires(self) -> set[LogProb]:
+        return {LogProb()}
+
+    def score(self, signals: Signals) -> torch.Tensor:
+        return signals[LogProb()].exp()
+
+    def describe(self, score: float) -> str:
+        return f"the model gives it probability {score:.3g}, its weight"

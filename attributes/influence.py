@@ -1,0 +1,99 @@
+"""Influence: what training on a token does to the loss that matters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, PositiveInt, model_validator
+
+from xtf.attribute import (
+    Attribute,
+    AttributeParams,
+    LogProb,
+    LossDerivative,
+    Reference,
+    SignalRequest,
+    Signals,
+    Target,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+_GRADIENT_ONLY = ("target", "parameters", "k", "adapter", "preconditioner", "damping")
+
+
+class InfluenceParams(AttributeParams):
+    """Parameters of :class:`Influence`: ``reference`` for one method, all that follow for the other."""
+
+    method: Literal["reference", "gradient"] = "reference"
+    reference: Reference | None = Field(
+        None, description="path, adapter, train_on or share, and how to train. Default: {share: 0.2}."
+    )
+    target: Target | None = Field(None, description="gradient: path or share. Default: {share: 0.1}.")
+    parameters: Literal["linear", "last_k", "all", "lora"] = Field("linear", description="gradient: which weights.")
+    k: PositiveInt = Field(4, description="gradient, last_k: how many layers.")
+    adapter: Reference | None = Field(None, description="gradient, lora: adapter, train_on or share. Default: fresh.")
+    preconditioner: Literal["none", "adam", "fisher_diagonal"] = Field("none", description="gradient.")
+    damping: float = Field(0.1, gt=0.0, description="gradient, fisher_diagonal: multiple of the diagonal's mean.")
+
+    @model_validator(mode="after")
+    def _one_method(self) -> InfluenceParams:
+        if self.method == "gradient" and self.reference is not None:
+            raise ValueError("reference belongs to method: reference; method: gradient takes a target")
+        fields = type(self).model_fields
+        stray = [name for name in _GRADIENT_ONLY if getattr(self, name) != fields[name].default]
+        if self.method == "reference" and stray:
+            raise ValueError(f"{', '.join(stray)}: for method: gradient; method: reference takes a reference")
+        if self.adapter is not None and (self.parameters != "lora" or self.adapter.path is not None):
+            raise ValueError("adapter goes with parameters: lora, and takes adapter, train_on or share")
+        return self
+
+
+class Influence(Attribute[InfluenceParams]):
+    """How much training on the token helps the task: by a reference model, or by a derivative along the task gradient.
+
+    * ``reference``: loss under the base model minus loss under the reference, in nats (Token Cleaning, arXiv
+      2502.01968, eq. 4; Rho-1, arXiv 2404.07965, ranks the same within each example). Tokens that a reference was
+      trained on look better than they are: with ``share``, those of the warm-up part.
+    * ``gradient``: derivative of the token's loss along the gradient of the mean loss of a trusted target set; to first
+      order what ``reference`` measures when the reference is one step of training on that set.
+    """
+
+    name: ClassVar[str] = "influence"
+    Params = InfluenceParams
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        return {"kind": "top_share", "keep": 0.6, "scope": "dataset"}
+
+    @property
+    def _reference(self) -> LogProb:
+        return LogProb(self.params.reference or Reference(share=0.2))
+
+    @property
+    def _derivative(self) -> LossDerivative:
+        params = self.params
+        return LossDerivative(
+            target=params.target or Target(share=0.1),
+            parameters=params.parameters,
+            k=params.k,
+            adapter=params.adapter,
+            preconditioner=params.preconditioner,
+            damping=params.damping,
+        )
+
+    def requires(self) -> set[SignalRequest]:
+        return {LogProb(), self._reference} if self.params.method == "reference" else {self._derivative}
+
+    def score(self, signals: Signals) -> torch.Tensor:
+        if self.params.method == "reference":
+            return signals[self._reference] - signals[LogProb()]
+        return signals[self._derivative]
+
+    def describe(self, score: float) -> str:
+        if self.params.method == "reference":
+            verdict = "better" if score > 0 else "worse" if score < 0 else "neither better nor worse"
+            return f"the reference model predicts it {verdict} than the model, by {abs(score):.3g} nats"
+        effect = "lowers" if score > 0 else "raises" if score < 0 else "leaves"
+        return f"a small step of learning it {effect} the loss on the target set, by {abs(score):.3g} times the step"

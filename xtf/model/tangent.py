@@ -1,0 +1,188 @@
+"""The tangent pass: every token's loss, differentiated along one direction of the weights.
+
+``<grad l_i, v>`` for all tokens of a batch is one forward-mode derivative, ``jvp(theta -> [l_i(theta)], theta, v)``: no
+token's gradient is ever formed. It costs a second set of activations beside the first, one layer at a time, and a
+second copy of the chosen weights (``v``). Kernels of attention have no forward mode, so attention is computed in
+blocks of queries (:func:`xtf.model.attention.attend_in_blocks`). Where something else in a model has none, central
+differences ``(l_i(theta + e v) - l_i(theta - e v)) / 2e`` take its place.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, jvp
+
+from xtf.attribute import LossDerivative
+from xtf.errors import ModelError
+from xtf.model.adapters import Adapter
+from xtf.model.attention import AttentionMeter, attend_in_blocks, measuring
+from xtf.model.direction import Direction, chosen_parameters, plain_name
+from xtf.model.forward import Forward
+from xtf.model.head import LOGITS_BYTES
+from xtf.model.load import LoadedModel
+from xtf.model.reduce import LayerSums
+from xtf.tokens import TokenBatch
+
+Mode = Literal["forward", "finite"]
+
+_STEP = 1e-3
+"""Step of central differences, relative to the norm of the chosen weights."""
+
+
+class Tangent:
+    """Differentiates the loss of every response token along one direction.
+
+    Args:
+        loaded: The model.
+        request: What the direction is over.
+        direction: From :func:`xtf.model.direction.task_direction`.
+        adapter: The adapter that is on during the pass.
+        mode: Forward mode or central differences; forward mode where the model supports it, if None.
+        logits_bytes: Bound on the float32 logits held at once, counted without their tangents.
+
+    Raises:
+        ModelError: the direction does not fit, or central differences are needed for weights below float32.
+
+    Attributes:
+        mode: How derivatives are computed.
+        note: Why not in forward mode, or empty.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        request: LossDerivative,
+        direction: Direction,
+        adapter: Adapter | None = None,
+        *,
+        mode: Mode | None = None,
+        logits_bytes: int = LOGITS_BYTES,
+    ) -> None:
+        self._request, self._adapter, self._logits_bytes = request, adapter, logits_bytes
+        self._direction = {name: value.to(loaded.device) for name, value in direction.items()}
+        self.note = ""
+        with self._adapted():
+            self._forward = Forward(loaded)
+        self.mode: Mode = mode or self._supported()
+        if self.mode == "finite" and loaded.dtype != torch.float32:
+            raise ModelError(
+                f"influence by derivative: {self.note or 'central differences'}; its fallback needs float32 weights, "
+                "for the steps vanish in lower precision. Set model.dtype: float32."
+            )
+
+    @torch.no_grad()
+    def run(self, tokens: TokenBatch) -> Tensor:
+        """``(batch, seq)`` float32, NaN off-response."""
+        with self._adapted():
+            values = self._forward_mode(tokens) if self.mode == "forward" else self._central_difference(tokens)
+        out = torch.full(tokens.input_ids.shape, torch.nan, device=tokens.input_ids.device)
+        out[:, 1:][tokens.is_response[:, 1:]] = values.float()
+        return out
+
+    def _adapted(self) -> AbstractContextManager[None]:
+        return self._adapter.on() if self._adapter is not None else nullcontext()
+
+    def _pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Present name of each chosen parameter, with its value and its direction."""
+        active = self._adapter.name if self._adapter is not None else ""
+        chosen = chosen_parameters(self._forward, self._request, active)
+        pairs = {}
+        for name, parameter in chosen.items():
+            along = self._direction.get(plain_name(name, active))
+            if along is None or along.shape != parameter.shape:
+                raise ModelError(f"influence by derivative: the saved direction does not fit the parameter {name}")
+            pairs[name] = (parameter.detach(), along.to(parameter.dtype))
+        return pairs
+
+    def _forward_mode(self, tokens: TokenBatch) -> Tensor:
+        pairs = self._pairs()
+        losses = _Losses(self._forward, self._logits_bytes // 2)
+
+        def of_weights(weights: Mapping[str, Tensor]) -> Tensor:
+            return losses.at(weights, tokens)
+
+        values = {name: value for name, (value, _) in pairs.items()}
+        along = {name: tangent for name, (_, tangent) in pairs.items()}
+        blocks = _Blocks(self._forward.layers, tokens)
+        with measuring(self._forward.loaded.model, blocks), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)  # torch's own
+            found: Tensor = jvp(of_weights, (values,), (along,))[1]
+        return found
+
+    def _central_difference(self, tokens: TokenBatch) -> Tensor:
+        pairs = self._pairs()
+        size = sum(float(value.double().square().sum()) for value, _ in pairs.values()) ** 0.5
+        length = sum(float(along.double().square().sum()) for _, along in pairs.values()) ** 0.5
+        step = _STEP * (size or 1.0) / length
+        losses = _Losses(self._forward, self._logits_bytes)
+        ahead = losses.at({name: value + step * along for name, (value, along) in pairs.items()}, tokens)
+        behind = losses.at({name: value - step * along for name, (value, along) in pairs.items()}, tokens)
+        found: Tensor = (ahead - behind) / (2.0 * step)
+        return found
+
+    def _supported(self) -> Mode:
+        """Try forward mode on a few tokens."""
+        width = 8
+        device = self._forward.loaded.device
+        ids = torch.arange(7, 7 + width, device=device).remainder(self._forward.vocabulary)[None]
+        real = torch.ones_like(ids, dtype=torch.bool)
+        wanted = real.clone()
+        wanted[:, 0] = False
+        try:
+            with torch.no_grad(), self._adapted():
+                self._forward_mode(TokenBatch(ids, real, wanted, ("probe",)))
+        except (NotImplementedError, RuntimeError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            self.note = f"{type(self._forward.loaded.model).__name__} has no forward-mode derivative ({first[:160]})"
+            return "finite"
+        return "forward"
+
+
+class _Blocks(AttentionMeter):
+    """Attention in blocks of queries, of plain operations alone; measures nothing."""
+
+    def __init__(self, layers: int, tokens: TokenBatch) -> None:
+        super().__init__((), layers, tokens)
+
+    def attend(
+        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    ) -> Any:
+        nothing = LayerSums(frozenset(), self.tokens)
+        return attend_in_blocks(module, query, key, value, mask, nothing, self.block_bytes, **options), None
+
+
+class _Losses(nn.Module):
+    """Losses of the response tokens of a batch, as a function of some of the weights."""
+
+    def __init__(self, forward: Forward, logits_bytes: int) -> None:
+        super().__init__()
+        self.model = forward.loaded.model
+        self._states = forward.states
+        self._rows = max(1, logits_bytes // (4 * forward.vocabulary))
+
+    def at(self, weights: Mapping[str, Tensor], tokens: TokenBatch) -> Tensor:
+        """``(n,)`` losses at ``weights``; all other parameters as they are."""
+        named = {f"model.{name}": value for name, value in weights.items()}
+        found = functional_call(self, named, (tokens.input_ids, tokens.attention_mask, tokens.is_response))
+        assert isinstance(found, Tensor)
+        return found
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, is_response: Tensor) -> Tensor:
+        """``(batch, seq)`` inputs to ``(n,)`` float32 losses of the response tokens, in row-major order."""
+        states, project = self._states(input_ids, attention_mask)
+        wanted = is_response[:, 1:]
+        rows, targets = states[:, :-1][wanted], input_ids[:, 1:][wanted]
+        parts = []
+        for start in range(0, len(targets), self._rows):
+            logits = project(rows[start : start + self._rows]).float()
+            ids = targets[start : start + self._rows, None]
+            parts.append(logits.logsumexp(dim=-1) - logits.gather(1, ids).squeeze(1))
+        return torch.cat(parts) if parts else rows.new_zeros(0, dtype=torch.float32)

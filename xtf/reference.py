@@ -1,0 +1,90 @@
+"""What influence is measured against: a second model, or a set of trusted examples. Re-exported by xtf.attribute."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+
+from xtf.errors import listed
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class Reference(BaseModel):
+    """A second model to compare the base model with: exactly one of ``path``, ``adapter``, ``train_on``, ``share``.
+
+    ``train_on`` and ``share`` ask the run to make it: the base is fine-tuned on a warm-up set, all response tokens
+    included, and the adapter is kept in the run folder. Equal references are one model, trained once. In YAML a bare
+    string means ``path``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | None = Field(None, description="Hub id, folder, GGUF file or package: path of the reference model.")
+    adapter: str | None = Field(None, description="Folder of a LoRA adapter on the base; no second set of weights.")
+    train_on: str | None = Field(None, description="Train it on this file, in any schema that data.path accepts.")
+    share: Share | None = Field(None, description="Train it on the first share of the run's own examples.")
+    epochs: float = Field(1.0, gt=0.0, description="Passes over the warm-up set.")
+    steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
+    learning_rate: float = Field(2e-4, gt=0.0)
+    r: PositiveInt = Field(8, description="Rank of the adapter.")
+    alpha: PositiveInt = Field(32, description="The adapter is scaled by alpha / r.")
+    batch_size: PositiveInt = 8
+    seed: int = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Reference:
+        sources = ("path", "adapter", "train_on", "share")
+        given = [name for name in sources if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                f"give exactly one of path, adapter, train_on and share, got {' and '.join(given) or 'none of them'}"
+            )
+        fields = {name: field for name, field in type(self).model_fields.items() if name not in sources}
+        set_ = [name for name, field in fields.items() if getattr(self, name) != field.default]
+        if set_ and not self.is_trained_here:
+            raise ValueError(f"{listed(set_)}: for a reference that the run trains; {given[0]} names one that exists")
+        return self
+
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether the run makes this reference."""
+        return self.train_on is not None or self.share is not None
+
+    @property
+    def shown(self) -> str:
+        """How messages name it."""
+        if self.share is not None:
+            return f"the reference trained on the first {self.share:.0%} of the data"
+        return self.path or self.adapter or f"the reference trained on {self.train_on}"
+
+
+class Target(BaseModel):
+    """Trusted examples whose loss should fall: exactly one of ``path`` and ``share``. A bare string means ``path``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | None = Field(None, description="A file of trusted examples, in any schema that data.path accepts.")
+    share: Share | None = Field(None, description="The last share of the run's own examples.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_is_a_path(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Target:
+        if (self.path is None) == (self.share is None):
+            raise ValueError("give exactly one of path and share")
+        return self
+
+    @property
+    def shown(self) -> str:
+        """How messages name it."""
+        return self.path if self.path is not None else f"the last {self.share or 0:.0%} of the data"
