@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import torch
 
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.cli import main
@@ -25,11 +27,10 @@ Cli = Callable[..., Outcome]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _private_cache(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> None:
-    """Keep hub clients offline: no test may reach for the network."""
-    import os
-
+def _offline_and_on_one_thread() -> None:
+    """No test may reach for the network; models this small run fastest on one thread, above all on a busy machine."""
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")

@@ -23,15 +23,6 @@ CONFIG = TrainingConfig(batch_size=2, epochs=2, learning_rate=1e-2, warmup_ratio
 LENGTHS = (14, 9, 11, 8, 13)
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small run fastest on one thread, above all on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 class Spy(Sequence[TrainingRow]):
     """Records in which order rows are read; raises KeyboardInterrupt at the chosen read."""
 
