@@ -10,7 +10,14 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from xtf.display import visible
+
 _PATIENCE = 1.0  # seconds of silence before a bar is worth showing
+
+
+def notice(text: str) -> None:
+    """Say something on standard error that a person should know and no program reads."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(visible(text), markup=False)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtf.shard import Labels, ScoredShard
-from xtf.tokens import FloatArray, TokenizedExample
+from xtf.tokens import BoolArray, FloatArray, IntArray, TokenizedExample
 
 if TYPE_CHECKING:
     from numpy import int64
@@ -18,13 +18,29 @@ if TYPE_CHECKING:
 
 def tokens_table(examples: Sequence[TokenizedExample]) -> pa.Table:
     """``tokens/``: example_id, input_ids, is_response, is_protected."""
-    offsets = np.cumsum([0, *(len(example) for example in examples)])
+    return tokens_table_of(
+        [example.example_id for example in examples],
+        np.cumsum([0, *(len(example) for example in examples)]),
+        _joined((e.input_ids for e in examples), np.int32),
+        _joined((e.is_response for e in examples), np.bool_),
+        _joined((e.is_protected for e in examples), np.bool_),
+    )
+
+
+def tokens_table_of(
+    example_ids: Sequence[str],
+    offsets: NDArray[int64],
+    input_ids: IntArray,
+    is_response: BoolArray,
+    is_protected: BoolArray,
+) -> pa.Table:
+    """:func:`tokens_table` of examples laid end to end."""
     return pa.table(
         {
-            "example_id": pa.array([example.example_id for example in examples], pa.string()),
-            "input_ids": _lists(offsets, _joined((e.input_ids for e in examples), np.int32)),
-            "is_response": _lists(offsets, _joined((e.is_response for e in examples), np.bool_)),
-            "is_protected": _lists(offsets, _joined((e.is_protected for e in examples), np.bool_)),
+            "example_id": pa.array(example_ids, pa.string()),
+            "input_ids": _lists(offsets, input_ids),
+            "is_response": _lists(offsets, is_response),
+            "is_protected": _lists(offsets, is_protected),
         }
     )
 
@@ -72,7 +88,7 @@ def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:
             "reasons": _lists(shard.offsets, labels.reasons),
         }
     )
-    return table.filter(pa.array(kept_rows))
+    return table if kept_rows.all() else table.filter(pa.array(kept_rows))
 
 
 def flat(table: pa.Table, columns: Sequence[str]) -> tuple[list[str], NDArray[int64], dict[str, NDArray[Any]]]:
@@ -85,7 +101,7 @@ def flat(table: pa.Table, columns: Sequence[str]) -> tuple[list[str], NDArray[in
             column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
         starts = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
         offsets = starts - starts[0]
-        values[name] = column.flatten().to_numpy(zero_copy_only=False)
+        values[name] = column.values.slice(starts[0], int(offsets[-1])).to_numpy(zero_copy_only=False)
     return table["example_id"].to_pylist(), offsets, values
 
 

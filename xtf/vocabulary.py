@@ -56,20 +56,35 @@ class Vocabulary:
         return texts
 
     def write(self, path: Path) -> None:
-        """Write as a Parquet table with columns ``piece`` and ``special``."""
+        """Write as a Parquet table with columns ``piece`` and ``special``, sealed."""
         import pyarrow as pa
+        import pyarrow.parquet as pq
 
-        from xtf.files import write_parquet
+        from xtf.files import write_sealed
 
         special = [i in self.special for i in range(len(self.pieces))]
-        write_parquet(path, pa.table({"piece": pa.array(self.pieces, pa.binary()), "special": special}))
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.table({"piece": pa.array(self.pieces, pa.binary()), "special": special}), sink)
+        write_sealed(path, sink.getvalue().to_pybytes())
 
     @classmethod
     def read(cls, path: Path) -> Vocabulary:
-        """Read what :meth:`write` wrote."""
+        """Read what :meth:`write` wrote.
+
+        Raises:
+            RunError: naming the file, if it is missing or damaged.
+        """
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
-        table = pq.read_table(path)
+        from xtf.errors import RunError
+        from xtf.files import read_sealed
+
+        try:
+            content = read_sealed(path)
+        except RunError as error:
+            raise RunError(f"{error}. Repair it: xtf score {path.parent.parent / 'config.yaml'}") from None
+        table = pq.read_table(pa.BufferReader(content))
         special = frozenset(np.flatnonzero(table["special"].to_numpy()).tolist())
         return cls(tuple(table["piece"].to_pylist()), special)
 

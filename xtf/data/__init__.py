@@ -8,7 +8,9 @@ from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_exam
 from xtf.data.reader import fingerprint, read_conversations, read_examples, response_texts
 from xtf.data.report import Count, DataReport, RowError
 from xtf.data.schema import Conversation, PreTokenized, to_conversation
+from xtf.data.seen import SeenIds
 from xtf.data.sources import Row, read_rows
+from xtf.data.spool import repeatable
 from xtf.data.template import PLAIN_TEMPLATE
 
 __all__ = [
@@ -21,12 +23,14 @@ __all__ = [
     "PreTokenized",
     "Row",
     "RowError",
+    "SeenIds",
     "TokenView",
     "fingerprint",
     "inspect_examples",
     "read_conversations",
     "read_examples",
     "read_rows",
+    "repeatable",
     "response_texts",
     "to_conversation",
     "token_texts",

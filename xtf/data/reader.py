@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 from xtf.config import ColumnsConfig, DataConfig
 from xtf.data.report import DataReport, RowError
 from xtf.data.schema import Conversation, PreTokenized, check_columns, to_conversation
+from xtf.data.seen import SeenIds
 from xtf.data.sources import Row, data_files, read_rows
 from xtf.data.tokenise import ConversationTokenizer, Tokens
 from xtf.errors import DataError
@@ -38,7 +38,7 @@ def read_examples(
     *,
     start: int = 0,
     stop: int | None = None,
-    seen: AbstractSet[str] = frozenset(),
+    seen: SeenIds | None = None,
 ) -> Iterator[TokenizedExample]:
     """Yield the examples of ``config.path``, or of ``rows`` in memory, in the order of the rows.
 
@@ -64,7 +64,7 @@ def read_examples(
             report.warn(warning, row.location)
         return result
 
-    yield from _read(config, report, rows, start, stop, example, set(seen))
+    yield from _read(config, report, rows, start, stop, example, seen if seen is not None else SeenIds())
 
 
 def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:
@@ -80,7 +80,7 @@ def read_conversations(config: DataConfig, report: DataReport, rows: Any = None)
             raise RowError("tokens only, where text is needed")
         return name, value
 
-    yield from _read(config, report, rows, 0, None, conversation, set())
+    yield from _read(config, report, rows, 0, None, conversation, SeenIds())
 
 
 def response_texts(config: DataConfig) -> list[str]:
@@ -131,7 +131,7 @@ def _read(
     start: int,
     stop: int | None,
     convert: Callable[[str, Row], Read],
-    seen: set[str],
+    seen: SeenIds,
 ) -> Iterator[Read]:
     check_columns(config.columns)
     used = 0

@@ -68,7 +68,7 @@ def read_rows(
             report.skip(error)
             continue
         yield Row(location, index, value)
-    if index < 0 and stop is None:
+    if index < 0 and start == 0 and stop is None:
         raise DataError(f"{place}: empty: there is no row in it.")
 
 

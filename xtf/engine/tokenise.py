@@ -8,9 +8,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from xtf.config import DataConfig
-from xtf.data import DataReport, read_examples
+from xtf.data import DataReport, SeenIds, read_examples
 from xtf.progress import progress
-from xtf.store import RunFolder, ShardRecord
+from xtf.share import Share
+from xtf.store import RunFolder
 from xtf.tables import tokens_table
 from xtf.tokens import TokenizedExample
 
@@ -27,7 +28,7 @@ class TokenSource:
         tokenizer: The model's tokenizer.
         fingerprint: Of the data and the tokenizer; a shard with another one is made again.
         examples_per_shard: Examples in each shard but the last.
-        rows: Rows in memory, instead of ``config.path``.
+        rows: Rows in memory, instead of ``config.path``; they are gone through more than once.
     """
 
     config: DataConfig
@@ -37,8 +38,8 @@ class TokenSource:
     rows: Any = None
 
 
-def tokenise(folder: RunFolder, source: TokenSource) -> list[ShardRecord]:
-    """Write the token shards that are missing or damaged, and return the records of all of them.
+def tokenise(folder: RunFolder, source: TokenSource, share: Share | None = None) -> None:
+    """Write the token shards that are missing or damaged; with ``share``, complete ones of others are not checked.
 
     Each shard records the report up to its last row, so an interrupted pass goes on behind the last intact shard and a
     damaged shard is made again alone.
@@ -52,14 +53,13 @@ def tokenise(folder: RunFolder, source: TokenSource) -> list[ShardRecord]:
         while _intact(folder, prefix, source):
             prefix += 1
         report = _write_from(folder, source, prefix)
-        complete = {"data": source.fingerprint, "shards": len(folder.records("tokens")), "report": report.to_dict()}
+        complete = {"data": source.fingerprint, "shards": len(folder.indices("tokens")), "report": report.to_dict()}
         folder.complete("tokens", complete)
     else:
         for index in range(complete["shards"]):
-            if not _intact(folder, index, source):
+            if (share is None or share.takes(index)) and not _intact(folder, index, source):
                 _write_from(folder, source, index, only=True)
     folder.update_manifest(data_report=complete["report"], stages={"tokenise": {"done": True}})
-    return folder.records("tokens")
 
 
 def _intact(folder: RunFolder, index: int, source: TokenSource) -> bool:
@@ -100,10 +100,11 @@ def _counted(examples: Iterator[TokenizedExample], advance: Any) -> Iterator[Tok
         yield example
 
 
-def _ids_before(folder: RunFolder, index: int) -> set[str]:
+def _ids_before(folder: RunFolder, index: int) -> SeenIds:
     """Ids of the examples in the shards before ``index``: a later row may not repeat one."""
-    ids: set[str] = set()
+    ids = SeenIds()
     for record in folder.records("tokens"):
         if record.index < index:
-            ids.update(folder.read_shard("tokens", record, ["example_id"])["example_id"].to_pylist())
+            for example_id in folder.read_shard("tokens", record, ["example_id"])["example_id"].to_pylist():
+                ids.add(example_id)
     return ids

@@ -10,10 +10,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from xtf.config import RunConfig
+from xtf.data import repeatable
 from xtf.engine.tokenise import TokenSource, tokenise
 from xtf.errors import ConfigError, RunError
-from xtf.files import digest, write_text
+from xtf.files import digest, read_sealed, write_text
+from xtf.locks import waiting
+from xtf.progress import notice
 from xtf.runs.versions import versions
+from xtf.share import Share
 from xtf.store import RunFolder
 from xtf.vocabulary import read_vocabulary
 
@@ -45,8 +49,11 @@ def prepared(
     tokenizer: PreTrainedTokenizerBase | None,
     data: Iterable[Mapping[str, Any]] | None,
     overwrite: bool,
+    share: Share | None = None,
 ) -> Iterator[Prepared]:
     """Hold the run's folder, and write its tokens and vocabulary where they are missing.
+
+    With ``share``, hold it beside the processes that take the other shares; one of them tokenises, the others wait.
 
     Raises:
         RunError: the folder holds another run or other files, or another process is writing to it.
@@ -57,19 +64,31 @@ def prepared(
         raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(config.model)
     loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
-    rows = list(data) if data is not None else None
+    if share is not None and overwrite:
+        raise ConfigError("--overwrite: not with several processes; delete the folder, then start them all")
+    rows = repeatable(data)
     folder = RunFolder(config.output)
-    with folder.lock():
+    with folder.lock(share):
         inputs = _inputs(config, loaded, tokenizer, rows)
-        _continue_or_refuse(folder, inputs, overwrite)
-        write_config(folder, config)
-        folder.update_manifest(
-            versions=versions(), inputs=inputs, model=config.model.path, data=config.data.path, seed=config.seed
-        )
-        tokenise(folder, TokenSource(config.data, tokenizer, digest(inputs), config.scoring.examples_per_shard, rows))
-        if not folder.vocabulary_path.exists():
-            read_vocabulary(tokenizer).write(folder.vocabulary_path)
+        with waiting(folder.state / "tokens.lock", "the process that tokenises"):
+            _continue_or_refuse(folder, inputs, overwrite)
+            folder.update_manifest(
+                versions=versions(), inputs=inputs, model=config.model.path, data=config.data.path, seed=config.seed
+            )
+            write_config(folder, config)
+            size = config.scoring.examples_per_shard
+            tokenise(folder, TokenSource(config.data, tokenizer, digest(inputs), size, rows), share)
+            if not _has_vocabulary(folder):
+                read_vocabulary(tokenizer).write(folder.vocabulary_path)
         yield Prepared(folder, inputs, loaded)
+
+
+def _has_vocabulary(folder: RunFolder) -> bool:
+    try:
+        read_sealed(folder.vocabulary_path)
+    except RunError:
+        return False
+    return True
 
 
 def write_config(folder: RunFolder, config: RunConfig) -> None:
@@ -78,7 +97,7 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
 
 def _inputs(
-    config: RunConfig, loaded: LoadedModel | None, tokenizer: PreTrainedTokenizerBase, rows: list[Any] | None
+    config: RunConfig, loaded: LoadedModel | None, tokenizer: PreTrainedTokenizerBase, rows: Any
 ) -> dict[str, str]:
     """What the whole run rests on, as fingerprints; a run goes on only if all are as they were."""
     from xtf.data import fingerprint
@@ -100,7 +119,10 @@ def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite:
     if overwrite:
         folder.clear()
         return
-    before = folder.manifest().get("inputs")
+    try:
+        before = folder.manifest().get("inputs")
+    except RunError as error:
+        before = _inputs_of_tokens(folder, inputs, error)
     if before is None:
         if folder.path.exists() and any(p for p in folder.path.iterdir() if p.name != "state"):
             raise RunError(
@@ -114,3 +136,19 @@ def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite:
             f"{folder.path}: holds a run made from other inputs; changed: {', '.join(changed)}. Choose another folder "
             "with --set output=runs/NAME, or replace that run with --overwrite."
         )
+
+
+def _inputs_of_tokens(folder: RunFolder, inputs: Mapping[str, str], error: RunError) -> Mapping[str, str]:
+    """Put a damaged manifest aside if the tokens say that they were made from ``inputs``.
+
+    Raises:
+        RunError: they were made from other inputs, and which ones nobody can tell now.
+    """
+    if any(record.facts.get("data") != digest(inputs) for record in folder.records("tokens")):
+        raise RunError(
+            f"{folder.manifest_path}: damaged, and the tokens beside it were made from other inputs. Choose another "
+            "folder with --set output=runs/NAME, or replace that run with --overwrite."
+        ) from None
+    notice(f"{str(error).partition(': damaged')[0]}: damaged; it is made again.")
+    folder.manifest_path.unlink()
+    return inputs

@@ -7,7 +7,7 @@ Statistics (quartiles, shares, clusters) are taken over *unprotected* response t
 protected token is always kept, so it must not use up a share.
 """
 
-from xtf.threshold.fit import fit_cuts
+from xtf.threshold.fit import fit_cuts, needs_corpus
 from xtf.threshold.fitted import FittedCut, Interval
 
-__all__ = ["FittedCut", "Interval", "fit_cuts"]
+__all__ = ["FittedCut", "Interval", "fit_cuts", "needs_corpus"]

@@ -35,7 +35,7 @@ def fit_cuts(
         ConfigError: with every problem found, for instance too few different scores for the Multi-Otsu clusters.
         PluginError: a response token has no finite score.
     """
-    corpus = {name: cut for name, cut in cuts.items() if _needs_corpus(cut)}
+    corpus = {name: cut for name, cut in cuts.items() if needs_corpus(cut)}
     if corpus and distributions is None:
         distributions = measure(tuple(corpus), shards)
     seen = {name: (distributions or {})[name] for name in corpus}
@@ -60,7 +60,8 @@ def fit_cuts(
     return fitted
 
 
-def _needs_corpus(cut: Threshold) -> bool:
+def needs_corpus(cut: Threshold) -> bool:
+    """Whether a cut has to look at all scores of its attribute."""
     return isinstance(cut, Iqr | MultiOtsu | BottomShare | TopShare) and cut.scope == "dataset"
 
 

@@ -1,0 +1,95 @@
+"""Locks on files, which the operating system releases when the process that holds one ends, however it ends."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from xtf.progress import notice
+from xtf.share import Share
+
+_PATIENCE = 1.0  # seconds before a process that waits says so
+_POLL = 0.05
+
+
+class Held(Exception):
+    """Another process holds the lock; the text says which."""
+
+
+def _owner() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold ``path`` alone.
+
+    Raises:
+        Held: another process holds it.
+    """
+    with path.open("a+") as file:
+        if not _take(file, fcntl.LOCK_EX):
+            raise Held(_content(file))
+        _write(file, _owner())
+        yield
+
+
+@contextmanager
+def shared(path: Path, share: Share) -> Iterator[None]:
+    """Hold ``path`` together with processes that take other shares of as many.
+
+    Raises:
+        Held: a process holds it alone, or the others have cut the work into another number of shares.
+    """
+    with path.open("a+") as file:
+        with waiting(path.with_suffix(".gate")):
+            kind = f"processes that share it among {share.of}"
+            if _take(file, fcntl.LOCK_EX):
+                _write(file, kind)
+            if not _take(file, fcntl.LOCK_SH) or _content(file) != kind:
+                raise Held(_content(file))
+        yield
+
+
+@contextmanager
+def waiting(path: Path, what: str = "another process") -> Iterator[None]:
+    """Hold ``path`` alone, after waiting for whoever holds it now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a+") as file:
+        wait_until(lambda: _take(file, fcntl.LOCK_EX), what)
+        yield
+
+
+def wait_until(done: Callable[[], bool], what: str) -> None:
+    """Return as soon as ``done()``."""
+    started, told = time.monotonic(), False
+    while not done():
+        if not told and time.monotonic() - started > _PATIENCE:
+            notice(f"Waiting for {what} …")
+            told = True
+        time.sleep(_POLL)
+
+
+def _take(file: IO[str], how: int) -> bool:
+    try:
+        fcntl.flock(file, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _content(file: IO[str]) -> str:
+    file.seek(0)
+    return file.read().strip() or "unknown"
+
+
+def _write(file: IO[str], text: str) -> None:
+    file.truncate(0)
+    file.write(text)
+    file.flush()
