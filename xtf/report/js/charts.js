@@ -16,7 +16,7 @@ const Charts = (() => {
   const width = (node, most = 720) => Math.max(Math.min(node.clientWidth || 320, most), 240);
 
   /** Scores of one attribute, lacking ones darker, with each bound of its cut as a line. */
-  function scores(node, attribute, intervals, position) {
+  function scores(node, attribute, intervals, position, dashed) {
     const { low, high, counts } = attribute.histogram, step = (high - low) / counts.length;
     const bars = counts.map((tokens, i) => {
       const from = low + i * step, middle = from + step / 2;
@@ -34,7 +34,7 @@ const Charts = (() => {
           fill: (bar) => (bar.lacks ? `var(--mark-${position})` : QUIET),
         }),
         Plot.ruleY([0], { stroke: "var(--line)" }),
-        Plot.ruleX(inside, { stroke: INK, strokeWidth: 1.5 }),
+        Plot.ruleX(inside, { stroke: INK, strokeWidth: 1.5, strokeDasharray: dashed ? "3,3" : "none" }),
         Plot.text(inside, {
           x: (bound) => bound, text: (_, i) => Base.number(bounds[i]), frameAnchor: "top", dy: -13, fill: INK, fontWeight: 600,
           textAnchor: (bound) => (bound > (low + high) / 2 ? "end" : "start"), dx: 0,
@@ -135,7 +135,7 @@ const Charts = (() => {
       marks: [
         Plot.tickX(list, { x: (arm) => arm.held_out_loss.mean, y: "arm", stroke: INK, strokeWidth: 3, inset: 6 }),
         Plot.dot(dots, { x: "value", y: "arm", r: 4, fill: ACCENT, fillOpacity: 0.55 }),
-        Plot.text(list, { x: (arm) => arm.held_out_loss.mean, y: "arm", text: (arm) => arm.held_out_loss.mean.toFixed(4), dx: 8, textAnchor: "start", fill: INK }),
+        Plot.text(list, { x: (arm) => Math.max(arm.held_out_loss.mean, ...(arm.held_out_loss.values ?? [])), y: "arm", text: (arm) => arm.held_out_loss.mean.toFixed(4), dx: 10, textAnchor: "start", fill: INK }),
       ],
     });
     Base.replace(node, chart);

@@ -113,6 +113,13 @@ const Cuts = (() => {
     return inside ? -Math.min(...near) : Math.min(...near);
   }
 
+  /** The median of each bound over the examples' own intervals. */
+  function typical(each) {
+    const some = each.filter((intervals) => intervals.length);
+    const middle = (numbers) => numbers.sort((a, b) => a - b)[numbers.length >> 1];
+    return (some[0] ?? []).map((_, i) => [0, 1].map((end) => middle(some.map((intervals) => intervals[i][end]))));
+  }
+
   function words(intervals) {
     if (!intervals.length) return "nothing lacks";
     return intervals.map(([low, high]) => {
@@ -122,5 +129,5 @@ const Cuts = (() => {
     }).join(" or ");
   }
 
-  return { lackingCount, ofScores, ofTable, explicit, lacks, margin, words, predecessor, float32Up, quantile };
+  return { lackingCount, ofScores, ofTable, explicit, lacks, margin, typical, words, predecessor, float32Up, quantile };
 })();

@@ -32,16 +32,22 @@ const Overview = (() => {
       el("code", {}, `xtf report ${Model.quoted(run.figures.run)} --example ${example}`));
   }
 
+  /** The counts; masked and kept follow the settings tried out, as far as these can be counted here. */
   function figures(run) {
-    const { summary } = run.figures;
-    const one = (value, label) => el("div", { class: "figure" }, el("dt", {}, label), el("dd", {}, value));
+    const { summary } = run.figures, masked = el("dd", { id: "figure-masked" }), kept = el("dd", { id: "figure-kept" }), guarded = el("dd");
+    const one = (value, label) => el("div", { class: "figure" }, el("dt", {}, label), value);
+    const still = (value) => el("dd", {}, Base.count(value));
+    Base.on("labels", ({ figures: now, estimate }) => {
+      const about = estimate ? "about " : "", factor = estimate ? summary.response_tokens / Math.max(now.response, 1) : 1;
+      const tokens = Math.round(now.masked * factor);
+      masked.textContent = about + Base.count(tokens);
+      kept.textContent = about + Base.count(summary.response_tokens - tokens);
+      guarded.textContent = about + Base.count(Math.round(now.released * factor));
+      guarded.parentNode.hidden = !now.released;
+    });
     return el("dl", { class: "figures" },
-      one(Base.count(summary.examples), "examples"),
-      one(Base.count(summary.response_tokens), "response tokens scored"),
-      one(Base.count(summary.masked_tokens), "masked"),
-      one(Base.count(summary.response_tokens - summary.masked_tokens), "kept"),
-      one(Base.count(summary.protected_tokens), "protected"),
-      summary.released_by_guards ? one(Base.count(summary.released_by_guards), "kept by a guard") : null);
+      one(still(summary.examples), "examples"), one(still(summary.response_tokens), "response tokens scored"),
+      one(masked, "masked"), one(kept, "kept"), one(still(summary.protected_tokens), "protected"), one(guarded, "kept by a guard"));
   }
 
   function overlapTable(figures_) {

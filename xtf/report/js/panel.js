@@ -88,9 +88,9 @@ const Panel = (() => {
     const draw = (model) => {
       const fitted = model.labels.fitted[name], one = model.figures.attributes[position];
       share.textContent = Base.percent(one.share);
-      const typical = fitted.fixed ?? [];
-      text.textContent = fitted.fixed ? Cuts.words(fitted.fixed) : "a cut of its own in each example";
-      Charts.scores(chart, attribute, typical, position % 5);
+      const typical = fitted.fixed ?? Cuts.typical(fitted.each ?? []);
+      text.textContent = fitted.fixed ? Cuts.words(fitted.fixed) : `typically ${Cuts.words(typical)}`;
+      Charts.scores(chart, attribute, typical, position % 5, !fitted.fixed);
     };
     Base.on("labels", draw);
     return el("section", { class: "cut", "aria-label": `Cut of ${Base.spoken(name)}` },
@@ -109,14 +109,18 @@ const Panel = (() => {
         .map((one) => el("option", { value: one }, one)));
     rule.value = get("rule")();
     const votes = number("votes", "votes", 1, Math.max(data.names.length, 1), get("votes"), set("votes"));
-    const rank = rankCut(data);
-    const show = () => { votes.hidden = rule.value !== "vote"; rank.hidden = rule.value !== "weighted"; };
+    const rank = rankCut(data), attributes = el("span", { class: "quiet" });
+    const show = () => {
+      votes.hidden = rule.value !== "vote";
+      rank.hidden = rule.value !== "weighted";
+      attributes.textContent = rule.value === "weighted" ? "mean of the attributes' ranks lacks" : "of the attributes lack";
+    };
     rule.addEventListener("change", () => { set("rule")(rule.value); show(); Model.soon(); });
     Base.on("reset", () => { rule.value = get("rule")(); show(); });
     show();
     return el("section", { class: "cut combine", "aria-label": "Rule and guards" },
       el("header", {}, el("h3", {}, "Masked when")),
-      el("div", { class: "control" }, rule, el("span", { class: "quiet" }, "of the attributes lack"), votes),
+      el("div", { class: "control" }, rule, attributes, votes),
       rank,
       direct("max-share", "at most", { min: 0, max: 1, step: 0.01 }, get("max_noise_share"), set("max_noise_share")),
       number("min-kept", "keep at least, per example", 0, 100000, get("min_kept"), set("min_kept")));
