@@ -7,10 +7,10 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
+from xtf.files import full_disk_is_clear
 from xtf.progress import notice
 from xtf.share import Share
 
@@ -33,7 +33,7 @@ def held(path: Path) -> Iterator[None]:
     Raises:
         Held: another process holds it.
     """
-    with path.open("a+") as file:
+    with _opened(path) as file:
         if not _take(file, fcntl.LOCK_EX):
             raise Held(_content(file))
         _write(file, _owner())
@@ -47,7 +47,7 @@ def shared(path: Path, share: Share) -> Iterator[None]:
     Raises:
         Held: a process holds it alone, or the others have cut the work into another number of shares.
     """
-    with path.open("a+") as file:
+    with _opened(path) as file:
         with waiting(path.with_suffix(".gate")):
             kind = f"processes that share it among {share.of}"
             if _take(file, fcntl.LOCK_EX):
@@ -60,8 +60,7 @@ def shared(path: Path, share: Share) -> Iterator[None]:
 @contextmanager
 def waiting(path: Path, what: str = "another process") -> Iterator[None]:
     """Hold ``path`` alone, after waiting for whoever holds it now."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a+") as file:
+    with _opened(path) as file:
         wait_until(lambda: _take(file, fcntl.LOCK_EX), what)
         yield
 
@@ -76,7 +75,18 @@ def wait_until(done: Callable[[], bool], what: str) -> None:
         time.sleep(_POLL)
 
 
-def _take(file: IO[str], how: int) -> bool:
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    with full_disk_is_clear(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _take(file: int, how: int) -> bool:
     try:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -84,12 +94,11 @@ def _take(file: IO[str], how: int) -> bool:
     return True
 
 
-def _content(file: IO[str]) -> str:
-    file.seek(0)
-    return file.read().strip() or "unknown"
+def _content(file: int) -> str:
+    return os.pread(file, 200, 0).decode(errors="replace").strip() or "unknown"
 
 
-def _write(file: IO[str], text: str) -> None:
-    file.truncate(0)
-    file.write(text)
-    file.flush()
+def _write(file: int, text: str) -> None:
+    os.ftruncate(file, 0)
+    with suppress(OSError):  # a full disk: the lock holds all the same, it only does not say whose it is
+        os.pwrite(file, text.encode(), 0)

@@ -248,7 +248,6 @@ class RunFolder:
         Raises:
             RunError: if another process holds it.
         """
-        self.state.mkdir(parents=True, exist_ok=True)
         launched = Share.of_launch()
         with ExitStack() as stack:
             try:
