@@ -51,3 +51,14 @@ def progress(description: str, total: int | None, unit: str = "") -> Iterator[Ca
         yield advance
     finally:
         bar.stop()
+
+
+@contextmanager
+def waiting(description: str) -> Iterator[None]:
+    """Show that something of unknown length is going on, if standard error is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield
+        return
+    with console.status(visible(description)):
+        yield

@@ -26,6 +26,7 @@ from xtf.model.source import (
     read_json,
     require_safetensors,
 )
+from xtf.progress import waiting
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
@@ -86,7 +87,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     dtype = _dtype(config.dtype, device)
     tokenizer = load_tokenizer(config)
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
-    with quiet():
+    with waiting(f"Loading {config.path}"), quiet():
         model = _load_weights(place, config, dtype)
         untyped: Any = model
         untyped.to(device)
