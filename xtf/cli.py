@@ -29,6 +29,14 @@ class _Commands(TyperGroup):
             errors.print("[bold red]error:[/] ", end="")
             errors.print("\n".join(visible(line) for line in str(error).split("\n")), markup=False)
             raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            raise  # whoever read the output has left, as `head` does
+        except OSError as error:
+            if os.environ.get("XTF_TRACEBACK"):
+                raise
+            errors.print("[bold red]error:[/] ", end="")
+            errors.print(visible(f"{error.filename or 'input or output'}: {error.strerror or error}"), markup=False)
+            raise typer.Exit(2) from error
         except KeyboardInterrupt:
             errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
             raise typer.Exit(130) from None
@@ -76,20 +84,30 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
 
     settings = api.load_config(config, set_ or [])
     console = _out()
-    scored = api.score(settings, overwrite=overwrite)
-    labelled = api.label(scored)
+    in_rounds = settings.strategy.kind == "self_evolving"
+    labelled = (
+        api.run(settings, overwrite=overwrite) if in_rounds else api.label(api.score(settings, overwrite=overwrite))
+    )
     render.print_run_head(console, labelled)
     render.print_first_example(console, labelled)
     if settings.training is not None:
-        api.train(labelled)
+        if not in_rounds:
+            api.train(labelled)
         render.print_metrics(console, labelled.metrics)
-    report_path = write_report(labelled)
+    report_path = write_report(labelled.parts[-1])
     render.print_next_steps(console, labelled)
     console.print(f"  {'read it all:':<22}{report_path}", markup=False)
 
 
 @app.command()
-def score(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOption = False) -> None:
+def score(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="N/OF", help="Score every OF-th shard, beside other processes: 3/16.")
+    ] = None,
+) -> None:
     """Tokenise and score; finished shards are kept, so the same command continues an interrupted run.
 
     Example: `xtf score configs/xtf-gsm8k.yaml --set data.path=train.jsonl --set output=runs/gsm8k`
@@ -97,7 +115,7 @@ def score(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOp
     from xtf import render
     from xtf import runs as api
 
-    render.print_scored(_out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite))
+    render.print_scored(_out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite, shard=shard))
 
 
 @app.command()
@@ -176,7 +194,7 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
 
     opened = api.open_run(run)
     if as_json:
-        _print_json(opened.summary().to_dict())
+        _print_json({**opened.summary().to_dict(), "rounds": opened.manifest.get("rounds", [])})
     else:
         render.print_summary(_out(), opened)
 

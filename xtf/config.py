@@ -243,6 +243,13 @@ class StrategyConfig(Section):
             return {**value, "rounds": value.get("rounds") or 5, "evolving": value.get("evolving") or ("influence",)}
         return value
 
+    def specs(self, attributes: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
+        """The ``attributes`` section with ``reference`` given to those that evolve."""
+        return {
+            name: {**(spec or {}), "reference": dict(reference)} if name in self.evolving else spec
+            for name, spec in attributes.items()
+        }
+
     @model_validator(mode="after")
     def _read_settings_only(self) -> StrategyConfig:
         if self.kind == "fixed" and (self.rounds is not None or self.evolving):
@@ -301,6 +308,7 @@ class EvaluationConfig(Section):
     path: str | None = Field(None, description="Held-out examples, in any schema that data.path accepts.")
     limit: PositiveInt | None = None
     exact_match: bool = Field(True, description="Generate greedily and compare the final number.")
+    exact_match_limit: PositiveInt | None = Field(None, description="Generate for the first held-out examples only.")
     max_new_tokens: PositiveInt = 160
     batch_size: PositiveInt = 16
 
@@ -329,7 +337,7 @@ class RunConfig(Section):
     @field_validator("attributes", mode="before")
     @classmethod
     def _empty_means_defaults(cls, value: Any) -> Any:
-        if isinstance(value, list):
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
             return {name: {} for name in value}
         if isinstance(value, Mapping):
             return {name: {} if params is None else params for name, params in value.items()}
@@ -409,6 +417,8 @@ class RunConfig(Section):
         ]
         if self.training is None:
             return [*problems, "training: required, but not given: a self-evolving run trains after each part"]
+        if "xtf" not in self.training.arms:
+            problems.append("training.arms: a self-evolving run trains xtf in any case; name it too")
         if self.training.max_examples is not None:
             problems.append("training.max_examples: not with strategy self_evolving; use data.limit")
         problems += [

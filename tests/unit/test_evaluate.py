@@ -10,13 +10,10 @@ import torch
 
 import xtf.head
 from tests.tiny import TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
-from tests.unit.test_train_trainer import one_thread
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import DataError
 from xtf.evaluation import exact_match, final_number, held_out_loss
 from xtf.tokens import TokenizedExample
-
-__all__ = ["one_thread"]  # an autouse fixture
 
 END = 1  # <|im_end|>
 

@@ -13,11 +13,8 @@ import torch
 import xtf.training.compare as compare
 from tests.tiny import tiny_model, tiny_tokenizer
 from tests.unit.test_evaluate import EXAMPLES
-from tests.unit.test_train_trainer import one_thread
 from xtf.config import EvaluationConfig, LoraSettings, TrainingConfig
 from xtf.training import ARMS, ArmResult, Comparison, Labelling, Leg, compare_arms, joined, labelled_rows, train_model
-
-__all__ = ["one_thread"]  # an autouse fixture
 
 TRAINING = TrainingConfig(
     arms=ARMS, seeds=(0, 1), epochs=3, batch_size=2, learning_rate=1e-2, lora=LoraSettings(r=2, alpha=4)

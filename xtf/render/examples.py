@@ -143,6 +143,6 @@ def _reasons(explanation: ExampleExplanation) -> Table:
             Text(f"{verdict.value:.3g}", mark(i).terminal if verdict.lacking else "")
             for i, verdict in enumerate(token.verdicts)
         ]
-        mark = Text(quoted(token.text), noise_style(token) if token.noise else "")
-        table.add_row(str(token.index), mark, *values, Text(token.sentence))
+        text = Text(quoted(token.text), noise_style(token) if token.noise else "")
+        table.add_row(str(token.index), text, *values, Text(token.sentence))
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 
 def print_scored(console: Console, run: Run) -> None:
     """Print what scoring read and wrote."""
-    counts = run.manifest["counts"]
     for line in DataReport.from_dict(run.manifest["data_report"]).lines():
         console.print(visible(line), markup=False)
+    if not run.is_scored:
+        there, all_ = (len(run.folder.indices(kind)) for kind in ("scores", "tokens"))
+        console.print(f"this share is scored; {there:,} of {all_:,} shards are there", markup=False)
+        return
+    counts = run.manifest["counts"]
     console.print(
         f"scored {counts['response_tokens']:,} response tokens of {counts['examples']:,} examples under "
         f"{', '.join(run.config.attributes)}",
@@ -49,7 +54,8 @@ def print_run_head(console: Console, run: Run) -> None:
 
 
 def print_first_example(console: Console, run: Run) -> None:
-    """Print one example as text: the first whose masked share is near the corpus's."""
+    """Print one example as text: the first whose masked share is near the corpus's (or the last round's)."""
+    run = run.parts[-1]
     wanted = run.summary().masked_share
     best = None
     for example_id, _ in zip(run.example_ids(), range(8), strict=False):
@@ -63,8 +69,9 @@ def print_first_example(console: Console, run: Run) -> None:
 
 
 def print_summary(console: Console, run: Run) -> None:
-    """Print shares, overlaps, positions, tokens and examples."""
+    """Print shares, overlaps, positions, tokens and examples; of a self-evolving run also its rounds."""
     print_run_head(console, run)
+    print_rounds(console, run.manifest.get("rounds", []))
     summary, vocabulary = run.summary(), run.vocabulary
     overlaps = Table("lacking together", "tokens", "masked", box=None, title="Overlaps", title_justify="left")
     for overlap in summary.overlaps:
@@ -83,7 +90,8 @@ def print_summary(console: Console, run: Run) -> None:
 
 
 def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
-    """Print the arms side by side; says nothing that the figures do not say."""
+    """Print the arms side by side, and round by round if there are rounds; says nothing that the figures do not say."""
+    print_rounds(console, metrics.get("rounds", []))
     table = Table(box=None, title="Arms, on held-out examples", title_justify="left")
     for name in ("arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", "exact match", "seconds"):
         table.add_column(name, justify="left" if name == "arm" else "right")
@@ -103,6 +111,29 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     console.print(Text(metrics["note"], style="dim"))
 
 
+def print_rounds(console: Console, rounds: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rounds of a self-evolving run one under the other; nothing if there are none."""
+    if not rounds:
+        return
+    table = Table(box=None, title="Rounds", title_justify="left")
+    for name in ("round", "examples", "updates", "tokens learnt", "masked", "held-out loss", "exact match"):
+        table.add_column(name, justify="right")
+    table.add_column("scored against")
+    for one in rounds:
+        table.add_row(
+            str(one["round"]),
+            str(one["examples"]),
+            str(one["steps"]),
+            f"{one['tokens_kept']:,}",
+            f"{one['mask_share']:.1%}",
+            "" if one["held_out_loss"] is None else f"{one['held_out_loss']:.4f}",
+            "" if one["exact_match"] is None else f"{one['exact_match']:.1%}",
+            Text(one["reference"] or "(nothing: learns every token)"),
+        )
+    console.print()
+    console.print(table)
+
+
 def print_next_steps(console: Console, run: Run) -> None:
     """Print the paths written and commands worth trying."""
     folder = run.path
@@ -110,7 +141,9 @@ def print_next_steps(console: Console, run: Run) -> None:
     lines = [
         ("read any example", f"xtf explain {folder} --example {visible(first)} --reasons"),
         ("the whole corpus", f"xtf summary {folder}"),
-        ("other cuts", f"xtf label {folder} --set thresholds.knowledge_novelty.cut=0.1"),
+        ("one round", f"xtf summary {run.parts[-1].path}")
+        if run.evolves
+        else ("other cuts", f"xtf label {folder} --set thresholds.knowledge_novelty.cut=0.1"),
         ("train on the labels", f'load_dataset("parquet", data_files="{folder}/labels/*.parquet")'),
     ]
     console.print(f"\nwritten: {folder}/ (tokens/ scores/ labels/ manifest.json config.yaml)", markup=False)

@@ -10,11 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from xtf import registry
-from xtf.config import RunConfig, apply_overrides, parse_config, read_yaml
+from xtf.config import RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
 from xtf.errors import ConfigError, PluginError
 from xtf.registry import AnyAttribute
 from xtf.runs.opened import Run, open_run
+from xtf.share import Share
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
 Rows = Iterable[Mapping[str, Any]]
+
+_NEWEST = {"path": "the newest model"}
+"""Stands for the reference of attributes that evolve, while a configuration is checked."""
 
 
 def load_config(source: ConfigLike, overrides: Sequence[str] = ()) -> RunConfig:
@@ -42,10 +48,23 @@ def load_config(source: ConfigLike, overrides: Sequence[str] = ()) -> RunConfig:
     else:
         raw, where = read_yaml(source), str(source)
     merged = apply_overrides(raw, overrides)
-    return parse_config(_with_default_cuts(merged), where, check_attributes=registry.check)
+    strategy = _strategy(merged)
+    return parse_config(
+        _with_default_cuts(merged, strategy),
+        where,
+        check_attributes=lambda named: registry.check(strategy.specs(named, _NEWEST)),
+    )
 
 
-def _with_default_cuts(raw: Mapping[str, Any]) -> dict[str, Any]:
+def _strategy(raw: Mapping[str, Any]) -> StrategyConfig:
+    """The strategy of a configuration yet to be checked; the default if validation will refuse it."""
+    try:
+        return StrategyConfig.model_validate(raw.get("strategy") or {})
+    except ValidationError:
+        return StrategyConfig()
+
+
+def _with_default_cuts(raw: Mapping[str, Any], strategy: StrategyConfig) -> dict[str, Any]:
     """Add each attribute's default cut; a cut given in part (``cut: 0.1``) is completed from the default."""
     attributes = raw.get("attributes", RunConfig.model_fields["attributes"].get_default(call_default_factory=True))
     thresholds = raw.get("thresholds") or {}
@@ -54,7 +73,7 @@ def _with_default_cuts(raw: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(attributes, Mapping) or not isinstance(thresholds, Mapping):
         return dict(raw)  # validation will say what is wrong
     completed = dict(thresholds)
-    for name, spec in attributes.items():
+    for name, spec in strategy.specs(attributes, _NEWEST).items():
         given = completed.get(name)
         if given is not None and not (isinstance(given, Mapping) and "kind" not in given):
             continue
@@ -67,8 +86,17 @@ def _with_default_cuts(raw: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
-    """Score, label, and train if the configuration has a ``training`` section. See :func:`score` for the objects."""
+    """Score, label, and train if the configuration has a ``training`` section. See :func:`score` for the objects.
+
+    With ``strategy: self_evolving`` the three take turns, round by round.
+    """
     config = load_config(config)
+    if config.strategy.kind == "self_evolving":
+        from xtf.runs.evolving import evolve_run
+
+        if objects.pop("attributes", None):
+            raise ConfigError("scorer objects cannot evolve: name the scorers under attributes (see xtf.register)")
+        return evolve_run(config, overwrite=overwrite, **objects)
     scored = score(config, overwrite=overwrite, **objects)
     labelled = label(scored, [])
     if config.training is not None:
@@ -84,6 +112,7 @@ def score(
     data: Rows | None = None,
     attributes: Mapping[str, AnyAttribute] | None = None,
     overwrite: bool = False,
+    shard: str | None = None,
 ) -> Run:
     """Tokenise and score; finished shards are kept, so starting again continues.
 
@@ -94,13 +123,18 @@ def score(
         data: Rows (mappings, or a ``datasets.Dataset``) to use instead of reading ``data.path``.
         attributes: Scorer objects to use instead of building them from ``attributes``.
         overwrite: Delete another run in the same folder instead of refusing.
+        shard: ``3/16`` scores every 16th shard, beginning with the third, beside processes that take the others.
+            Processes of one ``accelerate launch`` share the work without it.
 
     Raises:
         XTFError: of the kind that names the mistake.
     """
     from xtf.runs.scoring import score_run
 
-    return score_run(load_config(config), model, tokenizer, data, attributes, overwrite)
+    config = load_config(config)
+    _refuse_alone("scored", config)
+    share = Share.parse(shard) if shard is not None else None
+    return score_run(config, model, tokenizer, data, attributes, overwrite, share)
 
 
 def label(run: Run | str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -108,12 +142,15 @@ def label(run: Run | str | Path, overrides: Sequence[str] = ()) -> Run:
     from xtf.runs.labelling import label_run
 
     opened = run if isinstance(run, Run) else open_run(run)
+    _refuse_alone("labelled", opened.config)
     for override in overrides:
         if not override.startswith(("thresholds.", "combine.", "thresholds=", "combine=")):
             raise ConfigError(
                 f"--set {override}: labelling reads only thresholds and combine; score again for the rest"
             )
-    return label_run(opened, load_config(opened.config, overrides))
+    config = opened.config
+    merged = _with_default_cuts(apply_overrides(config.model_dump(mode="json"), overrides), config.strategy)
+    return label_run(opened, parse_config(merged))  # scorers were checked when they scored; none is imported here
 
 
 def train(
@@ -123,11 +160,18 @@ def train(
     model: PreTrainedModel | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> dict[str, Any]:
-    """Train and compare the arms of ``training``; returns what ``metrics.json`` holds."""
+    """Train and compare the arms of ``training``; returns what ``metrics.json`` holds.
+
+    A self-evolving run goes through its rounds again; what the overrides do not change is kept.
+    """
     from xtf.runs.training import train_run
 
     opened = run if isinstance(run, Run) else open_run(run)
     config = load_config(opened.config, overrides)
+    if opened.evolves:
+        from xtf.runs.evolving import evolve_again
+
+        return evolve_again(opened, config, model, tokenizer).metrics
     if config.training is None:
         raise ConfigError(
             f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
@@ -145,7 +189,17 @@ def evaluate(run: Run | str | Path, overrides: Sequence[str] = ()) -> dict[str, 
 
     opened = run if isinstance(run, Run) else open_run(run)
     _ = opened.metrics  # refuses a run without trained arms; those that it has are loaded, not trained again
+    if opened.evolves:
+        return train(opened, overrides)
     return train_run(opened, load_config(opened.config, overrides), None, None)
+
+
+def _refuse_alone(done: str, config: RunConfig) -> None:
+    if config.strategy.kind == "self_evolving":
+        raise ConfigError(
+            f"strategy: a self-evolving run cannot be {done} alone, for each part is scored by the model trained on "
+            "those before. Use xtf run CONFIG; with --set it repeats only what the change affects"
+        )
 
 
 def inspect(

@@ -13,15 +13,10 @@ from xtf.tokens import BoolArray, FloatArray, TokenizedExample
 from xtf.training import Labelling
 
 
-def labellings(run: Run, config: RunConfig, limit: int | None) -> tuple[list[TokenizedExample], dict[str, Labelling]]:
-    """The first ``limit`` examples, and each labelling that an arm of ``training.arms`` names; loads no model.
-
-    Raises:
-        ConfigError: a cut of an arm that the scores do not allow.
-    """
-    arms = config.training.arms if config.training is not None else ()
-    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) is not None)
-    rules = {name: run.rules if name == "xtf" else arm_rules(run, config, name) for name in named}
+def labellings(
+    run: Run, rules: Mapping[str, LabelRules], limit: int | None = None
+) -> tuple[list[TokenizedExample], dict[str, Labelling]]:
+    """The first ``limit`` examples, and what each of ``rules`` makes of them; loads no model."""
     noise: dict[str, dict[str, BoolArray]] = {name: {} for name in rules}
     weights: dict[str, dict[str, FloatArray]] = {name: {} for name in rules}
     examples: list[TokenizedExample] = []
@@ -36,6 +31,17 @@ def labellings(run: Run, config: RunConfig, limit: int | None) -> tuple[list[Tok
         if limit is not None and len(examples) >= limit:
             break
     return examples, {name: Labelling(noise[name], weights[name]) for name in rules}
+
+
+def rules_of_arms(run: Run, config: RunConfig) -> dict[str, LabelRules]:
+    """The rules of each labelling that an arm of ``training.arms`` names; the run's own are called ``xtf``.
+
+    Raises:
+        ConfigError: a cut of an arm that the scores do not allow.
+    """
+    arms = config.training.arms if config.training is not None else ()
+    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) is not None)
+    return {name: run.rules if name == "xtf" else arm_rules(run, config, name) for name in named}
 
 
 def arm_rules(run: Run, config: RunConfig, name: str) -> LabelRules:

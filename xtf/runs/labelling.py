@@ -3,49 +3,79 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
-import yaml
 
-from xtf.config import RunConfig
+from xtf.config import CombineConfig, RunConfig
 from xtf.errors import RunError
-from xtf.files import digest, write_json, write_text
+from xtf.files import digest
+from xtf.parallel import in_order
 from xtf.progress import progress
 from xtf.rules import LabelRules, apply_rules, fit_rules
+from xtf.runs.measured import write_rules
 from xtf.runs.opened import Run
+from xtf.runs.preparing import write_config
 from xtf.shard import Labels, ScoredShard
-from xtf.store import ShardRecord
+from xtf.store import Kind, ShardRecord
 from xtf.tables import labels_table
+from xtf.threshold import needs_corpus
 
 
 def label_run(run: Run, config: RunConfig) -> Run:
     """Fit the cuts to the corpus and write ``labels/``; see :func:`xtf.run.label`."""
     folder = run.folder
-    records = folder.records("scores")
-    if not records or "score" not in run.manifest.get("stages", {}):
-        raise RunError(f"{folder.path}: scoring has not finished. Go on with: xtf score {folder.config_path}")
     with folder.lock():
         started = time.monotonic()
-        names = list(config.attributes)
-        rules = fit_rules(names, config.thresholds, config.combine, run.shards, run.distributions())
+        records = _all_scored(run)
+        names = run.scored
+        thresholds = {name: config.thresholds[name] for name in names}
+        combine = config.combine if names else CombineConfig()  # a warm-up round keeps every token
+        read = names if combine.rule == "weighted" else [name for name in names if needs_corpus(thresholds[name])]
+        rules = fit_rules(names, thresholds, combine, partial(run.shards, read), run.distributions())
         described = rules.to_dict()
-        write_json(folder.state / "rules.json", described)
-        text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        write_text(folder.config_path, text)
+        folder.update_manifest(stages={"label": {"done": False}})
+        write_rules(folder, described)
+        write_config(folder, config)
         fingerprint = digest(described)
         counts: dict[str, int] = {}
         with progress("Labelling", len(records), "shards") as advance:
-            for record in records:
-                for key, value in _label_shard(run, rules, fingerprint, record, names).items():
+            for some in in_order(lambda record: _label_shard(run, rules, fingerprint, record, names), records):
+                for key, value in some.items():
                     counts[key] = counts.get(key, 0) + value
                 advance(1)
         folder.update_manifest(
             counts=counts,
-            reasons=names,
+            reasons=list(config.attributes),
             stages={"label": {"done": True, "seconds": round(time.monotonic() - started, 2), "rules": fingerprint}},
         )
     return run
+
+
+def _all_scored(run: Run) -> list[ShardRecord]:
+    """The records of all shards of scores.
+
+    Raises:
+        RunError: scoring has not finished, or a shard or its record is damaged.
+    """
+    folder = run.folder
+    records = folder.records("scores")
+    if not records or not run.is_scored:
+        raise RunError(
+            f"{folder.path}: scoring has not finished ({len(records)} of {len(folder.indices('tokens'))} shards are "
+            f"there). Go on with: xtf score {folder.config_path}"
+        )
+    wanted = {*folder.indices("tokens"), *folder.indices("scores")}
+    kinds: tuple[Kind, Kind] = ("tokens", "scores")
+    for kind in kinds:
+        lost = sorted(wanted - {record.index for record in folder.records(kind)})
+        if lost:
+            raise RunError(
+                f"{folder.shard_path(kind, lost[0])}: missing, or its record {folder.record_path(kind, lost[0])} is "
+                f"damaged. Repair it (only this shard is computed again): xtf score {folder.config_path}"
+            )
+    return records
 
 
 def _label_shard(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,9 @@ from xtf.config import RunConfig, parse_config, read_yaml
 from xtf.distribution import Distribution
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import ExampleExplanation, explain_example
-from xtf.rules import LabelRules, LabelSummary, summarise
+from xtf.parallel import in_order
+from xtf.rules import LabelRules, LabelSummary, Tally, judge
+from xtf.runs.measured import read_distribution, read_rules
 from xtf.shard import ScoredShard
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import scored_shard
@@ -52,6 +54,11 @@ class Run:
         return self.folder.manifest()
 
     @property
+    def is_scored(self) -> bool:
+        """Whether every shard has been scored and the scores have been measured."""
+        return bool(self.manifest.get("stages", {}).get("score", {}).get("done"))
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """What training and evaluation measured.
 
@@ -60,7 +67,12 @@ class Run:
         """
         if not self.folder.metrics_path.exists():
             raise RunError(f"{self.path}: no metrics yet. Train with: xtf train {self.path}")
-        loaded: dict[str, Any] = json.loads(self.folder.metrics_path.read_text(encoding="utf-8"))
+        try:
+            loaded: dict[str, Any] = json.loads(self.folder.metrics_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(
+                f"{self.folder.metrics_path}: damaged: {error}. Write it again: xtf train {self.path}"
+            ) from None
         return loaded
 
     @cached_property
@@ -69,32 +81,46 @@ class Run:
         return Vocabulary.read(self.folder.vocabulary_path)
 
     @property
+    def scored(self) -> list[str]:
+        """The attributes that have a score here: those of the configuration, or none in a warm-up round."""
+        return [] if self.manifest.get("round", {}).get("warm_up") else list(self.config.attributes)
+
+    @property
+    def evolves(self) -> bool:
+        """Whether this run scores and trains in rounds (``strategy: self_evolving``)."""
+        return self.config.strategy.kind == "self_evolving"
+
+    @property
+    def parts(self) -> list[Run]:
+        """The run itself; or the rounds of a self-evolving run finished so far, each a run of its own."""
+        if not self.evolves:
+            return [self]
+        rounds = self.manifest.get("rounds", [])
+        return [Run(RunFolder(self.path / "rounds" / f"{entry['round']:02}")) for entry in rounds]
+
+    @property
     def rules(self) -> LabelRules:
         """The fitted cuts and the combiner that made the labels.
 
         Raises:
-            RunError: if the run has not been labelled.
+            RunError: if the run has not been labelled, or has rules for each round.
         """
-        path = self.folder.state / "rules.json"
-        if not path.exists():
-            raise RunError(f"{self.path}: no labels yet. Make them with: xtf label {self.path}")
-        return LabelRules.from_dict(json.loads(path.read_text(encoding="utf-8")), self.distributions())
+        if self.evolves:
+            raise RunError(
+                f"{self.path}: a self-evolving run has scores and cuts of its own in each round. Give one of its "
+                f"rounds instead, for example {self.path / 'rounds' / '01'}"
+            )
+        return read_rules(self.folder, self.distributions)
 
     def distributions(self) -> dict[str, Distribution]:
         """The distribution of each attribute over the corpus."""
-        import numpy as np
+        return {name: read_distribution(self.folder, name) for name in self.scored}
 
-        found = {}
-        for name in self.config.attributes:
-            with np.load(self.folder.state / f"distribution-{name}.npz", allow_pickle=False) as arrays:
-                found[name] = Distribution.from_arrays(dict(arrays))
-        return found
-
-    def shards(self) -> Iterator[ScoredShard]:
-        """Every scored shard, in order, one at a time; each call starts a new pass."""
-        names = list(self.config.attributes)
-        for record in self.folder.records("scores"):
-            yield self.read_scored(record, names)
+    def shards(self, names: Sequence[str] | None = None) -> Iterator[ScoredShard]:
+        """Every scored shard, in order, one at a time, with the scores of ``names`` (all by default); each call a pass."""
+        for part in self.parts:
+            read = partial(part.read_scored, names=part.scored if names is None else list(names))
+            yield from in_order(read, part.folder.records("scores"))
 
     def read_scored(self, record: ShardRecord, names: list[str]) -> ScoredShard:
         """One shard of tokens joined with its scores."""
@@ -118,14 +144,20 @@ class Run:
         Raises:
             RunError: if the run has no such example or no labels.
         """
-        rules = self.rules
-        shard = self._find(example_id)
+        part, shard = self._find(example_id)
         texts = self.vocabulary.token_texts(shard.input_ids)
-        return explain_example(rules, shard, texts, self.describers())
+        return explain_example(part.rules, shard, texts, part.describers())
 
     def summary(self) -> LabelSummary:
         """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run."""
-        return summarise(self.rules, self.shards)
+        tally, rules = Tally(), None
+        for part in self.parts:
+            rules = part.rules
+            for shard in part.shards():
+                tally.add(shard, judge(rules, shard))
+        if rules is None:
+            raise RunError(f"{self.path}: no round is finished yet. Go on with: xtf run {self.folder.config_path}")
+        return tally.result(rules)
 
     def report(self, examples: Sequence[str] | None = None, compare: Sequence[Run] = ()) -> Report:
         """The run as a page to show in a notebook; arguments as for :func:`xtf.report.write_report`."""
@@ -143,12 +175,12 @@ class Run:
                 continue  # the run can be read where its scorer is not installed; its sentences lack these words
         return found
 
-    def _find(self, example_id: str) -> ScoredShard:
-        names = list(self.config.attributes)
-        for record in self.folder.records("scores"):
-            ids = self.folder.read_shard("scores", record, ["example_id"])["example_id"].to_pylist()
-            if example_id in ids:
-                return self.read_scored(record, names).example(ids.index(example_id))
+    def _find(self, example_id: str) -> tuple[Run, ScoredShard]:
+        for part in self.parts:
+            for record in part.folder.records("scores"):
+                ids = part.folder.read_shard("scores", record, ["example_id"])["example_id"].to_pylist()
+                if example_id in ids:
+                    return part, part.read_scored(record, part.scored).example(ids.index(example_id))
         some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
         raise RunError(
             f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "

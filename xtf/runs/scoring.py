@@ -7,19 +7,20 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from xtf import registry
 from xtf.config import RunConfig
-from xtf.distribution import Distribution, measure
+from xtf.distribution import measure
 from xtf.engine.fit import EngineFitContext, fit_attributes
 from xtf.engine.score import missing_attributes, requests_of, score_shards
 from xtf.errors import DegenerateAttributeError
-from xtf.files import digest, file_digest, write_atomically
+from xtf.files import digest, file_digest
+from xtf.locks import wait_until, waiting
 from xtf.registry import AnyAttribute
 from xtf.rules import degenerate
+from xtf.runs.measured import write_distribution
 from xtf.runs.opened import Run
 from xtf.runs.preparing import prepared
+from xtf.share import Share
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import examples_of
 from xtf.tokens import TokenizedExample
@@ -41,11 +42,16 @@ def score_run(
     data: Iterable[Mapping[str, Any]] | None,
     scorers: Mapping[str, AnyAttribute] | None,
     overwrite: bool,
+    share: Share | None = None,
 ) -> Run:
     """Tokenise and score what is not there yet; see :func:`xtf.run.score`."""
     attributes = dict(scorers) if scorers else build_attributes(config)
-    with prepared(config, model, tokenizer, data, overwrite) as ready:
-        return score_folder(ready.folder, config, attributes, ready.inputs, ready.loaded)
+    launched = Share.of_launch() if share is None else None
+    with prepared(config, model, tokenizer, data, overwrite, share or launched) as ready:
+        run = score_folder(ready.folder, config, attributes, ready.inputs, ready.loaded, share or launched)
+    if launched is not None:
+        wait_until(lambda: run.is_scored, "the other processes, which still score")
+    return run
 
 
 def score_folder(
@@ -54,18 +60,23 @@ def score_folder(
     attributes: Mapping[str, AnyAttribute],
     inputs: Mapping[str, str],
     loaded: LoadedModel | None,
+    share: Share | None = None,
 ) -> Run:
     """Score the token shards of a folder where scores are missing, and say so in its manifest.
 
     ``inputs`` are the fingerprints of everything beside the attributes that decides the scores; without ``loaded`` the
-    model of the configuration is loaded if it is needed.
+    model of the configuration is loaded if it is needed. With ``share`` only its shards are scored, and whichever
+    process finds all of them scored measures the whole.
     """
     started = time.monotonic()
     fingerprints = {name: _fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
-    _score_missing(folder, config, attributes, fingerprints, folder.records("tokens"), loaded)
+    shards = folder.records("tokens")
+    _score_missing(folder, config, attributes, fingerprints, shards, loaded, share)
     run = Run(folder)
-    flagged = _measure(run, config, fingerprints)
-    _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
+    with waiting(folder.state / "finish.lock", "the process that measures the scores"):
+        if not any(missing_attributes(folder, shard, fingerprints, verify=False) for shard in shards):
+            flagged = _measure(run, config, fingerprints)
+            _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
     return run
 
 
@@ -109,15 +120,18 @@ def _score_missing(
     fingerprints: Mapping[str, str],
     shards: list[ShardRecord],
     loaded: LoadedModel | None,
+    share: Share | None,
 ) -> None:
     """Load the model only if some column is missing, and compute only those columns."""
     work: dict[tuple[str, ...], list[ShardRecord]] = {}
     for shard in shards:
-        missing = tuple(missing_attributes(folder, shard, fingerprints))
-        if missing:
-            work.setdefault(missing, []).append(shard)
+        if share is None or share.takes(shard.index):
+            missing = tuple(missing_attributes(folder, shard, fingerprints))
+            if missing:
+                work.setdefault(missing, []).append(shard)
     if not work:
         return
+    folder.update_manifest(stages={"score": {"done": False}})
     from xtf.model import Embedder, SignalPass, load_model
     from xtf.runs.references import ReferenceModels
 
@@ -130,12 +144,14 @@ def _score_missing(
         read_vocabulary(loaded.tokenizer),
         embedder,
     )
-    fit_attributes(folder, active, fingerprints, context)
+    with waiting(folder.state / "fit.lock", "the process that fits the scorers"):
+        fit_attributes(folder, active, fingerprints, context)
     budget = config.scoring.tokens_per_batch or DEFAULT_TOKENS_PER_BATCH.get(
         loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE
     )
     with ReferenceModels(folder, config, loaded) as models:
-        models.prepare(requests_of(active.values()))
+        with waiting(folder.state / "fit.lock", "the process that makes the references"):
+            models.prepare(requests_of(active.values()))
         for names, group in work.items():
             part = {name: attributes[name] for name in names}
             signal_pass = SignalPass(
@@ -176,12 +192,6 @@ def _measure(run: Run, config: RunConfig, fingerprints: Mapping[str, str]) -> di
             "--set scoring.allow_degenerate=true. The scores are kept."
         )
     return flagged
-
-
-def write_distribution(folder: RunFolder, name: str, distribution: Distribution) -> None:
-    """Keep a distribution in the run folder."""
-    savez: Any = np.savez
-    write_atomically(folder.state / f"distribution-{name}.npz", lambda file: savez(file, **distribution.to_arrays()))
 
 
 def _finish(

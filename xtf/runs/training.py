@@ -13,7 +13,7 @@ from xtf.config import RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
 from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
-from xtf.runs.arms import labellings
+from xtf.runs.arms import labellings, rules_of_arms
 from xtf.runs.opened import Run
 from xtf.runs.preparing import write_config
 from xtf.tokens import TokenizedExample
@@ -36,7 +36,7 @@ def train_run(
     with run.folder.lock():
         started = time.monotonic()
         write_config(run.folder, config)
-        examples, labelled = labellings(run, config, config.training.max_examples)
+        examples, labelled = labellings(run, rules_of_arms(run, config), config.training.max_examples)
         loaded = loaded_model(config, model, tokenizer)
         held_out = held_out_examples(config, loaded.tokenizer)
         results = compare_arms(

@@ -108,7 +108,7 @@ class Comparison:
 
     def base(self, folder: Path) -> ArmResult:
         """Evaluate the model as it is."""
-        return self._result("base", self.training.seeds[0], Leg([], folder), self.fingerprint, None)
+        return self.result("base", self.training.seeds[0], Leg([], folder), self.fingerprint, None)
 
     def train(self, arm: str, seed: int, legs: Sequence[Leg]) -> list[ArmResult]:
         """Train from the base over all legs, each going on from the model of the one before; one result for each.
@@ -117,7 +117,7 @@ class Comparison:
         """
         results, start, done = [], None, self.fingerprint
         for leg in legs:
-            results.append(self._result(arm, seed, leg, done, start))
+            results.append(self.result(arm, seed, leg, done, start))
             start, done = leg.folder / "model", self.trained_fingerprint(arm, seed, leg, done)
         return results
 
@@ -126,8 +126,11 @@ class Comparison:
         decisive = self.training.model_dump(mode="json", exclude={"arms", "seeds", "report_to", "save_steps"})
         return digest(before, arm, seed, decisive, _digest_of(leg.rows))
 
-    def _result(self, arm: str, seed: int, leg: Leg, before: str, start: Path | None) -> ArmResult:
-        """Return the result kept in the leg's folder, or train and evaluate and keep it there."""
+    def result(self, arm: str, seed: int, leg: Leg, before: str, start: Path | None) -> ArmResult:
+        """Return the result kept in the leg's folder, or train and evaluate and keep it there.
+
+        ``start`` is the folder of the model to go on from (None: the base), and ``before`` its fingerprint.
+        """
         trained = self.trained_fingerprint(arm, seed, leg, before)
         settings = self.evaluation.model_dump(mode="json") if leg.evaluate else None
         whole = digest(trained, settings, _digest_of(self.held_out))
@@ -171,10 +174,11 @@ class Comparison:
         untrained = ArmResult(arm, seed, 0, 0, 0, 0.0, 0.0, (), None, 0, None, None)
         if not leg.evaluate or not self.held_out:
             return untrained
+        answered = self.held_out[: self.evaluation.exact_match_limit]
         with ExitStack() as stack:
             advance = None
             if self.progress:
-                total = (2 if self.evaluation.exact_match else 1) * len(self.held_out)
+                total = len(self.held_out) + (len(answered) if self.evaluation.exact_match else 0)
                 advance = stack.enter_context(progress_bar(f"evaluating {leg.folder.name}", total, "examples"))
             loss = held_out_loss(model, self.held_out, advance=advance)
             result = replace(untrained, held_out_loss=loss.loss, held_out_tokens=loss.tokens)
@@ -183,7 +187,7 @@ class Comparison:
             match = exact_match(
                 model,
                 self.tokenizer,
-                self.held_out,
+                answered,
                 max_new_tokens=self.evaluation.max_new_tokens,
                 batch_size=self.evaluation.batch_size,
                 advance=advance,
