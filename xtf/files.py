@@ -59,8 +59,8 @@ def full_disk_is_clear(path: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write UTF-8 text atomically."""
-    write_atomically(path, lambda file: file.write(text.encode("utf-8")))
+    """Write UTF-8 text atomically; half of a surrogate pair becomes its escape, as JSON and YAML read it."""
+    write_atomically(path, lambda file: file.write(text.encode("utf-8", "backslashreplace")))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -105,8 +105,10 @@ def fingerprint(config: DataConfig, rows: Any = None) -> str:
     digest = hashlib.sha256(_canonical({name: config.model_dump(mode="json")[name] for name in SETTINGS}))
     files = data_files(config) if rows is None else None
     if files is None:
-        for row in read_rows(config if rows is None else rows):
+        report = DataReport()
+        for row in read_rows(config if rows is None else rows, report):
             digest.update(_canonical(row.value) + b"\n")
+        digest.update(_canonical(report.to_dict()))  # of rows that are no rows, their places
         return digest.hexdigest()
     for file in files:
         content = hashlib.sha256()
