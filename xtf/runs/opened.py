@@ -117,7 +117,7 @@ class Run:
         return {name: read_distribution(self.folder, name) for name in self.scored}
 
     def shards(self, names: Sequence[str] | None = None) -> Iterator[ScoredShard]:
-        """Every scored shard, in order, one at a time, with the scores of ``names`` (all by default); each call a pass."""
+        """Every scored shard, in order, one at a time, with the scores of ``names`` (default: all)."""
         for part in self.parts:
             read = partial(part.read_scored, names=part.scored if names is None else list(names))
             yield from in_order(read, part.folder.records("scores"))
