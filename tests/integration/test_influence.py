@@ -143,7 +143,7 @@ def test_scores_equal_those_of_the_model_trained_by_hand(tmp_path: Path, tiny_fo
         TrainingRow(e.example_id, e.input_ids, e.is_response.astype(np.float32), e.is_response)
         for e in read_examples(DataConfig(path=str(warm_up)), tiny_tokenizer(), DataReport())
     ]
-    training = TrainingConfig(learning_rate=1e-2, batch_size=4, max_steps=2)
+    training = TrainingConfig(learning_rate=1e-2, batch_size=4, max_steps=2, warmup_ratio=0.0)
     base: Any = tiny_model("llama")
     before = losses(base, run)
     with train_model(
@@ -261,6 +261,16 @@ def test_a_reference_with_nan_weights(tmp_path: Path, tiny_folder: Path) -> None
         ModelError, match=r"adapter: LlamaForCausalLM: its states are not finite, so its weights .* have diverged"
     ):
         influence(tmp_path, tiny_folder, reference={"adapter": str(adapter)})
+
+
+def test_a_reference_whose_loss_is_nan_in_places(tmp_path: Path, tiny_folder: Path) -> None:
+    model: Any = tiny_model("llama", seed=1)
+    digit = tiny_tokenizer()("+")["input_ids"][0]
+    model.get_input_embeddings().weight.data[digit] = torch.nan
+    model.save_pretrained(str(tmp_path / "damaged"))
+    tiny_tokenizer().save_pretrained(str(tmp_path / "damaged"))
+    with pytest.raises(ModelError, match=r"damaged: its loss is nan at example 'sum-\d+', position \d+; its weights"):
+        influence(tmp_path, tiny_folder, reference=str(tmp_path / "damaged"))
 
 
 def test_an_adapter_for_another_base(tmp_path: Path, tiny_folder: Path) -> None:

@@ -31,8 +31,9 @@ from xtf.tokens import TokenBatch
 
 Mode = Literal["forward", "finite"]
 
-_STEP = 1e-3
-"""Step of central differences, relative to the norm of the chosen weights."""
+_CHANGE = 0.02
+"""Change of loss, in nats, that a step of central differences should bring about: of SmolLM2's 20-token answers, steps
+that change the losses by 0.002 to 0.2 are right to 0.4 %, this one to 0.01 %."""
 
 
 class Tangent:
@@ -70,11 +71,15 @@ class Tangent:
         with self._adapted():
             self._forward = Forward(loaded)
         self.mode: Mode = mode or self._supported()
+        self._step = 0.0
         if self.mode == "finite" and loaded.dtype != torch.float32:
             raise ModelError(
                 f"influence by derivative: {self.note or 'central differences'}; its fallback needs float32 weights, "
                 "for the steps vanish in lower precision. Set model.dtype: float32."
             )
+        if self.mode == "finite":
+            with torch.no_grad(), self._adapted():
+                self._step = self._fitting_step()
 
     @torch.no_grad()
     def run(self, tokens: TokenBatch) -> Tensor:
@@ -117,26 +122,38 @@ class Tangent:
 
     def _central_difference(self, tokens: TokenBatch) -> Tensor:
         pairs = self._pairs()
-        size = sum(float(value.double().square().sum()) for value, _ in pairs.values()) ** 0.5
-        length = sum(float(along.double().square().sum()) for _, along in pairs.values()) ** 0.5
-        step = _STEP * (size or 1.0) / length
         losses = _Losses(self._forward, self._logits_bytes)
-        ahead = losses.at({name: value + step * along for name, (value, along) in pairs.items()}, tokens)
-        behind = losses.at({name: value - step * along for name, (value, along) in pairs.items()}, tokens)
-        found: Tensor = (ahead - behind) / (2.0 * step)
+        ahead = losses.at({name: value + self._step * along for name, (value, along) in pairs.items()}, tokens)
+        behind = losses.at({name: value - self._step * along for name, (value, along) in pairs.items()}, tokens)
+        found: Tensor = (ahead - behind) / (2.0 * self._step)
         return found
 
-    def _supported(self) -> Mode:
-        """Try forward mode on a few tokens."""
-        width = 8
-        device = self._forward.loaded.device
-        ids = torch.arange(7, 7 + width, device=device).remainder(self._forward.vocabulary)[None]
+    def _fitting_step(self) -> float:
+        """The step that changes the losses of a made-up text by :data:`_CHANGE`, found in a few trials."""
+        pairs = self._pairs().values()
+        length = sum(float(along.double().square().sum()) for _, along in pairs) ** 0.5
+        size = sum(float(value.double().square().sum()) for value, _ in pairs) ** 0.5
+        self._step = 1e-6 * (size or 1.0) / length
+        for _ in range(3):
+            slope = float(self._central_difference(self._probe(32)).square().mean().sqrt())
+            self._step = min(max(_CHANGE / max(slope, 1e-30), self._step / 1e3), self._step * 1e3)
+        return self._step
+
+    def _probe(self, width: int) -> TokenBatch:
+        """One made-up text."""
+        generator = torch.Generator().manual_seed(0)
+        ids = torch.randint(0, self._forward.vocabulary, (1, width), generator=generator)
+        ids = ids.to(self._forward.loaded.device)
         real = torch.ones_like(ids, dtype=torch.bool)
         wanted = real.clone()
         wanted[:, 0] = False
+        return TokenBatch(ids, real, wanted, ("probe",))
+
+    def _supported(self) -> Mode:
+        """Try forward mode on a few tokens."""
         try:
             with torch.no_grad(), self._adapted():
-                self._forward_mode(TokenBatch(ids, real, wanted, ("probe",)))
+                self._forward_mode(self._probe(8))
         except (NotImplementedError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise

@@ -8,6 +8,7 @@ and later runs in the folder that ask for the same thing share it.
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -119,6 +120,8 @@ class ReferenceModels:
     ) -> dict[str, Any]:
         from xtf.training import TrainingRow, train_model
 
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (folder / "done.json").exists():
+            raise ModelError("a launch over several processes cannot train it. Make it first in one: xtf score CONFIG")
         rows = [
             TrainingRow(e.example_id, e.input_ids, e.is_response.astype(np.float32), e.is_response) for e in examples
         ]
@@ -230,6 +233,7 @@ def _training(spec: Reference, dtype: str) -> TrainingConfig:
         batch_size=spec.batch_size,
         epochs=spec.epochs,
         max_steps=spec.steps,
+        warmup_ratio=0.0,  # one update of warm-up would be all of a training of one step
         dtype="bfloat16" if dtype == "torch.bfloat16" else "float32",
     )
 
