@@ -1,0 +1,57 @@
+"""A run as data: YAML -> typed, frozen, fully checked settings.
+
+Unknown keys are refused, and every mistake is reported at once with its file, key path, what is allowed and a
+suggestion. This package imports neither torch nor any scorer, so a configuration is read in milliseconds.
+"""
+
+from xtf.config.base import Scope, Section, Share
+from xtf.config.cuts import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
+from xtf.config.problems import validation_problems
+from xtf.config.reading import apply_overrides, read_yaml
+from xtf.config.run import AttributeCheck, RunConfig, parse_config
+from xtf.config.sections import (
+    ColumnsConfig,
+    CombineConfig,
+    DataConfig,
+    EvaluationConfig,
+    LoraSettings,
+    ModelConfig,
+    ScoringConfig,
+    TrainingConfig,
+)
+from xtf.config.strategy import BUILT_IN_ARMS, CONTROLS, PREDEFINED_ARMS, ArmConfig, StrategyConfig, arm_parts
+
+__all__ = [
+    "BUILT_IN_ARMS",
+    "CONTROLS",
+    "PREDEFINED_ARMS",
+    "Above",
+    "ArmConfig",
+    "AttributeCheck",
+    "Below",
+    "BottomShare",
+    "ColumnsConfig",
+    "CombineConfig",
+    "DataConfig",
+    "EvaluationConfig",
+    "Iqr",
+    "LoraSettings",
+    "ModelConfig",
+    "MultiOtsu",
+    "Never",
+    "Outside",
+    "RunConfig",
+    "Scope",
+    "ScoringConfig",
+    "Section",
+    "Share",
+    "StrategyConfig",
+    "Threshold",
+    "TopShare",
+    "TrainingConfig",
+    "apply_overrides",
+    "arm_parts",
+    "parse_config",
+    "read_yaml",
+    "validation_problems",
+]

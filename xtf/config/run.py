@@ -1,0 +1,184 @@
+"""The whole configuration, and what its sections must agree on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from xtf.config.base import Section
+from xtf.config.cuts import Threshold
+from xtf.config.problems import validation_problems
+from xtf.config.reading import apply_overrides
+from xtf.config.sections import (
+    CombineConfig,
+    DataConfig,
+    EvaluationConfig,
+    ModelConfig,
+    ScoringConfig,
+    TrainingConfig,
+)
+from xtf.config.strategy import BUILT_IN_ARMS, PREDEFINED_ARMS, ArmConfig, StrategyConfig, arm_parts
+from xtf.errors import ConfigError, did_you_mean, listed
+
+
+class RunConfig(Section):
+    """Everything one run needs; ``xtf init`` writes a commented example."""
+
+    output: str = Field("runs/default", description="The run folder.")
+    seed: int = 0
+    model: ModelConfig
+    data: DataConfig
+    attributes: dict[str, dict[str, Any]] = Field(
+        default_factory=lambda: dict[str, dict[str, Any]](
+            reasoning_importance={}, knowledge_novelty={}, task_relevance={}
+        ),
+        description="Name to parameters. A second instance of a scorer gets a name of its own and 'attribute: NAME'.",
+    )
+    thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Attribute name to its cut.")
+    combine: CombineConfig = CombineConfig()
+    scoring: ScoringConfig = ScoringConfig()
+    strategy: StrategyConfig = StrategyConfig()
+    arms: dict[str, ArmConfig] = Field(default_factory=dict, description="Arm name to its way of labelling the scores.")
+    training: TrainingConfig | None = None
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @field_validator("attributes", mode="before")
+    @classmethod
+    def _empty_means_defaults(cls, value: Any) -> Any:
+        if isinstance(value, list) and all(isinstance(name, str) for name in value):
+            return {name: {} for name in value}
+        if isinstance(value, Mapping):
+            return {name: {} if params is None else params for name, params in value.items()}
+        return value
+
+    @field_validator("attributes")
+    @classmethod
+    def _usable_attributes(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        if not 1 <= len(value) <= 16:
+            raise ValueError(f"between 1 and 16 attributes are needed, got {len(value)}")
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name == "example_id":
+                raise ValueError(f"{name!r} cannot name an attribute: letters, digits and _ only, not example_id")
+        return value
+
+    @field_validator("arms")
+    @classmethod
+    def _usable_arm_names(cls, value: dict[str, ArmConfig]) -> dict[str, ArmConfig]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in BUILT_IN_ARMS or arm_parts(name)[0] != "xtf":
+                raise ValueError(f"{name!r} cannot name an arm: letters, digits and _ only, and no built-in name")
+        return value
+
+    def arm(self, name: str) -> ArmConfig | None:
+        """How an arm labels the scores, or None if there is no such arm."""
+        return self.arms.get(name) or PREDEFINED_ARMS.get(name)
+
+    @model_validator(mode="after")
+    def _names_refer(self) -> RunConfig:
+        named = list(_attributes_named("", self.thresholds, self.combine))
+        for arm, spec in self.arms.items():
+            named += [(f"arms.{arm}.attributes", name) for name in spec.attributes]
+            named += _attributes_named(f"arms.{arm}.", spec.thresholds, spec.combine)
+        problems = [
+            f"{place}: no attribute of that name in this run.{did_you_mean(name, self.attributes)} "
+            f"In this run: {listed(self.attributes)}"
+            for place, name in named
+            if name not in self.attributes
+        ]
+        problems += self._problems_of_arms() + self._problems_of_strategy()
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _problems_of_arms(self) -> list[str]:
+        known = list(dict.fromkeys((*BUILT_IN_ARMS, *PREDEFINED_ARMS, *self.arms)))
+        problems = []
+        for arm in self.training.arms if self.training is not None else ():
+            _, labels = arm_parts(arm)
+            spec = self.arm(labels) if labels not in (None, "xtf") else None
+            if labels not in (None, "xtf") and spec is None:
+                problems.append(
+                    f"training.arms: no arm named {arm!r}.{did_you_mean(arm, known)} Known: {listed(known)}"
+                )
+            for name in spec.used if spec is not None and labels not in self.arms else ():
+                if name not in self.attributes:
+                    problems.append(
+                        f"training.arms: {arm} cuts the scores of {name!r}, which this run does not score. "
+                        f"Add attributes.{name}, or define arms.{labels} by other attributes. "
+                        f"In this run: {listed(self.attributes)}"
+                    )
+        return problems
+
+    def _problems_of_strategy(self) -> list[str]:
+        if self.strategy.kind == "fixed":
+            return []
+        problems = [
+            f"strategy.evolving: no attribute {name!r} in this run. Name an attribute with a reference, which becomes "
+            f"the newest model. In this run: {listed(self.attributes)}"
+            for name in self.strategy.evolving
+            if name not in self.attributes
+        ]
+        problems += [
+            f"attributes.{name}.reference: not with strategy self_evolving, where it is the newest model"
+            for name in self.strategy.evolving
+            if self.attributes.get(name, {}).get("reference") is not None
+        ]
+        if self.training is None:
+            return [*problems, "training: required, but not given: a self-evolving run trains after each part"]
+        if "xtf" not in self.training.arms:
+            problems.append("training.arms: a self-evolving run trains xtf in any case; name it too")
+        if self.training.max_examples is not None:
+            problems.append("training.max_examples: not with strategy self_evolving; use data.limit")
+        problems += [
+            f"training.arms: {arm} cannot be compared in a self-evolving run, whose scores change from part to part. "
+            "Compare it in a run with strategy: fixed"
+            for arm in self.training.arms
+            if arm_parts(arm)[1] not in (None, "xtf")
+        ]
+        return problems
+
+
+def _attributes_named(
+    prefix: str, thresholds: Mapping[str, Threshold], combine: CombineConfig
+) -> Iterator[tuple[str, str]]:
+    """Each place where a labelling names an attribute, and the name."""
+    yield from ((f"{prefix}thresholds.{name}", name) for name in thresholds)
+    yield from ((f"{prefix}combine.weights.{name}", name) for name in combine.weights)
+    if combine.weight_by:
+        yield f"{prefix}combine.weight_by", combine.weight_by
+
+
+AttributeCheck = Callable[[Mapping[str, Any]], list[str]]
+
+
+def parse_config(
+    raw: Mapping[str, Any],
+    source: str = "<config>",
+    overrides: Sequence[str] = (),
+    check_attributes: AttributeCheck | None = None,
+) -> RunConfig:
+    """Validate ``raw`` after applying ``key.path=value`` overrides.
+
+    ``check_attributes`` receives the raw ``attributes`` mapping and returns problems as ``"key.path: text"``, so that
+    mistakes in scorer parameters are listed together with all others.
+
+    Raises:
+        ConfigError: with every problem found, one a line.
+    """
+    merged = apply_overrides(raw, overrides)
+    problems: list[str] = []
+    config: RunConfig | None = None
+    try:
+        config = RunConfig.model_validate(merged)
+    except ValidationError as error:
+        problems += validation_problems(error, RunConfig)
+    if check_attributes is not None:
+        named = config.attributes if config is not None else merged.get("attributes")
+        if isinstance(named, Mapping):
+            problems += check_attributes(named)
+    if problems or config is None:
+        raise ConfigError([f"{source}: {line}" for line in dict.fromkeys(problems)])
+    return config

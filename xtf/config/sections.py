@@ -1,0 +1,125 @@
+"""The sections of a configuration, but for cuts and arms."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveInt, field_validator
+
+from xtf.config.base import Section, Share
+from xtf.config.cuts import BottomShare, Threshold
+
+
+class ModelConfig(Section):
+    """The base model."""
+
+    path: str = Field(description="Hub id, folder, GGUF file, or package:NAME/FILE inside an installed package.")
+    tokenizer: str | None = Field(None, description="Hub id or folder of the tokenizer, if not beside the model.")
+    revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off for a reason.")
+
+
+class ColumnsConfig(Section):
+    """Names of the columns to read when they are not recognised by themselves. Give one complete set."""
+
+    id: str | None = None
+    messages: str | None = None
+    system: str | None = None
+    prompt: str | None = None
+    input: str | None = None
+    response: str | None = None
+    input_ids: str | None = None
+    labels: str | None = None
+
+
+class DataConfig(Section):
+    """The examples to score."""
+
+    path: str = Field(description="JSONL, JSON or Parquet file, a datasets folder, or a hub id.")
+    split: str = Field("train", description="Split of a hub data set or a datasets folder.")
+    columns: ColumnsConfig = ColumnsConfig()
+    max_length: PositiveInt = Field(2048, description="Longest example, in tokens.")
+    too_long: Literal["truncate", "drop"] = "truncate"
+    on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
+    limit: PositiveInt | None = Field(None, description="Read only the first examples.")
+
+
+class CombineConfig(Section):
+    """How lacking attributes become noise, and the guards that limit it."""
+
+    rule: Literal["any", "all", "vote", "weighted"] = "any"
+    votes: PositiveInt = Field(2, description="For vote: noise when at least this many attributes lack.")
+    weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
+        default_factory=dict, description="For weighted: weight of each attribute's corpus rank (default 1)."
+    )
+    threshold: Threshold = Field(
+        default_factory=lambda: BottomShare(share=0.3), description="For weighted: the cut on the mean rank."
+    )
+    noise_weight: Share = Field(0.0, description="Weight of a noise token when training with objective: weight.")
+    weight_by: str | None = Field(None, description="Attribute whose score, within [0, 1], weights each kept token.")
+    max_noise_share: Share = Field(1.0, description="Greatest share of an example's response that may be noise.")
+    min_kept: Annotated[int, Field(ge=0)] = Field(0, description="Fewest unprotected tokens to keep in an example.")
+
+
+class ScoringConfig(Section):
+    """How the scoring pass runs; none of these settings changes a score."""
+
+    tokens_per_batch: PositiveInt | None = Field(None, description="Padded tokens in a batch; found if unset.")
+    examples_per_shard: PositiveInt = Field(1000, description="Examples in one shard, the unit of resumption.")
+    fit_examples: PositiveInt = Field(2000, description="First examples that scorers may fit on.")
+    allow_degenerate: bool = Field(False, description="Let attributes pass whose scores do not tell tokens apart.")
+
+
+class LoraSettings(Section):
+    """Low-rank adapters."""
+
+    r: PositiveInt = 8
+    alpha: PositiveInt = 32
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class TrainingConfig(Section):
+    """Gradient-masked fine-tuning."""
+
+    arms: tuple[str, ...] = Field(
+        ("xtf",),
+        description="What to train and compare: base, full, xtf, random, inverted, or an arm of the section arms.",
+    )
+    method: Literal["lora", "full"] = "lora"
+    lora: LoraSettings = LoraSettings()
+    objective: Literal["mask", "weight"] = "mask"
+    normalise: Literal["kept", "response"] = Field("kept", description="Divide the loss by kept or by response tokens.")
+    learning_rate: Annotated[float, Field(gt=0.0)] = 2e-4
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup_ratio: Share = 0.03
+    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
+    batch_size: PositiveInt = 8
+    gradient_accumulation: PositiveInt = 1
+    epochs: Annotated[float, Field(gt=0.0)] = 4.0
+    max_steps: PositiveInt | None = None
+    max_examples: PositiveInt | None = Field(None, description="Train on the first examples only.")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    save_steps: PositiveInt | None = Field(None, description="Checkpoint every so many updates, to resume from.")
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    report_to: tuple[str, ...] = Field((), description="Loggers of transformers.Trainer: tensorboard, wandb, …")
+
+    @field_validator("arms")
+    @classmethod
+    def _distinct_arms(cls, arms: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(arms)) != len(arms):
+            raise ValueError("an arm is named twice")
+        return arms
+
+
+class EvaluationConfig(Section):
+    """Held-out comparison of the arms."""
+
+    path: str | None = Field(None, description="Held-out examples, in any schema that data.path accepts.")
+    limit: PositiveInt | None = None
+    exact_match: bool = Field(True, description="Generate greedily and compare the final number.")
+    exact_match_limit: PositiveInt | None = Field(None, description="Generate for the first held-out examples only.")
+    max_new_tokens: PositiveInt = 160
+    batch_size: PositiveInt = 16
