@@ -231,7 +231,7 @@ def test_each_reference_is_loaded_once_and_the_base_rests_when_unasked() -> None
     loads: list[str] = []
 
     def loader(reference: Reference) -> LoadedModel:
-        loads.append(reference.path)
+        loads.append(str(reference.path))
         return loaded_tiny(seed=1)
 
     base = loaded_tiny()
