@@ -116,12 +116,10 @@ class LossDerivative:
         target: The trusted examples.
         parameters: ``linear``: the weights of the linear layers inside the decoder, those that LoRA adapts by default.
             ``last_k``: everything in the last ``k`` decoder layers. ``all``: every parameter. ``lora``: the A and B
-            matrices of ``adapter``, at the adapted model; or of a fresh adapter of rank ``r`` and alpha ``r``, whose
-            B is zero: the model is then the base, A's gradient vanishes, and the value is that of ``linear``
-            seen through one random projection to rank ``r`` for each layer.
-        k: Layers for ``last_k``.
-        r: Rank of the fresh adapter.
-        seed: Of the fresh adapter.
+            matrices of ``adapter``, at the adapted model; or of a fresh adapter of rank and alpha ``r``, whose B is
+            zero: the model is then the base, A's gradient vanishes, and the value is that of ``linear`` seen through
+            one random projection (from ``seed``) to rank ``r`` for each layer.
+        k, r, seed: Layers for ``last_k``; rank and seed of the fresh adapter.
         adapter: An adapter that exists (``adapter``) or that the run trains (``train_on``, ``share``).
         preconditioner: ``P``, estimated on ``target`` (see :mod:`xtf.model.direction`).
         damping: For ``fisher_diagonal``: added to the diagonal, as a multiple of its mean.

@@ -1,10 +1,14 @@
 """The tangent pass: every token's loss, differentiated along one direction of the weights.
 
 ``<grad l_i, v>`` for all tokens of a batch is one forward-mode derivative, ``jvp(theta -> [l_i(theta)], theta, v)``: no
-token's gradient is ever formed. It costs a second set of activations beside the first, one layer at a time, and a
-second copy of the chosen weights (``v``). Kernels of attention have no forward mode, so attention is computed in
-blocks of queries (:func:`xtf.model.attention.attend_in_blocks`). Where something else in a model has none, central
-differences ``(l_i(theta + e v) - l_i(theta - e v)) / 2e`` take its place.
+token's gradient is ever formed. Beside the activations, one layer at a time, it holds their tangents, and beside the
+weights a second copy of the chosen ones (``v``). Measured for all linear weights of SmolLM2-135M, 4 × 256 tokens on a
+CPU: 0.25 GB of working memory (a forward pass: 0.20 GB) beside 0.43 GB for ``v``, and 3.4 times the processor time of a
+forward pass, for each linear layer multiplies three times.
+
+Kernels of attention have no forward mode, so attention is computed in blocks of queries
+(:func:`xtf.model.attention.attend_in_blocks`). Where something else in a model has none, central differences
+``(l_i(theta + e v) - l_i(theta - e v)) / 2e`` take its place.
 """
 
 from __future__ import annotations
