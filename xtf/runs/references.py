@@ -44,6 +44,7 @@ class ReferenceModels:
         self._adapters = Adapters(loaded)
         self._models: dict[Reference, LoadedModel | Adapter] = {}
         self._directions: dict[LossDerivative, Direction] = {}
+        self._folders: dict[Reference, Path] = {}
         self._facts: dict[str, dict[str, Any]] = {}
 
     def __enter__(self) -> ReferenceModels:
@@ -106,14 +107,15 @@ class ReferenceModels:
 
     def _trained(self, spec: Reference) -> Path:
         """The folder of the adapter that ``spec`` asks to train, after training it unless it is there."""
+        if spec in self._folders:
+            return self._folders[spec]
         examples = self._examples(spec.train_on, spec.share, last=False)
         key = self._key("reference", spec.model_dump(mode="json"), _digest_of(examples))
         folder = self._folder.path / "references" / key
-        if spec.shown in self._facts:
-            return folder / "model"
         with _named(spec):
-            self._facts[spec.shown] = {"folder": f"references/{key}", **self._train(spec, examples, folder, key)}
-        return folder / "model"
+            self._facts[f"references/{key}"] = {"what": spec.shown, **self._train(spec, examples, folder, key)}
+        self._folders[spec] = folder / "model"
+        return self._folders[spec]
 
     def _train(
         self, spec: Reference, examples: Sequence[TokenizedExample], folder: Path, fingerprint: str
