@@ -73,16 +73,16 @@ class ScoredShard:
         return len(self.example_ids)
 
     def example(self, index: int) -> ScoredShard:
-        """The shard that holds example ``index`` alone (views, no copies)."""
+        """The shard that holds example ``index`` alone: copies, so that keeping it does not keep this whole shard."""
         start, stop = self.offsets[index : index + 2].tolist()
         here = slice(start, stop)
         return ScoredShard(
             (self.example_ids[index],),
             np.array([0, stop - start], dtype=np.int64),
-            self.input_ids[here],
-            self.is_response[here],
-            self.is_protected[here],
-            {name: column[here] for name, column in self.scores.items()},
+            self.input_ids[here].copy(),
+            self.is_response[here].copy(),
+            self.is_protected[here].copy(),
+            {name: column[here].copy() for name, column in self.scores.items()},
         )
 
     def candidates(self) -> BoolArray:

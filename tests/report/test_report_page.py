@@ -22,8 +22,9 @@ from xtf.marks import CLOSE, DIFFERS, MARKS, OPEN
 from xtf.render import print_comparison
 from xtf.report import overview, write_report
 from xtf.report.encode import SLOT, TEXT, Templates, pack, script_json, smallest
+from xtf.report.facts import ExampleFacts, FactsTable
 from xtf.report.sample import choose
-from xtf.report.survey import ExampleFacts, survey
+from xtf.report.survey import survey
 from xtf.runs import Run, label
 
 
@@ -71,20 +72,21 @@ def test_data_cannot_leave_their_element() -> None:
 
 def test_a_sample_mixes_chance_and_interest_within_the_budget() -> None:
     rng = np.random.default_rng(0)
-    facts = [
+    rows = [
         ExampleFacts(f"e{i}", 100, 50, int(masked), int(disagree))
         for i, (masked, disagree) in enumerate(rng.integers(0, 51, (500, 2)))
     ]
+    facts = FactsTable.of(rows)
     sample = choose(facts, attributes=3, max_examples=100, max_values=100 * 6 * 80)
     assert sample == choose(facts, attributes=3, max_examples=100, max_values=100 * 6 * 80)
     assert len(sample.places) <= 80
     assert list(sample.places) == sorted(set(sample.places))
     assert set(sample.why) == {"random", "most masked", "least masked", "attributes disagree"}
-    most = [facts[p].masked for p, why in zip(sample.places, sample.why, strict=True) if why == "most masked"]
+    most = [rows[p].masked for p, why in zip(sample.places, sample.why, strict=True) if why == "most masked"]
     assert min(most) >= 45
-    drawn = [facts[p].masked for p, why in zip(sample.places, sample.why, strict=True) if why == "random"]
+    drawn = [rows[p].masked for p, why in zip(sample.places, sample.why, strict=True) if why == "random"]
     assert 15 < np.mean(drawn) < 35
-    assert choose(facts[:50], attributes=3).why == ("all",) * 50
+    assert choose(FactsTable.of(rows[:50]), attributes=3).why == ("all",) * 50
     with pytest.raises(RunError, match="no example 'e1000'"):
         choose(facts, attributes=3, examples=["e1000"])
 

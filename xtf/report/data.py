@@ -35,11 +35,11 @@ def payload(run: Run, examples: Sequence[str] | None = None, compare: Sequence[R
     """
     seen = survey(run)
     sample = choose(seen.examples, len(seen.rules.attributes), examples)
-    ids = [seen.examples[place].example_id for place in sample.places]
+    ids = seen.examples.ids_at(sample.places)
     others = []
     for other in compare:
         there = survey(other)
-        known = {facts.example_id for facts in there.examples}
+        known = there.examples.places_of(ids)
         others.append(_run_data(other, there, choose(there.examples, 1, [i for i in ids if i in known])))
     return {"format": 1, "runs": [_run_data(run, seen, sample), *others]}
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtf.errors import RunError, did_you_mean
-from xtf.report.survey import ExampleFacts
+from xtf.report.facts import FactsTable
 
 MAX_EXAMPLES = 1000
 MAX_VALUES = 1_200_000
@@ -38,7 +40,7 @@ class Sample:
 
 
 def choose(
-    facts: Sequence[ExampleFacts],
+    facts: FactsTable,
     attributes: int,
     examples: Sequence[str] | None = None,
     max_examples: int = MAX_EXAMPLES,
@@ -47,7 +49,7 @@ def choose(
     """All examples if they fit; else just over half drawn by chance (always the same ones) and the rest by interest.
 
     Args:
-        facts: One entry per example.
+        facts: What is known of every example.
         attributes: How many attributes the run has.
         examples: The ids asked for, which are then the only ones.
         max_examples: Most examples.
@@ -59,22 +61,16 @@ def choose(
     if examples is not None:
         return _chosen(facts, examples)
     max_tokens = max_values // (attributes + 3)
-    if len(facts) <= max_examples and sum(one.tokens for one in facts) <= max_tokens:
+    tokens, *_ = facts.columns()
+    if len(facts) <= max_examples and int(tokens.sum()) <= max_tokens:
         return Sample(tuple(range(len(facts))), ("all",) * len(facts), len(facts))
-    some = [place for place, one in enumerate(facts) if one.response]
-    rate = {place: facts[place].masked / facts[place].response for place in some}
-    orders = {
-        "most masked": sorted(some, key=lambda p: (-rate[p], -facts[p].response)),
-        "least masked": sorted(some, key=lambda p: (rate[p], -facts[p].response)),
-        "attributes disagree": sorted(some, key=lambda p: -facts[p].disagree / facts[p].response),
-        "random": np.random.default_rng(0).permutation(np.array(some, dtype=np.int64)).tolist(),
-    }
     taken: dict[int, str] = {}
+    orders = _orders(facts)
     random_share = 1.0 - sum(_SHARES.values())
     for why, share in {"random": random_share, **_SHARES}.items():
         left_examples, left_tokens = int(max_examples * share), int(max_tokens * share)
-        for place in orders[why]:
-            size = facts[place].tokens
+        for place in map(int, orders[why]):
+            size = int(tokens[place])
             if left_examples <= 0:
                 break
             if place in taken or size > left_tokens:
@@ -83,16 +79,30 @@ def choose(
                 continue
             taken[place] = why
             left_examples, left_tokens = left_examples - 1, left_tokens - size
-    if not taken and some:
-        taken[some[0]] = "random"
+    if not taken and len(orders["random"]):
+        taken[int(orders["random"].min())] = "random"
     places = tuple(sorted(taken))
     return Sample(places, tuple(taken[place] for place in places), len(facts))
 
 
-def _chosen(facts: Sequence[ExampleFacts], examples: Sequence[str]) -> Sample:
-    known = {one.example_id: place for place, one in enumerate(facts)}
+def _orders(facts: FactsTable) -> dict[str, NDArray[np.int64]]:
+    """The places of the examples that have a response, by chance and by interest; ties stay in corpus order."""
+    _, response, masked, disagree = facts.columns()
+    some = np.flatnonzero(response)
+    sizes = response[some]
+    rate = masked[some] / sizes
+    return {
+        "random": np.random.default_rng(0).permutation(some),
+        "most masked": some[np.lexsort((-sizes, -rate))],
+        "least masked": some[np.lexsort((-sizes, rate))],
+        "attributes disagree": some[np.argsort(-disagree[some] / sizes, kind="stable")],
+    }
+
+
+def _chosen(facts: FactsTable, examples: Sequence[str]) -> Sample:
+    known = facts.places_of(examples)
     for example in examples:
         if example not in known:
-            raise RunError(f"no example {example!r} in this run.{did_you_mean(example, list(known)[:1000])}")
-    places = tuple(sorted({known[example] for example in examples}))
+            raise RunError(f"no example {example!r} in this run.{did_you_mean(example, islice(facts.ids(), 1000))}")
+    places = tuple(sorted(known.values()))
     return Sample(places, ("chosen",) * len(places), len(facts))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtf.config import MultiOtsu
+from xtf.report.facts import FactsTable
 from xtf.rules import LabelRules, LabelSummary, Tally, Verdicts, judge
 from xtf.threshold.statistics import OTSU_BINS, otsu_bin, otsu_edges
 
@@ -20,17 +21,6 @@ Counts = NDArray[np.int64]
 _CLASSES = (2, 3, 4, 5)
 
 
-@dataclass(frozen=True, slots=True)
-class ExampleFacts:
-    """What the choice of a sample looks at: sizes, masked response tokens, and tokens on which attributes disagree."""
-
-    example_id: str
-    tokens: int
-    response: int
-    masked: int
-    disagree: int
-
-
 @dataclass(slots=True)
 class Survey:
     """The outcome of the pass.
@@ -38,14 +28,14 @@ class Survey:
     Attributes:
         rules: The rules that made the labels.
         summary: As ``Run.summary``.
-        examples: One entry per example, in corpus order.
+        examples: What is known of every example, in corpus order.
         correlation: Correlation of the attributes' corpus ranks, ``(attributes, attributes)``; None where constant.
         otsu: Attribute to number of clusters to the scores at which the upper clusters begin.
     """
 
     rules: LabelRules
     summary: LabelSummary
-    examples: list[ExampleFacts]
+    examples: FactsTable
     correlation: list[list[float | None]]
     otsu: dict[str, dict[int, list[float]]]
 
@@ -90,7 +80,7 @@ def survey(run: Run) -> Survey:
         RunError: if the run has not been labelled.
     """
     rules = run.rules
-    tally, moments, examples = Tally(), _Moments(), list[ExampleFacts]()
+    tally, moments, examples = Tally(), _Moments(), FactsTable()
     histograms = {name: np.zeros(OTSU_BINS, np.int64) for name in rules.attributes if _has_clusters(rules, name)}
     for shard in run.shards():
         verdicts = judge(rules, shard)
@@ -110,7 +100,7 @@ def survey(run: Run) -> Survey:
             seen = rules.distributions[name]
             bins = otsu_bin(shard.scores[name][judged], seen.minimum, seen.maximum)
             counts += np.bincount(bins, minlength=OTSU_BINS)
-        examples += _facts(rules, shard, verdicts)
+        examples.add(shard.example_ids, _facts(rules, shard, verdicts))
     edges = {name: _edges(rules, name, counts) for name, counts in histograms.items()}
     return Survey(rules, tally.result(rules), examples, moments.correlation(len(rules.attributes)), edges)
 
@@ -129,13 +119,9 @@ def _edges(rules: LabelRules, name: str, counts: Counts) -> dict[int, list[float
     }
 
 
-def _facts(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> list[ExampleFacts]:
+def _facts(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Counts:
+    """``(4, examples)``: the numbers of :class:`~xtf.report.facts.ExampleFacts`."""
     votes = np.bitwise_count(verdicts.lacking)
     disagree = shard.counts(shard.candidates() & (votes > 0) & (votes < len(rules.voters)))
-    columns: list[list[Any]] = [
-        np.diff(shard.offsets).tolist(),
-        shard.counts(shard.is_response).tolist(),
-        shard.counts(verdicts.noise).tolist(),
-        disagree.tolist(),
-    ]
-    return [ExampleFacts(i, *some) for i, some in zip(shard.example_ids, zip(*columns, strict=True), strict=True)]
+    sizes = np.diff(shard.offsets)
+    return np.stack([sizes, shard.counts(shard.is_response), shard.counts(verdicts.noise), disagree])
