@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from xtf.config import RunConfig
+from xtf.data import DataReport
 from xtf.distribution import DistributionBuilder, measure_shard
 from xtf.shard import ScoredShard
 from xtf.store import RunFolder
@@ -90,7 +91,8 @@ def write_synthetic_run(folder: Path, response_tokens: int, examples_per_shard: 
     for name, builder in builders.items():
         write_distribution(run, name, builder.result())
     run.complete("tokens", {"data": "synthetic", "shards": index, "report": {}})
-    run.update_manifest(counts={"response_tokens": counted}, stages={"score": {"done": True}})
+    report = DataReport(rows=index * examples_per_shard, examples=index * examples_per_shard).to_dict()
+    run.update_manifest(data_report=report, counts={"response_tokens": counted}, stages={"score": {"done": True}})
     return run
 
 
