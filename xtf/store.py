@@ -54,6 +54,10 @@ class ShardRecord:
     rows: int
     facts: Mapping[str, Any]
 
+    def brief(self) -> ShardRecord:
+        """The same without the report on the rows read, which grows with what was wrong in them."""
+        return replace(self, facts={key: value for key, value in self.facts.items() if key != "report"})
+
 
 class RunFolder:
     """Paths, shards and manifest of one run."""
@@ -131,11 +135,7 @@ class RunFolder:
     def records(self, kind: Kind) -> list[ShardRecord]:
         """The records of all complete shards, in order, without the reports in them."""
         found = (self.record(kind, index) for index in self.indices(kind))
-        return [
-            replace(record, facts={key: value for key, value in record.facts.items() if key != "report"})
-            for record in found
-            if record is not None
-        ]
+        return [record.brief() for record in found if record is not None]
 
     def indices(self, kind: Kind) -> list[int]:
         """The numbers of all shards that have a record, damaged or not, in order."""

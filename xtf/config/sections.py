@@ -16,7 +16,9 @@ class ModelConfig(Section):
     path: str = Field(description="Hub id, folder, GGUF file, or package:NAME/FILE inside an installed package.")
     tokenizer: str | None = Field(None, description="Hub id or folder of the tokenizer, if not beside the model.")
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="auto: bfloat16 where it computes faster, else float32; fixed when a run begins."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off for a reason.")
 
@@ -66,7 +68,9 @@ class CombineConfig(Section):
 class ScoringConfig(Section):
     """How the scoring pass runs; none of these settings changes a score."""
 
-    tokens_per_batch: PositiveInt | None = Field(None, description="Padded tokens in a batch; found if unset.")
+    tokens_per_batch: PositiveInt | None = Field(
+        None, description="Padded tokens in a batch; if unset, what fits, halved when it does not."
+    )
     examples_per_shard: PositiveInt = Field(1000, description="Examples in one shard, the unit of resumption.")
     fit_examples: PositiveInt = Field(2000, description="First examples that scorers may fit on.")
     allow_degenerate: bool = Field(False, description="Let attributes pass whose scores do not tell tokens apart.")
@@ -101,7 +105,7 @@ class TrainingConfig(Section):
     epochs: Annotated[float, Field(gt=0.0)] = 4.0
     max_steps: PositiveInt | None = None
     max_examples: PositiveInt | None = Field(None, description="Train on the first examples only.")
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="As for the model.")
     save_steps: PositiveInt | None = Field(None, description="Checkpoint every so many updates, to resume from.")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
     report_to: tuple[str, ...] = Field((), description="Loggers of transformers.Trainer: tensorboard, wandb, …")

@@ -1,17 +1,20 @@
-"""tokens/ -> scores/: one shared pass for every active scorer."""
+"""tokens/ -> scores/: one shared pass for every active scorer, while other threads read ahead and write behind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from xtf.attribute import SignalRequest, Signals
-from xtf.engine.batches import batches
-from xtf.errors import PluginError
-from xtf.progress import progress
+from xtf.engine.batches import TokenBudget, batches
+from xtf.errors import ModelError, PluginError
+from xtf.parallel import ahead, behind
+from xtf.progress import Advance, progress
 from xtf.registry import AnyAttribute
 from xtf.store import RunFolder, ShardRecord
 from xtf.tables import examples_of, flat, scores_table
@@ -28,33 +31,68 @@ def requests_of(attributes: Iterable[AnyAttribute]) -> set[SignalRequest]:
     return {request for attribute in attributes for request in attribute.requires()}
 
 
+class Scorer(Protocol):
+    """Where :func:`score_shards` gets its signals from."""
+
+    def signals_for(self, names: Sequence[str]) -> SignalPass:
+        """The pass that computes what the attributes of those names ask for, fitted and ready."""
+
+
 def score_shards(
     folder: RunFolder,
     attributes: Mapping[str, AnyAttribute],
     fingerprints: Mapping[str, str],
-    signal_pass: SignalPass,
-    shards: Sequence[ShardRecord],
-    tokens_per_batch: int,
+    scorer: Scorer,
+    shards: Iterable[tuple[ShardRecord, Sequence[str]]],
+    total: Callable[[], int | None],
+    budget: TokenBudget,
 ) -> None:
-    """Score each token shard under ``attributes`` and write it beside the columns that are already right.
+    """Score token shards under the attributes that each lacks, and write them beside the columns that are right.
 
-    ``fingerprints`` says what each attribute's column is made from; columns of the shard whose recorded fingerprint is
-    unknown are dropped, others are kept as they are.
+    Args:
+        folder: The run.
+        attributes: All of its scorers.
+        fingerprints: What each attribute's column is made from; columns of a shard whose recorded fingerprint is
+            unknown are dropped, others are kept as they are.
+        scorer: Asked only when a shard lacks something.
+        shards: Those that lack something, with the names of what they lack; a thread goes through them.
+        total: Tokens of all these shards, or None while nobody knows.
+        budget: Of a batch.
     """
-    total = sum(int(shard.facts["tokens"]) for shard in shards)
-    with progress("Scoring", total, "tokens") as advance:
-        for shard in shards:
-            table = folder.read_shard("tokens", shard)
-            examples = examples_of(table)
-            columns = _score_examples(examples, attributes, signal_pass, tokens_per_batch, advance)
-            ids, offsets, _ = flat(table, ["input_ids"])
-            kept, facts = _kept_columns(folder, shard.index, fingerprints, attributes)
-            scores = scores_table(ids, offsets, columns)
-            for name, column in kept.items():
-                scores = scores.append_column(name, column)
-            facts |= {name: fingerprints[name] for name in attributes}
-            scores = scores.select(["example_id", *(name for name in fingerprints if name in facts)])
-            folder.write_shard("scores", shard.index, scores, {"attributes": facts, "tokens": shard.sha256})
+
+    def read() -> Iterator[tuple[ShardRecord, Sequence[str], pa.Table]]:
+        for shard, names in shards:
+            yield shard, names, folder.read_shard("tokens", shard)
+
+    with (
+        closing(ahead(read())) as jobs,
+        behind() as later,
+        progress("Scoring", None, "tokens") as advance,
+    ):
+        for shard, names, table in jobs:
+            lacking = {name: attributes[name] for name in names}
+            signal_pass = scorer.signals_for(names)
+            advance(0, total=total())
+            columns = _score_examples(examples_of(table), lacking, signal_pass, budget, advance)
+            later(partial(_write, folder, shard, table, columns, fingerprints))
+
+
+def _write(
+    folder: RunFolder,
+    shard: ShardRecord,
+    tokens: pa.Table,
+    columns: Mapping[str, FloatArray],
+    fingerprints: Mapping[str, str],
+) -> None:
+    """Write new columns of a shard beside those that stay."""
+    ids, offsets, _ = flat(tokens, ["input_ids"])
+    kept, facts = _kept_columns(folder, shard.index, fingerprints, columns)
+    scores = scores_table(ids, offsets, columns)
+    for name, column in kept.items():
+        scores = scores.append_column(name, column)
+    facts |= {name: fingerprints[name] for name in columns}
+    scores = scores.select(["example_id", *(name for name in fingerprints if name in facts)])
+    folder.write_shard("scores", shard.index, scores, {"attributes": facts, "tokens": shard.sha256})
 
 
 def missing_attributes(
@@ -84,40 +122,61 @@ def _score_examples(
     examples: Sequence[TokenizedExample],
     attributes: Mapping[str, AnyAttribute],
     signal_pass: SignalPass,
-    tokens_per_batch: int,
-    advance: object,
+    budget: TokenBudget,
+    advance: Advance,
 ) -> dict[str, FloatArray]:
     """Flat score columns of ``examples``, NaN off-response."""
     starts = np.cumsum([0, *(len(example) for example in examples)])
     columns = {name: np.full(int(starts[-1]), np.nan, np.float32) for name in attributes}
-    for positions in batches(examples, tokens_per_batch):
+    for positions in batches(examples, budget):
         members = [examples[position] for position in positions]
-        for rows, signals in _run(signal_pass, members, list(range(len(members)))):
+        for rows, signals in _run(signal_pass, members, list(range(len(members))), budget):
             for name, attribute in attributes.items():
                 values = checked_scores(name, attribute, signals)
                 for row, member in enumerate(rows):
                     start, length = int(starts[positions[member]]), len(members[member])
                     columns[name][start : start + length] = values[row, :length]
-            advance(sum(len(members[member]) for member in rows))  # type: ignore[operator]
+            advance(sum(len(members[member]) for member in rows))
     return columns
 
 
 def _run(
-    signal_pass: SignalPass, members: Sequence[TokenizedExample], rows: list[int]
-) -> Iterable[tuple[list[int], Signals]]:
-    """Run the pass; on out-of-memory halve the batch and try again."""
+    signal_pass: SignalPass, members: Sequence[TokenizedExample], rows: list[int], budget: TokenBudget
+) -> Iterator[tuple[list[int], Signals]]:
+    """Run the pass; on out-of-memory halve the batch and try again, and keep to smaller ones from now on.
+
+    Raises:
+        ModelError: not even one example fits.
+    """
     import torch
 
+    batch = TokenBatch.collate([members[row] for row in rows], signal_pass.device)
     try:
-        batch = TokenBatch.collate([members[row] for row in rows], signal_pass.device)
-        yield rows, signal_pass.run(batch)
-    except torch.OutOfMemoryError:
-        if len(rows) == 1:
+        signals = signal_pass.run(batch)
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
             raise
-        torch.cuda.empty_cache()
-        half = len(rows) // 2
-        yield from _run(signal_pass, members, rows[:half])
-        yield from _run(signal_pass, members, rows[half:])
+        if len(rows) == 1:
+            raise ModelError(
+                f"example {members[rows[0]].example_id!r}: its {len(members[rows[0]])} tokens do not fit the memory of "
+                f"{signal_pass.device}. Shorten examples with data.max_length, or choose model.dtype: bfloat16 or "
+                "another model.device. What is scored is kept."
+            ) from error
+        signals = None
+    if signals is not None:
+        yield rows, signals
+        return
+    budget.exceeded(batch.input_ids.numel())
+    torch.cuda.empty_cache()
+    half = len(rows) // 2
+    yield from _run(signal_pass, members, rows[:half], budget)
+    yield from _run(signal_pass, members, rows[half:], budget)
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator: can't allocate" in str(error)
 
 
 def checked_scores(name: str, attribute: AnyAttribute, signals: Signals) -> FloatArray:

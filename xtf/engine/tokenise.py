@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from xtf.config import DataConfig
 from xtf.data import DataReport, SeenIds, read_examples
 from xtf.progress import progress
 from xtf.share import Share
-from xtf.store import RunFolder
+from xtf.store import RunFolder, ShardRecord
 from xtf.tables import tokens_table
 from xtf.tokens import TokenizedExample
 
@@ -38,66 +39,107 @@ class TokenSource:
     rows: Any = None
 
 
-def tokenise(folder: RunFolder, source: TokenSource, share: Share | None = None) -> None:
+def tokenise(
+    folder: RunFolder,
+    source: TokenSource,
+    share: Share | None = None,
+    *,
+    written: Callable[[ShardRecord], None] = lambda record: None,
+    stopped: threading.Event | None = None,
+) -> None:
     """Write the token shards that are missing or damaged; with ``share``, complete ones of others are not checked.
 
     Each shard records the report up to its last row, so an interrupted pass goes on behind the last intact shard and a
     damaged shard is made again alone.
 
+    Args:
+        folder: The run.
+        source: The rows.
+        share: Of several processes that score beside each other.
+        written: Called with each shard, in order, once it is there.
+        stopped: Set by another thread to give up before the next example.
+
     Raises:
         DataError: see :func:`xtf.data.read_examples`.
     """
+    work = _Tokenising(folder, source, written, stopped or threading.Event())
     complete = folder.completion("tokens")
     if complete is None or complete.get("data") != source.fingerprint:
         prefix = 0
-        while _intact(folder, prefix, source):
+        while (record := work.intact(prefix)) is not None:
+            written(record.brief())
             prefix += 1
-        report = _write_from(folder, source, prefix)
+        report = work.write_from(prefix)
+        if report is None:
+            return
         complete = {"data": source.fingerprint, "shards": len(folder.indices("tokens")), "report": report.to_dict()}
         folder.complete("tokens", complete)
     else:
         for index in range(complete["shards"]):
-            if (share is None or share.takes(index)) and not _intact(folder, index, source):
-                _write_from(folder, source, index, only=True)
+            mine = share is None or share.takes(index)
+            record = work.intact(index) if mine else folder.record("tokens", index)
+            if record is not None:
+                written(record.brief())
+            elif mine and work.write_from(index, only=True) is None:
+                return
     folder.update_manifest(data_report=complete["report"], stages={"tokenise": {"done": True}})
 
 
-def _intact(folder: RunFolder, index: int, source: TokenSource) -> bool:
-    record = folder.intact("tokens", index)
-    return record is not None and record.facts.get("data") == source.fingerprint
+class _Stopped(Exception):
+    """Another thread asked for the end."""
 
 
-def _write_from(folder: RunFolder, source: TokenSource, index: int, only: bool = False) -> DataReport:
-    """Write shard ``index`` and, unless ``only``, all that follow; return the report up to there."""
-    before = folder.record("tokens", index - 1) if index else None
-    report = DataReport.from_dict(before.facts["report"]) if before is not None else DataReport()
-    config = source.config
-    if config.limit is not None:
-        config = config.model_copy(update={"limit": config.limit - report.examples})
-        if config.limit == 0:
-            return report
-    examples = read_examples(
-        config, source.tokenizer, report, source.rows, start=report.rows, seen=_ids_before(folder, index)
-    )
-    with progress("Tokenising", source.config.limit or None, "examples") as advance:
-        while part := list(islice(_counted(examples, advance), source.examples_per_shard)):
-            facts = {
-                "data": source.fingerprint,
-                "tokens": sum(len(example) for example in part),
-                "response_tokens": sum(int(example.is_response.sum()) for example in part),
-                "report": report.to_dict(),
-            }
-            folder.write_shard("tokens", index, tokens_table(part), facts)
-            index += 1
-            if only:
-                break
-    return report
+@dataclass(frozen=True, slots=True)
+class _Tokenising:
+    """One pass over the rows of a run."""
 
+    folder: RunFolder
+    source: TokenSource
+    written: Callable[[ShardRecord], None]
+    stopped: threading.Event
 
-def _counted(examples: Iterator[TokenizedExample], advance: Any) -> Iterator[TokenizedExample]:
-    for example in examples:
-        advance(1)
-        yield example
+    def intact(self, index: int) -> ShardRecord | None:
+        """The record of a shard that is whole and made from this source."""
+        record = self.folder.intact("tokens", index)
+        return record if record is not None and record.facts.get("data") == self.source.fingerprint else None
+
+    def write_from(self, index: int, only: bool = False) -> DataReport | None:
+        """Write shard ``index`` and, unless ``only``, all that follow; return the report up to there.
+
+        None means that another thread stopped it.
+        """
+        before = self.folder.record("tokens", index - 1) if index else None
+        report = DataReport.from_dict(before.facts["report"]) if before is not None else DataReport()
+        config = self.source.config
+        if config.limit is not None:
+            config = config.model_copy(update={"limit": config.limit - report.examples})
+            if config.limit == 0:
+                return report
+        seen = _ids_before(self.folder, index)
+        examples = read_examples(config, self.source.tokenizer, report, self.source.rows, start=report.rows, seen=seen)
+        try:
+            with progress("Tokenising", self.source.config.limit, "examples") as advance:
+                while part := list(islice(self._counted(examples, advance), self.source.examples_per_shard)):
+                    facts = {
+                        "data": self.source.fingerprint,
+                        "tokens": sum(len(example) for example in part),
+                        "response_tokens": sum(int(example.is_response.sum()) for example in part),
+                        "report": report.to_dict(),
+                    }
+                    self.written(self.folder.write_shard("tokens", index, tokens_table(part), facts).brief())
+                    index += 1
+                    if only:
+                        break
+        except _Stopped:
+            return None
+        return report
+
+    def _counted(self, examples: Iterator[TokenizedExample], advance: Any) -> Iterator[TokenizedExample]:
+        for example in examples:
+            if self.stopped.is_set():
+                raise _Stopped
+            advance(1)
+            yield example
 
 
 def _ids_before(folder: RunFolder, index: int) -> SeenIds:

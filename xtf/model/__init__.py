@@ -5,7 +5,14 @@
 """
 
 from xtf.model.embed import Embedder
-from xtf.model.load import LoadedModel, load_model, load_tokenizer, model_fingerprint, tokenizer_fingerprint
+from xtf.model.load import (
+    LoadedModel,
+    load_model,
+    load_tokenizer,
+    model_dtype,
+    model_fingerprint,
+    tokenizer_fingerprint,
+)
 from xtf.model.signals import SignalPass
 
 __all__ = [
@@ -14,6 +21,7 @@ __all__ = [
     "SignalPass",
     "load_model",
     "load_tokenizer",
+    "model_dtype",
     "model_fingerprint",
     "tokenizer_fingerprint",
 ]

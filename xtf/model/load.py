@@ -26,6 +26,7 @@ from xtf.model.source import (
     read_json,
     require_safetensors,
 )
+from xtf.precision import automatic_dtype
 from xtf.progress import waiting
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
@@ -84,14 +85,24 @@ def load_model(config: ModelConfig) -> LoadedModel:
             the other.
     """
     device = _device(config.device)
-    dtype = _dtype(config.dtype, device)
     tokenizer = load_tokenizer(config)
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
+    dtype = _dtype(config.dtype, device, place)
     with waiting(f"Loading {config.path}"), quiet():
         model = _load_weights(place, config, dtype)
         untyped: Any = model
         untyped.to(device)
     return LoadedModel.from_objects(model, tokenizer, _fingerprint(place))
+
+
+def model_dtype(config: ModelConfig) -> str:
+    """The dtype that the model of a configuration will have here, without loading its weights.
+
+    Raises:
+        ModelError: when there is no such model or device.
+    """
+    place = find_model(config.path, config.revision, code=config.trust_remote_code)
+    return str(_dtype(config.dtype, _device(config.device), place)).removeprefix("torch.")
 
 
 def model_fingerprint(config: ModelConfig) -> str:
@@ -247,11 +258,19 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def _dtype(name: str, device: torch.device, place: Path) -> torch.dtype:
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" else torch.float32
+        return automatic_dtype(device, _weights_bytes(place))
     dtype: torch.dtype = getattr(torch, name)
     return dtype
+
+
+def _weights_bytes(place: Path) -> int:
+    """Size of the files that hold the weights; of the base, for a folder that holds an adapter alone."""
+    if place.is_file():
+        return place.stat().st_size
+    base = _adapter_base(place)
+    return _weights_bytes(find_model(base)) if base else sum(p.stat().st_size for p in place.glob("*.safetensors"))
 
 
 def _first_line(error: BaseException) -> str:

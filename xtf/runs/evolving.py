@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtf.config import RunConfig, TrainingConfig
+from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError, RunError
 from xtf.files import write_json
 from xtf.model import LoadedModel
@@ -27,7 +28,7 @@ from xtf.runs.scoring import build_attributes, score_folder
 from xtf.runs.training import held_out_examples, loaded_model, metrics_of
 from xtf.store import RunFolder
 from xtf.tokens import TokenizedExample
-from xtf.training import ArmResult, Comparison, Labelling, Leg, joined, labelled_rows
+from xtf.training import ArmResult, Comparison, Labelling, Leg, joined, labelled_rows, settled
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -47,6 +48,7 @@ def evolve_run(
         ConfigError: a part has fewer examples than a batch.
     """
     with prepared(config, model, tokenizer, data, overwrite) as ready:
+        ready.tokens.wait()
         parts = cut_into_parts(ready.folder, config)
         loaded = ready.loaded if ready.loaded is not None else loaded_model(config, None, None)
         return _evolve(ready.folder, config, parts, loaded)
@@ -71,8 +73,9 @@ def evolve_again(
 def _evolve(
     folder: RunFolder, config: RunConfig, parts: Sequence[Sequence[TokenizedExample]], loaded: LoadedModel
 ) -> Run:
-    training, started = config.training, time.monotonic()
-    assert training is not None  # the configuration was checked
+    started = time.monotonic()
+    assert config.training is not None  # the configuration was checked
+    training = settled(config.training, loaded.model)
     held_out = held_out_examples(config, loaded.tokenizer)
     comparison = Comparison(
         loaded.model,
@@ -158,7 +161,7 @@ class _Evolution:
         inputs = begin_round(self.folder, folder, config, part, RoundFacts(number, self._shown(start), before))
         try:
             scorers = build_attributes(config) if start is not None else {}
-            run = score_folder(folder, config, scorers, inputs, self.loaded)
+            run = score_folder(folder, config, scorers, inputs, TokenShards(folder.records("tokens")), self.loaded)
         except DegenerateAttributeError as error:
             raise DegenerateAttributeError(f"round {number} ({folder.path}): {error}") from None
         return label_run(run, config)

@@ -1,9 +1,9 @@
-"""What every run begins with: its folder locked, its inputs as they were, its tokens written."""
+"""What every run begins with: its folder locked, its inputs as they were, its tokens being written."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import yaml
 
 from xtf.config import RunConfig
 from xtf.data import repeatable
+from xtf.engine.stream import TokenShards, tokenising
 from xtf.engine.tokenise import TokenSource, tokenise
 from xtf.errors import ConfigError, RunError
 from xtf.files import digest, read_sealed, write_text
@@ -35,11 +36,13 @@ class Prepared:
         folder: The folder.
         inputs: What the whole run rests on, as fingerprints.
         loaded: The model object given, if one was; otherwise it is yet to be loaded.
+        tokens: Its token shards; those that are yet to be written follow.
     """
 
     folder: RunFolder
     inputs: Mapping[str, str]
     loaded: LoadedModel | None
+    tokens: TokenShards
 
 
 @contextmanager
@@ -53,10 +56,12 @@ def prepared(
 ) -> Iterator[Prepared]:
     """Hold the run's folder, and write its tokens and vocabulary where they are missing.
 
-    With ``share``, hold it beside the processes that take the other shares; one of them tokenises, the others wait.
+    Tokens are written by a thread while the ``with`` block lasts. With ``share``, hold the folder beside the processes
+    that take the other shares; one of them tokenises first, the others wait.
 
     Raises:
         RunError: the folder holds another run or other files, or another process is writing to it.
+        DataError: the data cannot be read; at the latest when the block ends.
     """
     from xtf.model import LoadedModel, load_tokenizer
 
@@ -69,18 +74,24 @@ def prepared(
     rows = repeatable(data)
     folder = RunFolder(config.output)
     with folder.lock(share):
-        inputs = _inputs(config, loaded, tokenizer, rows)
+        begun = None if overwrite else _begun_in(folder)
+        inputs = _inputs(config, loaded, tokenizer, rows, begun)
+        source = TokenSource(config.data, tokenizer, digest(inputs), config.scoring.examples_per_shard, rows)
         with waiting(folder.state / "tokens.lock", "the process that tokenises"):
             _continue_or_refuse(folder, inputs, overwrite)
             folder.update_manifest(
                 versions=versions(), inputs=inputs, model=config.model.path, data=config.data.path, seed=config.seed
             )
             write_config(folder, config)
-            size = config.scoring.examples_per_shard
-            tokenise(folder, TokenSource(config.data, tokenizer, digest(inputs), size, rows), share)
             if not _has_vocabulary(folder):
                 read_vocabulary(tokenizer).write(folder.vocabulary_path)
-        yield Prepared(folder, inputs, loaded)
+            if share is not None:
+                tokenise(folder, source, share)
+        if share is not None:
+            yield Prepared(folder, inputs, loaded, TokenShards(folder.records("tokens")))
+            return
+        with tokenising(folder, source) as tokens:
+            yield Prepared(folder, inputs, loaded, tokens)
 
 
 def _has_vocabulary(folder: RunFolder) -> bool:
@@ -97,15 +108,27 @@ def write_config(folder: RunFolder, config: RunConfig) -> None:
 
 
 def _inputs(
-    config: RunConfig, loaded: LoadedModel | None, tokenizer: PreTrainedTokenizerBase, rows: Any
+    config: RunConfig,
+    loaded: LoadedModel | None,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Any,
+    begun: str | None,
 ) -> dict[str, str]:
-    """What the whole run rests on, as fingerprints; a run goes on only if all are as they were."""
+    """What the whole run rests on, as fingerprints; a run goes on only if all are as they were.
+
+    Where the machine may choose the dtype, a run stays with ``begun``.
+    """
     from xtf.data import fingerprint
-    from xtf.model import model_fingerprint, tokenizer_fingerprint
+    from xtf.model import model_dtype, model_fingerprint, tokenizer_fingerprint
+
+    settings = config.model
+    if begun is not None and settings.dtype == "auto":
+        settings = settings.model_copy(update={"dtype": begun})
 
     inputs = {
         "data": fingerprint(config.data, rows),
         "model": loaded.fingerprint if loaded is not None else model_fingerprint(config.model),
+        "dtype": str(loaded.dtype).removeprefix("torch.") if loaded is not None else model_dtype(settings),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "seed": str(config.seed),
         "examples_per_shard": str(config.scoring.examples_per_shard),
@@ -113,6 +136,14 @@ def _inputs(
     if config.strategy.kind == "self_evolving":
         inputs["strategy"] = f"self_evolving in {config.strategy.rounds} rounds"
     return inputs
+
+
+def _begun_in(folder: RunFolder) -> str | None:
+    """The dtype in which a run has begun, if it has."""
+    with suppress(RunError):
+        begun = folder.manifest().get("inputs", {}).get("dtype")
+        return None if begun is None else str(begun)
+    return None
 
 
 def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite: bool) -> None:

@@ -32,6 +32,11 @@ from xtf.tables import examples_of
 from xtf.tokens import TokenizedExample
 
 
+def needs_reference(request: SignalRequest) -> bool:
+    """Whether a signal is measured against another model, or along a direction."""
+    return isinstance(request, LossDerivative) or (isinstance(request, LogProb) and request.model is not None)
+
+
 class ReferenceModels:
     """Makes and loads what the signals of one scoring pass are measured against.
 
@@ -47,10 +52,8 @@ class ReferenceModels:
         self._folders: dict[Reference, Path] = {}
         self._facts: dict[str, dict[str, Any]] = {}
 
-    def __enter__(self) -> ReferenceModels:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
+        """Take every adapter off the base."""
         self._adapters.close()
 
     def prepare(self, requests: Iterable[SignalRequest]) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtf import registry
 from xtf.config import RunConfig
 from xtf.distribution import measure
+from xtf.engine.batches import TokenBudget, fitting_tokens
 from xtf.engine.fit import EngineFitContext, fit_attributes
 from xtf.engine.score import missing_attributes, requests_of, score_shards
+from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError
 from xtf.files import digest, file_digest
 from xtf.locks import wait_until, waiting
@@ -29,10 +33,7 @@ from xtf.vocabulary import read_vocabulary
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from xtf.model import LoadedModel
-
-DEFAULT_TOKENS_PER_BATCH = {"cpu": 4096}
-_TOKENS_PER_BATCH_ELSEWHERE = 32768
+    from xtf.model import LoadedModel, SignalPass
 
 
 def score_run(
@@ -48,7 +49,9 @@ def score_run(
     attributes = dict(scorers) if scorers else build_attributes(config)
     launched = Share.of_launch() if share is None else None
     with prepared(config, model, tokenizer, data, overwrite, share or launched) as ready:
-        run = score_folder(ready.folder, config, attributes, ready.inputs, ready.loaded, share or launched)
+        run = score_folder(
+            ready.folder, config, attributes, ready.inputs, ready.tokens, ready.loaded, share or launched
+        )
     if launched is not None:
         wait_until(lambda: run.is_scored, "the other processes, which still score")
     return run
@@ -59,19 +62,20 @@ def score_folder(
     config: RunConfig,
     attributes: Mapping[str, AnyAttribute],
     inputs: Mapping[str, str],
+    tokens: TokenShards,
     loaded: LoadedModel | None,
     share: Share | None = None,
 ) -> Run:
     """Score the token shards of a folder where scores are missing, and say so in its manifest.
 
-    ``inputs`` are the fingerprints of everything beside the attributes that decides the scores; without ``loaded`` the
-    model of the configuration is loaded if it is needed. With ``share`` only its shards are scored, and whichever
-    process finds all of them scored measures the whole.
+    ``inputs`` are the fingerprints of everything beside the attributes that decides the scores. ``tokens`` may still be
+    growing. Without ``loaded`` the model of the configuration is loaded if it is needed. With ``share`` only its shards
+    are scored, and whichever process finds all of them scored measures the whole.
     """
     started = time.monotonic()
     fingerprints = {name: _fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
-    shards = folder.records("tokens")
-    _score_missing(folder, config, attributes, fingerprints, shards, loaded, share)
+    _score_missing(folder, config, attributes, fingerprints, inputs, tokens, loaded, share)
+    shards = tokens.wait()
     run = Run(folder)
     with waiting(folder.state / "finish.lock", "the process that measures the scores"):
         if not any(missing_attributes(folder, shard, fingerprints, verify=False) for shard in shards):
@@ -113,64 +117,117 @@ def _is_file(text: str) -> bool:
         return False
 
 
+class _Scorer:
+    """Loads the model, fits scorers and makes references when the first shard asks for it."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        attributes: Mapping[str, AnyAttribute],
+        fingerprints: Mapping[str, str],
+        loaded: LoadedModel,
+        tokens: TokenShards,
+    ) -> None:
+        from xtf.model import Embedder
+        from xtf.runs.references import ReferenceModels
+
+        self._folder, self._config, self._tokens = folder, config, tokens
+        self._attributes, self._fingerprints = attributes, fingerprints
+        self._loaded = loaded
+        self._embedder = Embedder(loaded)
+        self._context: EngineFitContext | None = None
+        self._references = ReferenceModels(folder, config, loaded)
+        self._passes: dict[tuple[str, ...], SignalPass] = {}
+
+    def signals_for(self, names: Sequence[str]) -> SignalPass:
+        """The pass for the attributes of those names, fitted; the same object for the same names."""
+        from xtf.model import SignalPass
+
+        key = tuple(names)
+        if key not in self._passes:
+            chosen = {name: self._attributes[name] for name in names}
+            with waiting(self._folder.state / "fit.lock", "the process that fits the scorers"):
+                fit_attributes(self._folder, chosen, self._fingerprints, self._fit_context())
+            self._passes[key] = SignalPass(
+                self._loaded,
+                requests_of(chosen.values()),
+                self._references.reference,
+                direction_loader=self._references.direction,
+                embedder=self._embedder,
+            )
+            self._references.record(self._passes[key])
+        return self._passes[key]
+
+    def prepare_references(self, names: Iterable[str]) -> None:
+        """Make what the influence of those attributes is measured against."""
+        with waiting(self._folder.state / "fit.lock", "the process that makes the references"):
+            self._references.prepare(requests_of(self._attributes[name] for name in names))
+
+    def close(self) -> None:
+        """Give the model back as it was."""
+        self._references.close()
+
+    def _fit_context(self) -> EngineFitContext:
+        if self._context is None:
+            examples = _first_examples(self._folder, self._tokens, self._config.scoring.fit_examples)
+            vocabulary = read_vocabulary(self._loaded.tokenizer)
+            self._context = EngineFitContext(examples, self._config.seed, vocabulary, self._embedder)
+        return self._context
+
+
 def _score_missing(
     folder: RunFolder,
     config: RunConfig,
     attributes: Mapping[str, AnyAttribute],
     fingerprints: Mapping[str, str],
-    shards: list[ShardRecord],
+    inputs: Mapping[str, str],
+    tokens: TokenShards,
     loaded: LoadedModel | None,
     share: Share | None,
 ) -> None:
     """Load the model only if some column is missing, and compute only those columns."""
-    work: dict[tuple[str, ...], list[ShardRecord]] = {}
-    for shard in shards:
-        if share is None or share.takes(shard.index):
-            missing = tuple(missing_attributes(folder, shard, fingerprints))
-            if missing:
-                work.setdefault(missing, []).append(shard)
-    if not work:
+    if share is not None:
+        tokens = TokenShards(shard for shard in tokens if share.takes(shard.index))
+    skipped = 0
+
+    def lacking() -> Iterator[tuple[ShardRecord, Sequence[str]]]:
+        nonlocal skipped
+        for shard in tokens:
+            if names := missing_attributes(folder, shard, fingerprints):
+                yield shard, names
+            else:
+                skipped += int(shard.facts["tokens"])
+
+    def total() -> int | None:
+        return None if tokens.tokens is None else tokens.tokens - skipped
+
+    work: Iterable[tuple[ShardRecord, Sequence[str]]] = lacking()
+    first = next(iter(work), None)
+    if first is None:
         return
+    work = chain([first], work)
     folder.update_manifest(stages={"score": {"done": False}})
-    from xtf.model import Embedder, SignalPass, load_model
-    from xtf.runs.references import ReferenceModels
+    from xtf.model import load_model
+    from xtf.runs.references import needs_reference
 
-    active = {name: attributes[name] for names in work for name in names}
-    loaded = loaded if loaded is not None else load_model(config.model)
-    embedder = Embedder(loaded)
-    context = EngineFitContext(
-        _first_examples(folder, shards, config.scoring.fit_examples),
-        config.seed,
-        read_vocabulary(loaded.tokenizer),
-        embedder,
-    )
-    with waiting(folder.state / "fit.lock", "the process that fits the scorers"):
-        fit_attributes(folder, active, fingerprints, context)
-    budget = config.scoring.tokens_per_batch or DEFAULT_TOKENS_PER_BATCH.get(
-        loaded.device.type, _TOKENS_PER_BATCH_ELSEWHERE
-    )
-    with ReferenceModels(folder, config, loaded) as models:
-        with waiting(folder.state / "fit.lock", "the process that makes the references"):
-            models.prepare(requests_of(active.values()))
-        for names, group in work.items():
-            part = {name: attributes[name] for name in names}
-            signal_pass = SignalPass(
-                loaded,
-                requests_of(part.values()),
-                models.reference,
-                direction_loader=models.direction,
-                embedder=embedder,
-            )
-            models.record(signal_pass)
-            score_shards(folder, part, fingerprints, signal_pass, group, budget)
+    settings = config.model.model_copy(update={"dtype": inputs["dtype"]})
+    loaded = loaded if loaded is not None else load_model(settings)
+    with closing(_Scorer(folder, config, attributes, fingerprints, loaded, tokens)) as scorer:
+        if any(needs_reference(request) for request in requests_of(attributes.values())):
+            work = list(work)  # the base must be bare, and a share of the data is known when all of it is
+            scorer.prepare_references({name for _, names in work for name in names})
+        fitting = config.scoring.tokens_per_batch or fitting_tokens(loaded)
+        budget = TokenBudget(folder, loaded.device.type, fitting)
+        score_shards(folder, attributes, fingerprints, scorer, work, total, budget)
 
 
-def _first_examples(folder: RunFolder, shards: list[ShardRecord], count: int) -> list[TokenizedExample]:
+def _first_examples(folder: RunFolder, shards: Iterable[ShardRecord], count: int) -> list[TokenizedExample]:
     examples: list[TokenizedExample] = []
     for shard in shards:
+        examples += examples_of(folder.read_shard("tokens", shard))
         if len(examples) >= count:
             break
-        examples += examples_of(folder.read_shard("tokens", shard))
     return examples[:count]
 
 

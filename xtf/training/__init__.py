@@ -4,6 +4,7 @@ from xtf.training.arms import ARMS, Labelling, arm_rows, labelled_rows
 from xtf.training.compare import ArmResult, Comparison, Leg, compare_arms, joined
 from xtf.training.rows import TrainingRow
 from xtf.training.trainer import TrainResult, train_model
+from xtf.training.weights import settled
 
 __all__ = [
     "ARMS",
@@ -17,5 +18,6 @@ __all__ = [
     "compare_arms",
     "joined",
     "labelled_rows",
+    "settled",
     "train_model",
 ]

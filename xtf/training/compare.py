@@ -20,7 +20,7 @@ from xtf.tokens import TokenizedExample
 from xtf.training.arms import Labelling, labelled_rows
 from xtf.training.rows import TrainingRow
 from xtf.training.trainer import train_model
-from xtf.training.weights import held_in, weights_dtype
+from xtf.training.weights import held_in, settled, weights_dtype
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +78,7 @@ def compare_arms(
     ``evaluation.limit`` cut ``examples`` and ``held_out``. ``labellings`` holds what the arms name: ``xtf`` for the
     arms xtf, random and inverted.
     """
+    training = settled(training, model)
     comparison = Comparison(
         model, tokenizer, held_out[: evaluation.limit], training, evaluation, fingerprint, resume, progress
     )
@@ -95,7 +96,10 @@ def compare_arms(
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What all arms share; see :func:`compare_arms`. ``held_out`` may be empty: then nothing is evaluated."""
+    """What all arms share; see :func:`compare_arms`.
+
+    ``held_out`` may be empty: then nothing is evaluated. The dtype of ``training`` is settled, not ``auto``.
+    """
 
     model: PreTrainedModel
     tokenizer: Any

@@ -23,7 +23,7 @@ from xtf.progress import progress as progress_bar
 from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
 from xtf.training.loss import loss_as_forward
 from xtf.training.rows import TrainingRow
-from xtf.training.weights import make_trainable
+from xtf.training.weights import make_trainable, settled
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def train_model(
     """
     if not rows:
         raise DataError("training: there is no example to train on")
+    config = settled(config, model)
     done = _marker(output_dir / "done.json", fingerprint) if resume else None
     with ExitStack() as stack:
         wrapped = make_trainable(model, config, seed, stack)

@@ -13,6 +13,17 @@ from transformers.pytorch_utils import Conv1D
 
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import ModelError
+from xtf.precision import automatic_dtype
+
+
+def settled(config: TrainingConfig, model: PreTrainedModel) -> TrainingConfig:
+    """The same training with ``dtype: auto`` replaced by what it stands for with this model, on its device."""
+    if config.dtype != "auto":
+        return config
+    parameters = list(model.parameters())
+    size = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
+    dtype = automatic_dtype(parameters[0].device, size)
+    return config.model_copy(update={"dtype": str(dtype).removeprefix("torch.")})
 
 
 def weights_dtype(config: TrainingConfig) -> torch.dtype:

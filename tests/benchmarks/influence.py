@@ -1,0 +1,67 @@
+"""What influence costs: a tangent pass, and a second pass under a LoRA reference, against a plain forward."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+
+from tests.benchmarks.paired import compare
+from tests.benchmarks.setting import Setting, plain_forward
+from xtf import LogProb, LossDerivative, Reference, Target
+from xtf.model import SignalPass
+from xtf.model.adapters import Adapter, Adapters
+from xtf.model.direction import task_direction
+from xtf.model.forward import Forward
+
+TRUSTED = 4
+"""Examples that give the direction; it is made once, outside the timing, as a run makes it once."""
+
+
+def influence(work: Setting, pairs: int) -> dict[str, Any]:
+    """The comparisons of one dtype: each way of influence ÷ response log-probabilities by a plain forward."""
+    return {**_tangents(work, pairs), **_reference(work, pairs)}
+
+
+def _tangents(work: Setting, pairs: int) -> dict[str, Any]:
+    """Derivatives over all linear weights, and over a LoRA adapter's, which multiply less."""
+    linear = LossDerivative(target=Target(path="the first examples"), parameters="linear")
+    lora = LossDerivative(target=Target(path="the first examples"), parameters="lora")
+    with Adapters(work.loaded) as adapters:
+        adapter = adapters.fresh(lora.r, lora.seed)
+        return _tangent(work, pairs, linear, None) | _tangent(work, pairs, lora, adapter)
+
+
+def _tangent(work: Setting, pairs: int, request: LossDerivative, adapter: Adapter | None) -> dict[str, Any]:
+    direction = _direction(work, request, adapter)
+    signal_pass = SignalPass(work.loaded, {request}, direction_loader=lambda _: (direction, adapter))
+    measured = compare(partial(_run, signal_pass, work), partial(plain_forward, work), pairs)
+    mode = signal_pass.tangents[request].mode
+    return {f"influence.tangent_over_forward.{request.parameters}.{work.dtype}": {**measured, "mode": mode}}
+
+
+def _direction(work: Setting, request: LossDerivative, adapter: Adapter | None) -> dict[str, torch.Tensor]:
+    trusted = list(work.examples[:TRUSTED])
+    if adapter is None:
+        return task_direction(Forward(work.loaded), request, trusted)
+    with adapter.on():
+        return task_direction(Forward(work.loaded), request, trusted, adapter.name)
+
+
+def _reference(work: Setting, pairs: int) -> dict[str, Any]:
+    """Losses under the base and under a LoRA adapter of rank 8 on all linear layers; its weights do not matter here."""
+    reference = LogProb(Reference(adapter="fresh"))
+    with Adapters(work.loaded) as adapters:
+        adapter = adapters.fresh(8, 0)
+        signal_pass = SignalPass(work.loaded, {LogProb(), reference}, lambda _: adapter)
+        return {
+            f"influence.reference_over_forward.{work.dtype}": compare(
+                partial(_run, signal_pass, work), partial(plain_forward, work), pairs
+            )
+        }
+
+
+def _run(signal_pass: SignalPass, work: Setting) -> None:
+    for batch in work.batches():
+        signal_pass.run(batch)
