@@ -30,6 +30,7 @@ def test_every_option_is_explained() -> None:
     from docs.make_reference import reference_page
 
     assert reference == reference_page(), "docs/reference.md is out of date: python docs/make_reference.py"
+    assert not re.findall(r"^\| .*\|\s*\|$", reference, re.MULTILINE), "an option has no description"
 
 
 def test_the_readme_shows_a_working_scorer() -> None:

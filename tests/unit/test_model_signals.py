@@ -75,6 +75,23 @@ def test_values_do_not_depend_on_batch_padding_or_order(kind: TinyKind) -> None:
                 assert_same(together[request][row, : len(items[position])], alone[position][request][0], request)
 
 
+@pytest.mark.parametrize("kind", TINY_KINDS)
+def test_values_do_not_depend_on_the_number_of_threads(kind: TinyKind) -> None:
+    batch = TokenBatch.collate([example("a", 190), example("b", 111)])
+    signal_pass = SignalPass(loaded_tiny(kind, vocab_size=5000), REQUESTS)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            found.append(signal_pass.run(batch))
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        for request in REQUESTS:
+            assert_same(other[request], found[0][request], request)
+
+
 def test_memory_bounds_do_not_change_values() -> None:
     batch = TokenBatch.collate([example("a", 23), example("b", 11)])
     loaded = loaded_tiny("gemma3")

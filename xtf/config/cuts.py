@@ -13,22 +13,22 @@ class Below(Section):
     """Lacking when score < cut."""
 
     kind: Literal["below"] = "below"
-    cut: float
+    cut: float = Field(description="In units of the score.")
 
 
 class Above(Section):
     """Lacking when score > cut."""
 
     kind: Literal["above"] = "above"
-    cut: float
+    cut: float = Field(description="In units of the score.")
 
 
 class Outside(Section):
     """Lacking when score < low or score > high."""
 
     kind: Literal["outside"] = "outside"
-    low: float
-    high: float
+    low: float = Field(description="In units of the score.")
+    high: float = Field(description="In units of the score; not below low.")
 
     @model_validator(mode="after")
     def _ordered(self) -> Outside:
@@ -41,18 +41,18 @@ class Iqr(Section):
     """Lacking when score < Q1 - k (Q3 - Q1) (side low), > Q3 + k (Q3 - Q1) (side high), or either (both)."""
 
     kind: Literal["iqr"] = "iqr"
-    k: Annotated[float, Field(ge=0.0)] = 1.0
-    side: Literal["low", "high", "both"] = "low"
-    scope: Scope = "example"
+    k: Annotated[float, Field(ge=0.0)] = Field(1.0, description="Interquartile ranges beyond the quartile.")
+    side: Literal["low", "high", "both"] = Field("low", description="Which outliers lack.")
+    scope: Scope = Field("example", description="Whose quartiles: of each example, or of the whole data set.")
 
 
 class MultiOtsu(Section):
     """Multi-Otsu clusters of the score, numbered from 0 by rising mean; lacking when in one of ``lacking``."""
 
     kind: Literal["multi_otsu"] = "multi_otsu"
-    classes: Annotated[int, Field(ge=2, le=5)] = 5
-    lacking: tuple[int, ...] = (1,)
-    scope: Scope = "dataset"
+    classes: Annotated[int, Field(ge=2, le=5)] = Field(5, description="Clusters, 2 to 5.")
+    lacking: tuple[int, ...] = Field((1,), description="Clusters whose tokens lack; 0 scores lowest.")
+    scope: Scope = Field("dataset", description="Clusters of each example, or of the whole data set.")
 
     @model_validator(mode="after")
     def _clusters_exist(self) -> MultiOtsu:
@@ -65,16 +65,16 @@ class BottomShare(Section):
     """The lowest-scoring ``share`` of tokens lacks; a tie at the boundary is kept."""
 
     kind: Literal["bottom_share"] = "bottom_share"
-    share: Share
-    scope: Scope = "dataset"
+    share: Share = Field(description="Share of tokens that lack, 0 to 1.")
+    scope: Scope = Field("dataset", description="Ranked within each example, or over the whole data set.")
 
 
 class TopShare(Section):
     """The highest-scoring ``keep`` of tokens is kept and the rest lacks; a tie at the boundary is kept."""
 
     kind: Literal["top_share"] = "top_share"
-    keep: Share
-    scope: Scope = "dataset"
+    keep: Share = Field(description="Share of tokens that are kept, 0 to 1.")
+    scope: Scope = Field("dataset", description="Ranked within each example, or over the whole data set.")
 
 
 class Never(Section):

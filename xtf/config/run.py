@@ -28,9 +28,9 @@ class RunConfig(Section):
     """Everything one run needs; ``xtf init`` writes a commented example."""
 
     output: str = Field("runs/default", description="The run folder.")
-    seed: int = 0
-    model: ModelConfig
-    data: DataConfig
+    seed: int = Field(0, description="Of everything drawn while scoring; training has seeds of its own.")
+    model: ModelConfig = Field(description="The base model.")
+    data: DataConfig = Field(description="The examples to score.")
     attributes: dict[str, dict[str, Any]] = Field(
         default_factory=lambda: dict[str, dict[str, Any]](
             reasoning_importance={}, knowledge_novelty={}, task_relevance={}
@@ -38,12 +38,12 @@ class RunConfig(Section):
         description="Name to parameters. A second instance of a scorer gets a name of its own and 'attribute: NAME'.",
     )
     thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Attribute name to its cut.")
-    combine: CombineConfig = CombineConfig()
-    scoring: ScoringConfig = ScoringConfig()
-    strategy: StrategyConfig = StrategyConfig()
+    combine: CombineConfig = Field(CombineConfig(), description="How lacking becomes noise.")
+    scoring: ScoringConfig = Field(ScoringConfig(), description="How the scoring pass runs.")
+    strategy: StrategyConfig = Field(StrategyConfig(), description="When tokens are scored.")
     arms: dict[str, ArmConfig] = Field(default_factory=dict, description="Arm name to its way of labelling the scores.")
-    training: TrainingConfig | None = None
-    evaluation: EvaluationConfig = EvaluationConfig()
+    training: TrainingConfig | None = Field(None, description="Fine-tuning; without it a run ends with labels.")
+    evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Held-out comparison of the arms.")
 
     @field_validator("attributes", mode="before")
     @classmethod

@@ -26,14 +26,14 @@ class ModelConfig(Section):
 class ColumnsConfig(Section):
     """Names of the columns to read when they are not recognised by themselves. Give one complete set."""
 
-    id: str | None = None
-    messages: str | None = None
-    system: str | None = None
-    prompt: str | None = None
-    input: str | None = None
-    response: str | None = None
-    input_ids: str | None = None
-    labels: str | None = None
+    id: str | None = Field(None, description="Name of each example; row numbers if unset.")
+    messages: str | None = Field(None, description="List of turns: role and content, or from and value.")
+    system: str | None = Field(None, description="System prompt, beside prompt and response.")
+    prompt: str | None = Field(None, description="What the user asks.")
+    input: str | None = Field(None, description="More of the prompt, put after a blank line.")
+    response: str | None = Field(None, description="What the assistant answers.")
+    input_ids: str | None = Field(None, description="Token ids of rows that are tokenised already.")
+    labels: str | None = Field(None, description="Their targets; -100 marks what is no response.")
 
 
 class DataConfig(Section):
@@ -41,9 +41,9 @@ class DataConfig(Section):
 
     path: str = Field(description="JSONL, JSON or Parquet file, a datasets folder, or a hub id.")
     split: str = Field("train", description="Split of a hub data set or a datasets folder.")
-    columns: ColumnsConfig = ColumnsConfig()
+    columns: ColumnsConfig = Field(ColumnsConfig(), description="Which columns to read, if not recognised.")
     max_length: PositiveInt = Field(2048, description="Longest example, in tokens.")
-    too_long: Literal["truncate", "drop"] = "truncate"
+    too_long: Literal["truncate", "drop"] = Field("truncate", description="Cut on the right, or leave out; counted.")
     on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
 
@@ -51,7 +51,9 @@ class DataConfig(Section):
 class CombineConfig(Section):
     """How lacking attributes become noise, and the guards that limit it."""
 
-    rule: Literal["any", "all", "vote", "weighted"] = "any"
+    rule: Literal["any", "all", "vote", "weighted"] = Field(
+        "any", description="Noise if any attribute lacks (XTF), if all do, by votes, or by a cut on the mean rank."
+    )
     votes: PositiveInt = Field(2, description="For vote: noise when at least this many attributes lack.")
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
         default_factory=dict, description="For weighted: weight of each attribute's corpus rank (default 1)."
@@ -79,10 +81,10 @@ class ScoringConfig(Section):
 class LoraSettings(Section):
     """Low-rank adapters."""
 
-    r: PositiveInt = 8
-    alpha: PositiveInt = 32
-    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    target_modules: str | tuple[str, ...] = "all-linear"
+    r: PositiveInt = Field(8, description="Rank.")
+    alpha: PositiveInt = Field(32, description="Scale: the adapter's product is multiplied by alpha / r.")
+    dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Of the adapter's input, in training.")
+    target_modules: str | tuple[str, ...] = Field("all-linear", description="Names of layers, as PEFT takes them.")
 
 
 class TrainingConfig(Section):
@@ -92,22 +94,22 @@ class TrainingConfig(Section):
         ("xtf",),
         description="What to train and compare: base, full, xtf, random, inverted, or an arm of the section arms.",
     )
-    method: Literal["lora", "full"] = "lora"
-    lora: LoraSettings = LoraSettings()
-    objective: Literal["mask", "weight"] = "mask"
+    method: Literal["lora", "full"] = Field("lora", description="Train low-rank adapters, or all weights.")
+    lora: LoraSettings = Field(LoraSettings(), description="For method: lora.")
+    objective: Literal["mask", "weight"] = Field("mask", description="Learn kept tokens only, or each by its weight.")
     normalise: Literal["kept", "response"] = Field("kept", description="Divide the loss by kept or by response tokens.")
-    learning_rate: Annotated[float, Field(gt=0.0)] = 2e-4
-    schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup_ratio: Share = 0.03
-    weight_decay: Annotated[float, Field(ge=0.0)] = 0.0
-    batch_size: PositiveInt = 8
-    gradient_accumulation: PositiveInt = 1
-    epochs: Annotated[float, Field(gt=0.0)] = 4.0
-    max_steps: PositiveInt | None = None
+    learning_rate: Annotated[float, Field(gt=0.0)] = Field(2e-4, description="Greatest rate of AdamW.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Of the rate, after warm-up.")
+    warmup_ratio: Share = Field(0.03, description="Share of the updates over which the rate rises from 0.")
+    weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="Of AdamW.")
+    batch_size: PositiveInt = Field(8, description="Examples in a batch, on each device.")
+    gradient_accumulation: PositiveInt = Field(1, description="Batches in an update.")
+    epochs: Annotated[float, Field(gt=0.0)] = Field(4.0, description="Times through the data.")
+    max_steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
     max_examples: PositiveInt | None = Field(None, description="Train on the first examples only.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="As for the model.")
     save_steps: PositiveInt | None = Field(None, description="Checkpoint every so many updates, to resume from.")
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field((0,), description="Each arm is trained with each.")
     report_to: tuple[str, ...] = Field((), description="Loggers of transformers.Trainer: tensorboard, wandb, …")
 
     @field_validator("arms")
@@ -122,8 +124,8 @@ class EvaluationConfig(Section):
     """Held-out comparison of the arms."""
 
     path: str | None = Field(None, description="Held-out examples, in any schema that data.path accepts.")
-    limit: PositiveInt | None = None
+    limit: PositiveInt | None = Field(None, description="Evaluate on the first held-out examples only.")
     exact_match: bool = Field(True, description="Generate greedily and compare the final number.")
     exact_match_limit: PositiveInt | None = Field(None, description="Generate for the first held-out examples only.")
-    max_new_tokens: PositiveInt = 160
-    batch_size: PositiveInt = 16
+    max_new_tokens: PositiveInt = Field(160, description="Longest answer to generate.")
+    batch_size: PositiveInt = Field(16, description="Answers generated at once.")

@@ -54,7 +54,7 @@ class ArmConfig(Section):
 
     attributes: tuple[str, ...] = Field((), description="What it uses, by the run's own cuts; default: its thresholds.")
     thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Cuts of its own.")
-    combine: CombineConfig = CombineConfig()
+    combine: CombineConfig = Field(CombineConfig(), description="Its rule and guards.")
 
     @property
     def used(self) -> tuple[str, ...]:

@@ -36,9 +36,9 @@ class TokenShards:
             with self._changed:
                 while not self._complete and index == len(self._written):
                     self._changed.wait()
-                if self._error is not None:
-                    raise self._error
                 if index == len(self._written):
+                    if self._error is not None:
+                        raise self._error
                     return
                 record = self._written[index]
             yield record
