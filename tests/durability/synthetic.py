@@ -69,7 +69,7 @@ def synthetic_shard(index: int, examples: int) -> tuple[pa.Table, pa.Table]:
     return tokens, scores_table(ids, offsets, scores)
 
 
-def write_synthetic_run(folder: Path, response_tokens: int, examples_per_shard: int = 1000) -> RunFolder:
+def write_synthetic_run(folder: Path, response_tokens: int, examples_per_shard: int = 256) -> RunFolder:
     """Write a run folder that holds everything labelling reads."""
     from xtf.runs.measured import write_distribution
     from xtf.runs.preparing import write_config

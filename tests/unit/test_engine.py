@@ -41,6 +41,14 @@ def test_batches_hold_every_example_once_within_the_budget(lengths: list[int], b
         assert len(batch) == 1 or len(batch) * max(lengths[position] for position in batch) <= budget
 
 
+def test_large_batches_of_very_different_lengths_hold_little_padding() -> None:
+    lengths = np.random.default_rng(0).lognormal(5.0, 0.6, 4000).astype(int) + 2
+    examples = [example(int(length)) for length in lengths]
+    widths = [(max(lengths[batch]), batch) for batch in map(np.array, batches(examples, 65536))]
+    assert 1 - lengths.sum() / sum(width * len(batch) for width, batch in widths) < 0.05
+    assert len(widths) < lengths.sum() / 4096 * 2  # and they are large
+
+
 def test_a_budget_that_shrinks_holds_for_the_batches_that_follow(tmp_path: Path) -> None:
     budget = TokenBudget(RunFolder(tmp_path), "cuda", 40)
     sizes = []

@@ -73,7 +73,9 @@ class ScoringConfig(Section):
     tokens_per_batch: PositiveInt | None = Field(
         None, description="Padded tokens in a batch; if unset, what fits, halved when it does not."
     )
-    examples_per_shard: PositiveInt = Field(1000, description="Examples in one shard, the unit of resumption.")
+    examples_per_shard: PositiveInt | None = Field(
+        None, description="Examples in one shard, the unit of resumption; if unset, 256 on a CPU, else 2,048."
+    )
     fit_examples: PositiveInt = Field(2000, description="First examples that scorers may fit on.")
     allow_degenerate: bool = Field(False, description="Let attributes pass whose scores do not tell tokens apart.")
 

@@ -14,8 +14,12 @@ from xtf.tokens import TokenizedExample
 if TYPE_CHECKING:
     from xtf.model import LoadedModel
 
-CPU_TOKENS = 4096
+CPU_TOKENS = 2048
 """On a CPU larger batches are no faster, and their activations leave its cache."""
+
+ENOUGH_TOKENS = 4096
+MOST_PADDING = 0.04
+"""A batch of enough tokens to keep a device busy takes no example that makes padding a greater share of it."""
 
 LEAST, MOST = 1024, 65536
 """Bounds of a budget fitted to an accelerator's memory; beyond the upper one matrix products gain nothing."""
@@ -56,6 +60,14 @@ class TokenBudget:
         return int(found["tokens"]) if found.get("device") == self._device else None
 
 
+def fitting_shard(device: str) -> int:
+    """Examples in a shard on that kind of device: seconds of work on an accelerator, a minute or two on a CPU.
+
+    A shard is what an interruption loses, and what batches of like lengths are chosen from.
+    """
+    return 256 if device == "cpu" else 2048
+
+
 def fitting_tokens(loaded: LoadedModel) -> int:
     """Padded tokens whose activations fit half of the memory that is free on the model's device.
 
@@ -83,19 +95,24 @@ def tokens_within(free: int, hidden: int, inner: int, itemsize: int) -> int:
 def batches(examples: Sequence[TokenizedExample], budget: TokenBudget | int) -> Iterator[list[int]]:
     """Yield positions of ``examples`` in batches of at most ``budget`` padded tokens, longest first.
 
-    Sorting by length keeps padding small; longest first shows at once whether memory suffices. An example longer than
-    the budget gets a batch of its own. A budget that shrinks on the way holds for the batches that follow.
+    Sorting by length keeps padding small, and a batch that is large enough ends where padding would grow; longest first
+    shows at once whether memory suffices. An example longer than the budget gets a batch of its own. A budget that
+    shrinks on the way holds for the batches that follow.
     """
     order = sorted(range(len(examples)), key=lambda position: (-len(examples[position]), position))
     batch: list[int] = []
-    width = 0
+    width = real = 0
     for position in order:
+        length = len(examples[position])
+        padded = (len(batch) + 1) * width
         limit = budget if isinstance(budget, int) else budget.tokens
-        if batch and (len(batch) + 1) * width > limit:
+        is_full = padded > limit or (padded > ENOUGH_TOKENS and padded - real - length > MOST_PADDING * padded)
+        if batch and is_full:
             yield batch
-            batch = []
+            batch, real = [], 0
         if not batch:
-            width = len(examples[position])
+            width = length
         batch.append(position)
+        real += length
     if batch:
         yield batch

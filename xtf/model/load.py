@@ -84,7 +84,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
         ModelError: when either cannot be found, is not safe to open, is no causal language model, or does not fit
             the other.
     """
-    device = _device(config.device)
+    device = model_device(config)
     tokenizer = load_tokenizer(config)
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
     dtype = _dtype(config.dtype, device, place)
@@ -102,7 +102,26 @@ def model_dtype(config: ModelConfig) -> str:
         ModelError: when there is no such model or device.
     """
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
-    return str(_dtype(config.dtype, _device(config.device), place)).removeprefix("torch.")
+    return str(_dtype(config.dtype, model_device(config), place)).removeprefix("torch.")
+
+
+def model_device(config: ModelConfig) -> torch.device:
+    """The device that a configuration means on this machine.
+
+    Raises:
+        ModelError: when it cannot be used here.
+    """
+    name = config.device
+    if name == "auto":
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ModelError(f"model.device: {name!r} cannot be used here: {_first_line(error)}") from None
+    return device
 
 
 def model_fingerprint(config: ModelConfig) -> str:
@@ -243,19 +262,6 @@ def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase
             f"{shown}: the tokenizer's highest id is {highest}, but the model embeds {rows} tokens only (0 to "
             f"{rows - 1}). Give the model's own tokenizer, or resize the model's embeddings."
         )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device(
-            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-        )
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"model.device: {name!r} cannot be used here: {_first_line(error)}") from None
-    return device
 
 
 def _dtype(name: str, device: torch.device, place: Path) -> torch.dtype:

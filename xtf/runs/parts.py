@@ -81,7 +81,7 @@ def begin_round(
     if not folder.vocabulary_path.exists():
         vocabulary = whole.vocabulary_path.read_bytes()
         write_atomically(folder.vocabulary_path, lambda file: file.write(vocabulary))
-    size = config.scoring.examples_per_shard
+    size = int(given["examples_per_shard"])
     for index, first in enumerate(range(0, len(part), size)):
         record = _write_tokens(folder, index, part[first : first + size], inputs["data"])
         if facts.reference is None:

@@ -11,6 +11,7 @@ import yaml
 
 from xtf.config import RunConfig
 from xtf.data import repeatable
+from xtf.engine.batches import fitting_shard
 from xtf.engine.stream import TokenShards, tokenising
 from xtf.engine.tokenise import TokenSource, tokenise
 from xtf.errors import ConfigError, RunError
@@ -74,9 +75,8 @@ def prepared(
     rows = repeatable(data)
     folder = RunFolder(config.output)
     with folder.lock(share):
-        begun = None if overwrite else _begun_in(folder)
-        inputs = _inputs(config, loaded, tokenizer, rows, begun)
-        source = TokenSource(config.data, tokenizer, digest(inputs), config.scoring.examples_per_shard, rows)
+        inputs = _inputs(config, loaded, tokenizer, rows, {} if overwrite else _begun_in(folder))
+        source = TokenSource(config.data, tokenizer, digest(inputs), int(inputs["examples_per_shard"]), rows)
         with waiting(folder.state / "tokens.lock", "the process that tokenises"):
             _continue_or_refuse(folder, inputs, overwrite)
             folder.update_manifest(
@@ -112,18 +112,20 @@ def _inputs(
     loaded: LoadedModel | None,
     tokenizer: PreTrainedTokenizerBase,
     rows: Any,
-    begun: str | None,
+    begun: Mapping[str, str],
 ) -> dict[str, str]:
     """What the whole run rests on, as fingerprints; a run goes on only if all are as they were.
 
-    Where the machine may choose the dtype, a run stays with ``begun``.
+    Where the machine may choose, of dtype and size of shards, a run stays with what it has ``begun`` with.
     """
     from xtf.data import fingerprint
-    from xtf.model import model_dtype, model_fingerprint, tokenizer_fingerprint
+    from xtf.model import model_device, model_dtype, model_fingerprint, tokenizer_fingerprint
 
     settings = config.model
-    if begun is not None and settings.dtype == "auto":
-        settings = settings.model_copy(update={"dtype": begun})
+    if settings.dtype == "auto":
+        settings = settings.model_copy(update={"dtype": begun.get("dtype", "auto")})
+    device = loaded.device if loaded is not None else model_device(settings)
+    size = config.scoring.examples_per_shard or begun.get("examples_per_shard") or fitting_shard(device.type)
 
     inputs = {
         "data": fingerprint(config.data, rows),
@@ -131,19 +133,18 @@ def _inputs(
         "dtype": str(loaded.dtype).removeprefix("torch.") if loaded is not None else model_dtype(settings),
         "tokenizer": tokenizer_fingerprint(tokenizer),
         "seed": str(config.seed),
-        "examples_per_shard": str(config.scoring.examples_per_shard),
+        "examples_per_shard": str(size),
     }
     if config.strategy.kind == "self_evolving":
         inputs["strategy"] = f"self_evolving in {config.strategy.rounds} rounds"
     return inputs
 
 
-def _begun_in(folder: RunFolder) -> str | None:
-    """The dtype in which a run has begun, if it has."""
+def _begun_in(folder: RunFolder) -> Mapping[str, str]:
+    """The inputs of the run in a folder, as far as there is one."""
     with suppress(RunError):
-        begun = folder.manifest().get("inputs", {}).get("dtype")
-        return None if begun is None else str(begun)
-    return None
+        return dict(folder.manifest().get("inputs", {}))
+    return {}
 
 
 def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite: bool) -> None:
