@@ -15,7 +15,7 @@ demo: $(VENV)/.core
 	$(BIN)/xtf run configs/quickstart.yaml
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .

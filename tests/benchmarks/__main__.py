@@ -16,13 +16,17 @@ from typing import Any
 import torch
 import yaml
 
+from tests.benchmarks.influence import influence
 from tests.benchmarks.memory import long_example_memory
 from tests.benchmarks.scoring import scoring
 from tests.benchmarks.setting import MODEL, QUICKSTART, setting
+from tests.benchmarks.targets import shown
 from tests.benchmarks.training import training
+from xtf.config import ModelConfig
+from xtf.model import model_dtype
 from xtf.runs.versions import versions
 
-GROUPS = ("scoring", "memory", "training", "labelling", "start")
+GROUPS = ("scoring", "memory", "influence", "training", "labelling", "start")
 
 
 def main() -> None:
@@ -31,20 +35,21 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="GSM8K rows, or any file that xtf reads; default: the quickstart rows"
     )
-    parser.add_argument("--rows", type=int, default=48)
+    parser.add_argument("--rows", type=int, default=64, help="examples to score; influence takes a quarter of them")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--dtype", nargs="+", default=["float32", "bfloat16"])
+    parser.add_argument("--dtype", nargs="+", help="default: float32, and what dtype: auto means here if another")
     parser.add_argument("--labelling-tokens", type=int, default=100_000_000)
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
     parser.add_argument("--output", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
+    options.dtype = options.dtype or sorted({"float32", model_dtype(ModelConfig(path=MODEL))}, reverse=True)
     figures: dict[str, Any] = {}
     for group in options.only:
         print(f"{group} …", file=sys.stderr, flush=True)
         measured = _MEASURES[group](options)
         figures.update(measured)
         for key, figure in measured.items():
-            print(f"{key:<52} {json.dumps(figure)}", flush=True)
+            print(shown(key, figure), flush=True)
         report = {"machine": _machine(), "versions": versions(), "command": " ".join(sys.argv), "figures": figures}
         options.output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
@@ -53,6 +58,14 @@ def _scoring(options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for dtype in options.dtype:
         figures.update(scoring(setting(dtype, options.data, options.rows), options.pairs))
+    return figures
+
+
+def _influence(options: argparse.Namespace) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for dtype in options.dtype:
+        work = setting(dtype, options.data, max(4, options.rows // 4))
+        figures.update(influence(work, max(2, options.pairs // 2 + 1)))
     return figures
 
 
@@ -112,6 +125,7 @@ def _machine() -> dict[str, Any]:
 _MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "scoring": _scoring,
     "memory": lambda options: long_example_memory(),
+    "influence": _influence,
     "training": _training,
     "labelling": _labelling,
     "start": _start,

@@ -38,7 +38,8 @@ def _tangent(work: Setting, pairs: int, request: LossDerivative, adapter: Adapte
     signal_pass = SignalPass(work.loaded, {request}, direction_loader=lambda _: (direction, adapter))
     measured = compare(partial(_run, signal_pass, work), partial(plain_forward, work), pairs)
     mode = signal_pass.tangents[request].mode
-    return {f"influence.tangent_over_forward.{request.parameters}.{work.dtype}": {**measured, "mode": mode}}
+    key = "influence.tangent_over_forward" + (".lora" if adapter is not None else "")
+    return {work.named(key): {**measured, "mode": mode}}
 
 
 def _direction(work: Setting, request: LossDerivative, adapter: Adapter | None) -> dict[str, torch.Tensor]:
@@ -56,7 +57,7 @@ def _reference(work: Setting, pairs: int) -> dict[str, Any]:
         adapter = adapters.fresh(8, 0)
         signal_pass = SignalPass(work.loaded, {LogProb(), reference}, lambda _: adapter)
         return {
-            f"influence.reference_over_forward.{work.dtype}": compare(
+            work.named("influence.reference_over_forward"): compare(
                 partial(_run, signal_pass, work), partial(plain_forward, work), pairs
             )
         }

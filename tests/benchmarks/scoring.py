@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -22,9 +23,9 @@ from xtf.vocabulary import read_vocabulary
 THREE = ("reasoning_importance", "knowledge_novelty", "task_relevance")
 
 
-def three_attributes(work: Setting) -> None:
-    """Score the examples under XTF's three attributes from nothing: embeddings and fitting included."""
-    embedder = Embedder(work.loaded)
+def three_attributes(work: Setting, embedder: Embedder | None = None) -> None:
+    """Score the examples under XTF's three attributes; without ``embedder`` every distinct token is embedded anew."""
+    embedder = embedder if embedder is not None else Embedder(work.loaded)
     attributes = fitted(work, embedder)
     signal_pass = SignalPass(work.loaded, requests_of(attributes.values()), None, embedder=embedder)
     for batch in work.batches():
@@ -65,17 +66,26 @@ def published(work: Setting) -> None:
 
 def scoring(work: Setting, pairs: int) -> dict[str, Any]:
     """The comparisons of one dtype."""
-    ours = compare(lambda: three_attributes(work), lambda: plain_forward(work), pairs)
+    ours = compare(partial(three_attributes, work), partial(plain_forward, work), pairs)
+    known = Embedder(work.loaded)
+    once = compare(partial(three_attributes, work, known), partial(plain_forward, work), pairs)
+    against = compare(partial(three_attributes, work), partial(published, work), max(1, pairs // 2), warm_up=0)
+    distinct = len({int(token) for example in work.examples for token in example.input_ids[example.is_response]})
+    counts = {"tokens": work.tokens, "distinct_tokens_embedded": distinct}
     return {
-        f"scoring.three_attributes_over_forward.{work.dtype}": {
+        work.named("scoring.three_attributes_over_forward"): {
             **ours,
+            **counts,
             "tokens_per_second": round(work.tokens / ours["seconds"]),
         },
-        f"scoring.published_over_ours.{work.dtype}": inverse(
-            compare(lambda: three_attributes(work), lambda: published(work), max(1, pairs // 2), warm_up=0)
-        ),
-        f"scoring.share_of_matmul_peak.{work.dtype}": {"median": round(share_of_peak(work, ours["seconds"]), 3)},
-        f"scoring.padding_share.{work.dtype}": {"median": round(padding_share(work), 4)},
+        work.named("scoring.three_attributes_over_forward.embedded_before"): once,
+        work.named("scoring.published_over_ours"): inverse(against),
+        work.named("scoring.share_of_matmul_peak"): {
+            "median": round(share_of_peak(work, once["seconds"]), 3),
+            "of_the_plain_forward": round(share_of_peak(work, once["seconds_of_other"]), 3),
+            "gigaflops_of_the_product": round(matmul_rate(work) / 1e9),
+        },
+        work.named("scoring.padding_share"): {"median": round(padding_share(work), 4)},
     }
 
 

@@ -28,6 +28,14 @@ class Setting:
     examples: Sequence[TokenizedExample]
     dtype: str
 
+    def named(self, key: str) -> str:
+        """A figure's key: float32 goes without saying."""
+        return key if self.dtype == "float32" else f"{key}.{self.dtype}"
+
+    def first(self, rows: int) -> Setting:
+        """The same with the first examples only."""
+        return Setting(self.loaded, self.examples[:rows], self.dtype)
+
     def batches(self) -> Iterator[TokenBatch]:
         """The examples in batches, as the engine makes them."""
         for positions in batches(self.examples, TOKENS_PER_BATCH):

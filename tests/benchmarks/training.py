@@ -31,7 +31,7 @@ def training(work: Setting, pairs: int) -> dict[str, Any]:
         def theirs(rows: list[TrainingRow] = rows, losses: dict[str, list[float]] = losses) -> None:
             losses["trl"] = _trl(work, rows)
 
-        figures[f"training.tokens_per_s_over_trl.masked_{masked:.0%}"] = {
+        figures["training.tokens_per_s_over_trl" + (".half_masked" if masked else "")] = {
             **compare(theirs, ours, pairs, warm_up=0),
             "first_loss_ours": losses["ours"][0],
             "first_loss_trl": losses["trl"][0],
