@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 
 from xtf.display import visible
 from xtf.errors import XTFError
+from xtf.share import Share
 
 
 class _Commands(TyperGroup):
@@ -65,10 +66,13 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def _out() -> Console:
-    return Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE)
+    width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
+    return Console(highlight=False, width=width, quiet=not Share.speaks())
 
 
 def _print_json(value: Any) -> None:
+    if not Share.speaks():
+        return
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half of a surrogate pair: \udXXX
 

@@ -41,6 +41,12 @@ class Share:
             return None
         return cls(rank + 1, world) if 0 <= rank < world and world > 1 else None
 
+    @classmethod
+    def speaks(cls) -> bool:
+        """Whether this process shows results: alone, or as the first of a launch."""
+        launched = cls.of_launch()
+        return launched is None or launched.number == 1
+
     def takes(self, index: int) -> bool:
         """Whether the shard of that index (from 0) belongs to this share."""
         return index % self.of == self.number - 1

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from xtf.display import visible
 from xtf.marks import CLOSE, DIFFERS, OPEN, PROMPT_STYLE, PROTECTED_STYLE, WORDS
-from xtf.render.examples import legend, noise_style
+from xtf.render.examples import attributes_of, legend, noise_style
 
 if TYPE_CHECKING:
     from xtf.explain import ExampleExplanation
@@ -23,12 +23,16 @@ def print_comparison(console: Console, runs: Sequence[tuple[str, ExampleExplanat
     alike = all(_ids(one) == _ids(first) for one in explanations)
     differing = differences(explanations) if alike else frozenset()
     plain = not console.is_terminal
+    share_legend = len({tuple(attributes_of(one)) for one in explanations}) == 1
     console.print(Text(visible(first.example_id), style="bold"))
     for name, explanation in runs:
         console.print(Text(f"\n{visible(name)}: {explanation.noise_share:.0%} masked", style="bold"))
         console.print(_text(explanation, differing, plain))
+        if not share_legend:
+            console.print(legend(explanation, plain))
     console.print()
-    console.print(legend(first, plain))
+    if share_legend:
+        console.print(legend(first, plain))
     if alike:
         response = sum(token.is_response for token in first.tokens)
         console.print(f"{DIFFERS} {WORDS['differs']}: {len(differing)} of {response} response tokens", markup=False)

@@ -50,15 +50,20 @@ def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
 
 def legend(explanation: ExampleExplanation, plain: bool) -> Text:
     """One line that says how the marks are to be read."""
-    names = next(([v.name for v in t.verdicts] for t in explanation.tokens if t.verdicts), [])
-    text = Text(WORDS["prompt"], PROMPT_STYLE)
-    text.append(f" · {WORDS['kept']} · ", "none")
+    text = Text()
+    text.append(WORDS["prompt"], PROMPT_STYLE)
+    text.append(f" · {WORDS['kept']} · ")
     text.append(WORDS["protected"], PROTECTED_STYLE)
-    text.append(f" · {WORDS['masked']} ", "none")
-    for position, name in enumerate(names):
-        text.append(", " if position else "", "none")
+    text.append(f" · {WORDS['masked']} ")
+    for position, name in enumerate(attributes_of(explanation)):
+        text.append(", " if position else "")
         text.append(f"{OPEN}{name}{CLOSE}" if plain else name, mark(position).style)
     return text
+
+
+def attributes_of(explanation: ExampleExplanation) -> list[str]:
+    """The names of the attributes that judge the example's tokens."""
+    return next(([v.name for v in t.verdicts] for t in explanation.tokens if t.verdicts), [])
 
 
 def print_inspection(console: Console, inspection: Inspection) -> None:

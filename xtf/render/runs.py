@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from xtf.config import Above, Below, BottomShare, Iqr, Threshold, TopShare
 from xtf.data.report import DataReport
 from xtf.display import quoted, visible
 from xtf.render.examples import example_text, legend
@@ -143,12 +144,27 @@ def print_next_steps(console: Console, run: Run) -> None:
         ("the whole corpus", f"xtf summary {folder}"),
         ("one round", f"xtf summary {run.parts[-1].path}")
         if run.evolves
-        else ("other cuts", f"xtf label {folder} --set thresholds.knowledge_novelty.cut=0.1"),
+        else ("other cuts", f"xtf label {folder} --set thresholds.{_another_cut(run.config.thresholds)}"),
         ("train on the labels", f'load_dataset("parquet", data_files="{folder}/labels/*.parquet")'),
     ]
     console.print(f"\nwritten: {folder}/ (tokens/ scores/ labels/ manifest.json config.yaml)", markup=False)
     for what, command in lines:
         console.print(f"  {what + ':':<22}{command}", markup=False)
+
+
+def _another_cut(thresholds: Mapping[str, Threshold]) -> str:
+    """A setting of one of the run's own cuts, a little different: ``novelty.cut=0.1``."""
+    for name, threshold in thresholds.items():
+        match threshold:
+            case Below(cut=cut) | Above(cut=cut):
+                return f"{name}.cut={2 * cut or 0.1:.3g}"
+            case TopShare(keep=keep):
+                return f"{name}.keep={keep / 2:.3g}"
+            case BottomShare(share=share):
+                return f"{name}.share={share / 2:.3g}"
+            case Iqr(k=k):
+                return f"{name}.k={k / 2:.3g}"
+    return f"{next(iter(thresholds))}.kind=never"
 
 
 def _print_warnings(console: Console, run: Run) -> None:

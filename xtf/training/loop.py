@@ -111,6 +111,7 @@ def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoint
         label_names=["weights"],
         dataloader_pin_memory=device.type == "cuda",
         use_cpu=device.type == "cpu",
+        ddp_find_unused_parameters=False,  # a batch without a kept token still touches every adapter, by zero
     )
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # several GPUs are for launchers (torchrun, accelerate launch), not for DataParallel

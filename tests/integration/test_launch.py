@@ -1,0 +1,40 @@
+"""Training under a launcher: two processes do what one does with batches of twice the size."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import xtf
+from tests.conftest import chat_rows, tiny_config
+
+
+def test_two_processes_train_as_one_with_batches_of_twice_the_size(tmp_path: Path, tiny_folder: Path) -> None:
+    evaluation = {"path": str(tmp_path / "data.jsonl"), "limit": 4, "exact_match": False}
+    training = {"arms": ["full", "xtf"], "epochs": 1, "batch_size": 4, "schedule": "constant"}
+    config = tiny_config(tmp_path, tiny_folder, chat_rows(16), training=training, evaluation=evaluation)
+    run = xtf.label(xtf.score(config))
+    apart = tmp_path / "apart"
+    shutil.copytree(run.path, apart)
+    alone = xtf.train(run)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    done = subprocess.run(
+        [*command, "-m", "xtf", "train", str(apart), "--set", "training.batch_size=2"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("held-out loss") == 1  # the first process speaks for both
+    together = json.loads((apart / "metrics.json").read_text(encoding="utf-8"))
+    for one, two in zip(alone["arms"], together["arms"], strict=True):
+        assert one["steps"] == two["steps"] == 4
+        assert two["train_losses"][0] == pytest.approx(one["train_losses"][0], rel=1e-4)
+        assert two["held_out_loss"]["mean"] == pytest.approx(one["held_out_loss"]["mean"], rel=1e-4)
