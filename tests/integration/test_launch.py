@@ -23,12 +23,13 @@ def test_two_processes_train_as_one_with_batches_of_twice_the_size(tmp_path: Pat
     apart = tmp_path / "apart"
     shutil.copytree(run.path, apart)
     alone = xtf.train(run)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
         [*command, "-m", "xtf", "train", str(apart), "--set", "training.batch_size=2"],
         capture_output=True,
         text=True,
         check=False,
+        timeout=240,
         env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )
     assert done.returncode == 0, done.stderr[-2000:]
