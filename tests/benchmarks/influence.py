@@ -9,7 +9,7 @@ import torch
 
 from tests.benchmarks.paired import compare
 from tests.benchmarks.setting import Setting, plain_forward
-from xtf import LogProb, LossDerivative, Reference, Target
+from xtf.attribute import LogProb, LossDerivative, Reference, Target
 from xtf.model import SignalPass
 from xtf.model.adapters import Adapter, Adapters
 from xtf.model.direction import task_direction
