@@ -1,11 +1,15 @@
-"""Which precision to compute in where the configuration says ``auto``: bfloat16 if it is faster on this machine."""
+"""Precision: which one ``auto`` means on this machine, and float32 for a while where a lower one does not do."""
 
 from __future__ import annotations
 
 import time
-from functools import cache
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache, partial
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 LEAST_BYTES = 64 * 2**20
 """Models of fewer bytes stay in float32: their time does not go into products of matrices."""
@@ -43,3 +47,39 @@ def _seconds(dtype: torch.dtype) -> float:
         torch.nn.functional.linear(states, weights)
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+@contextmanager
+def in_float32(model: nn.Module) -> Iterator[None]:
+    """Let a model compute in float32, whatever its weights are in, while open; only with gradients off.
+
+    Each module's weights are cast when it runs and given back after it, so that memory holds one module's twice. A
+    model whose attention kernel takes no float32 computes as before.
+    """
+    config: Any = getattr(model, "config", None)
+    with ExitStack() as undo:
+        if getattr(config, "_attn_implementation", "sdpa") in ("sdpa", "eager"):
+            for module in model.modules():
+                low = [
+                    p for p in module.parameters(recurse=False) if p.is_floating_point() and p.dtype != torch.float32
+                ]
+                if low:
+                    kept: list[Tensor] = []
+                    undo.callback(module.register_forward_pre_hook(partial(_cast, low, kept)).remove)
+                    give_back = partial(_give_back, low, kept)
+                    undo.callback(module.register_forward_hook(give_back, always_call=True).remove)
+        yield
+
+
+def _cast(parameters: list[nn.Parameter], kept: list[Tensor], module: nn.Module, inputs: object) -> None:
+    kept[:] = [parameter.data for parameter in parameters]
+    for parameter in parameters:
+        parameter.data = parameter.data.float()
+
+
+def _give_back(
+    parameters: list[nn.Parameter], kept: list[Tensor], module: nn.Module, inputs: object, output: object
+) -> None:
+    for parameter, former in zip(parameters, kept, strict=False):
+        parameter.data = former
+    kept.clear()

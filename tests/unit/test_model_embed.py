@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import importlib.util
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.tiny import tiny_model, tiny_tokenizer
+from tests.tiny import TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
 from xtf.attribute import TokenEmbedding
 from xtf.errors import ModelError
 from xtf.model import Embedder, LoadedModel, SignalPass
@@ -30,6 +31,20 @@ def encoded(name: str, text: str) -> TokenizedExample:
     ids = np.asarray(tokenizer(text)["input_ids"], np.int32)
     mask = np.arange(len(ids)) > 2
     return TokenizedExample(name, ids, mask, np.zeros_like(mask))
+
+
+@pytest.mark.parametrize("kind", TINY_KINDS)
+def test_tokens_are_embedded_in_float32_by_a_model_in_bfloat16(kind: TinyKind) -> None:
+    low: Any = tiny_model(kind).to(torch.bfloat16)  # type: ignore[arg-type]
+    exact: Any = copy.deepcopy(low).float()
+    batch = torch.tensor([[5, 9, 250]])
+    before = low(batch).logits
+    ids = np.arange(3, 90)
+    found = Embedder(LoadedModel.from_objects(low, tiny_tokenizer())).embed_tokens(ids, "hidden")
+    expected = Embedder(LoadedModel.from_objects(exact, tiny_tokenizer())).embed_tokens(ids, "hidden")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    assert {parameter.dtype for parameter in low.parameters()} == {torch.bfloat16}
+    assert torch.equal(low(batch).logits, before)
 
 
 def test_tokens_are_embedded_alone_once_and_in_the_order_asked() -> None:

@@ -14,6 +14,7 @@ from xtf.errors import ModelError
 from xtf.model.encoder import Encoder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
+from xtf.precision import in_float32
 from xtf.tokens import TokenBatch
 from xtf.vocabulary import Vocabulary, read_vocabulary
 
@@ -99,7 +100,8 @@ class Embedder:
         if source == "hidden":
             if self._forward is None:
                 self._forward = Forward(self._loaded)
-            return self._forward.last_hidden(ids[:, None])[:, 0].float()
+            with in_float32(self._loaded.model):  # what tells tokens apart is small beside what all of them share
+                return self._forward.last_hidden(ids[:, None])[:, 0].float()
         tokenizer: Any = self._loaded.tokenizer
         return self._encoder(source).embed_texts([str(tokenizer.decode([int(i)])) for i in ids])
 
