@@ -21,7 +21,7 @@ from xtf.attribute import (
 if TYPE_CHECKING:
     import torch
 
-_GRADIENT_ONLY = ("target", "parameters", "k", "adapter", "preconditioner", "damping")
+_GRADIENT_ONLY = ("target", "parameters", "k", "adapter", "preconditioner", "damping", "mode")
 
 
 class InfluenceParams(AttributeParams):
@@ -37,6 +37,10 @@ class InfluenceParams(AttributeParams):
     adapter: Reference | None = Field(None, description="gradient, lora: adapter, train_on or share. Default: fresh.")
     preconditioner: Literal["none", "adam", "fisher_diagonal"] = Field("none", description="gradient.")
     damping: float = Field(0.1, gt=0.0, description="gradient, fisher_diagonal: multiple of the diagonal's mean.")
+
+    mode: Literal["auto", "forward", "finite"] = Field(
+        "auto", description="gradient: exact forward mode, or central differences, faster and right to 0.01 %."
+    )
 
     @model_validator(mode="after")
     def _one_method(self) -> InfluenceParams:
@@ -81,6 +85,7 @@ class Influence(Attribute[InfluenceParams]):
             adapter=params.adapter,
             preconditioner=params.preconditioner,
             damping=params.damping,
+            mode=params.mode,
         )
 
     def requires(self) -> set[SignalRequest]:

@@ -123,6 +123,8 @@ class LossDerivative:
         adapter: An adapter that exists (``adapter``) or that the run trains (``train_on``, ``share``).
         preconditioner: ``P``, estimated on ``target`` (see :mod:`xtf.model.direction`).
         damping: For ``fisher_diagonal``: added to the diagonal, as a multiple of its mean.
+        mode: ``forward``: exact, by forward-mode differentiation. ``finite``: central differences, two forward passes,
+            right to about one part in 10,000 in float32. ``auto``: forward where the model's kernels allow it.
     """
 
     target: Target
@@ -133,6 +135,7 @@ class LossDerivative:
     adapter: Reference | None = None
     preconditioner: Literal["none", "adam", "fisher_diagonal"] = "none"
     damping: float = 0.1
+    mode: Literal["auto", "forward", "finite"] = "auto"
 
 
 SignalRequest = (

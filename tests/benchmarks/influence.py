@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -25,21 +26,24 @@ def influence(work: Setting, pairs: int) -> dict[str, Any]:
 
 
 def _tangents(work: Setting, pairs: int) -> dict[str, Any]:
-    """Derivatives over all linear weights, and over a LoRA adapter's, which multiply less."""
+    """Derivatives over all linear weights, exact and by central differences, and over a LoRA adapter's."""
     linear = LossDerivative(target=Target(path="the first examples"), parameters="linear")
     lora = LossDerivative(target=Target(path="the first examples"), parameters="lora")
     with Adapters(work.loaded) as adapters:
         adapter = adapters.fresh(lora.r, lora.seed)
-        return _tangent(work, pairs, linear, None) | _tangent(work, pairs, lora, adapter)
+        return {
+            **_tangent(work, pairs, linear, None, ""),
+            **_tangent(work, pairs, replace(linear, mode="finite"), None, ".finite"),
+            **_tangent(work, pairs, lora, adapter, ".lora"),
+        }
 
 
-def _tangent(work: Setting, pairs: int, request: LossDerivative, adapter: Adapter | None) -> dict[str, Any]:
+def _tangent(work: Setting, pairs: int, request: LossDerivative, adapter: Adapter | None, name: str) -> dict[str, Any]:
     direction = _direction(work, request, adapter)
     signal_pass = SignalPass(work.loaded, {request}, direction_loader=lambda _: (direction, adapter))
     measured = compare(partial(_run, signal_pass, work), partial(plain_forward, work), pairs)
     mode = signal_pass.tangents[request].mode
-    key = "influence.tangent_over_forward" + (".lora" if adapter is not None else "")
-    return {work.named(key): {**measured, "mode": mode}}
+    return {work.named(f"influence.tangent_over_forward{name}"): {**measured, "mode": mode}}
 
 
 def _direction(work: Setting, request: LossDerivative, adapter: Adapter | None) -> dict[str, torch.Tensor]:

@@ -25,6 +25,7 @@ TARGETS = {
     "scoring.share_of_matmul_peak.bfloat16": Target("at least", 0.5),
     "scoring.padding_share": Target("at most", 0.05),
     "influence.tangent_over_forward": Target("at most", 2.5),
+    "influence.tangent_over_forward.finite": Target("at most", 2.5),
     "influence.tangent_over_forward.lora": Target("at most", 2.5),
     "influence.reference_over_forward": Target("at most", 2.1),
     "labelling.seconds_per_100m_tokens": Target("at most", 60.0),

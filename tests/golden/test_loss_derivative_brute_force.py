@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -108,7 +109,7 @@ def derivative(
         if adapter is not None:
             stack.enter_context(adapter.on())
         direction = task_direction(Forward(loaded), request, trusted, name)
-    tangent = Tangent(loaded, request, direction, adapter, mode=mode, logits_bytes=300 * 4 * 10)
+    tangent = Tangent(loaded, replace(request, mode=mode or "auto"), direction, adapter, logits_bytes=300 * 4 * 10)
     batch = TokenBatch.collate(scored)
     values = tangent.run(batch)
     assert values.isnan().equal(~batch.is_response)
@@ -195,6 +196,8 @@ def test_without_forward_mode_differences_take_its_place(monkeypatch: pytest.Mon
     assert tangent.mode == "finite"
     assert "no forward-mode derivative (Trying to use forward AD with some_kernel" in tangent.note
     assert (differences - found).norm() / found.norm() < 1e-2
+    with pytest.raises(ModelError, match=r"no forward-mode derivative .* Set mode: finite"):
+        derivative(loaded, request, SCORED, TRUSTED, None, mode="forward")
     model: Any = tiny_model("llama")
     half = LoadedModel.from_objects(model.to(torch.bfloat16), tiny_tokenizer())
     with pytest.raises(ModelError, match=r"needs float32 weights.*Set model\.dtype: float32"):

@@ -45,14 +45,14 @@ class Tangent:
 
     Args:
         loaded: The model.
-        request: What the direction is over.
+        request: What the direction is over, and how to differentiate along it.
         direction: From :func:`xtf.model.direction.task_direction`.
         adapter: The adapter that is on during the pass.
-        mode: Forward mode or central differences; forward mode where the model supports it, if None.
         logits_bytes: Bound on the float32 logits held at once, counted without their tangents.
 
     Raises:
-        ModelError: the direction does not fit, or central differences are needed for weights below float32.
+        ModelError: the direction does not fit, forward mode is asked for where there is none, or central differences
+            are needed for weights below float32.
 
     Attributes:
         mode: How derivatives are computed.
@@ -66,7 +66,6 @@ class Tangent:
         direction: Direction,
         adapter: Adapter | None = None,
         *,
-        mode: Mode | None = None,
         logits_bytes: int = LOGITS_BYTES,
     ) -> None:
         self._request, self._adapter, self._logits_bytes = request, adapter, logits_bytes
@@ -74,7 +73,7 @@ class Tangent:
         self.note = ""
         with self._adapted():
             self._forward = Forward(loaded)
-        self.mode: Mode = mode or self._supported()
+        self.mode: Mode = self._mode_of(request.mode)
         self._step = 0.0
         if self.mode == "finite" and loaded.dtype != torch.float32:
             raise ModelError(
@@ -152,6 +151,14 @@ class Tangent:
         wanted = real.clone()
         wanted[:, 0] = False
         return TokenBatch(ids, real, wanted, ("probe",))
+
+    def _mode_of(self, wanted: Literal["auto", "forward", "finite"]) -> Mode:
+        if wanted == "finite":
+            return wanted
+        possible = self._supported()
+        if wanted == "forward" and possible != wanted:
+            raise ModelError(f"influence by derivative: {self.note}. Set mode: finite, or leave it out.")
+        return possible
 
     def _supported(self) -> Mode:
         """Try forward mode on a few tokens."""

@@ -150,7 +150,7 @@ class ReferenceModels:
         point = _content(request.adapter) if request.adapter is not None else ""
         if request.adapter is not None and request.adapter.is_trained_here:
             point = self._trained(request.adapter).parent.name
-        spec = {**asdict(request), "target": "", "adapter": point}
+        spec = {**asdict(request), "target": "", "adapter": point, "mode": "auto"}  # the way down the same direction
         key = f"direction-{self._key('direction', spec, _digest_of(examples))}"
         direction: Direction | None = self._folder.read_tensors(key)
         if direction is None:
