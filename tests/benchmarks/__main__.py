@@ -18,13 +18,16 @@ import yaml
 
 from tests.benchmarks.influence import influence
 from tests.benchmarks.memory import long_example_memory
-from tests.benchmarks.scoring import scoring
+from tests.benchmarks.scoring import padding_share, scoring
 from tests.benchmarks.setting import MODEL, QUICKSTART, setting
 from tests.benchmarks.targets import shown
 from tests.benchmarks.training import training
 from xtf.config import ModelConfig
 from xtf.model import model_dtype
 from xtf.runs.versions import versions
+
+SHARD = 256
+"""Padding depends on how many examples batches are chosen from: on a CPU, a shard of so many."""
 
 GROUPS = ("scoring", "memory", "influence", "training", "labelling", "start")
 
@@ -57,7 +60,9 @@ def main() -> None:
 def _scoring(options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for dtype in options.dtype:
-        figures.update(scoring(setting(dtype, options.data, options.rows), options.pairs))
+        shard = setting(dtype, options.data, max(options.rows, SHARD))
+        figures.update(scoring(shard.first(options.rows), options.pairs))
+        figures[shard.named("scoring.padding_share")] = {"median": round(padding_share(shard), 4), "rows": SHARD}
     return figures
 
 

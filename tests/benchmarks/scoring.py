@@ -85,7 +85,6 @@ def scoring(work: Setting, pairs: int) -> dict[str, Any]:
             "of_the_plain_forward": round(share_of_peak(work, once["seconds_of_other"]), 3),
             "gigaflops_of_the_product": round(matmul_rate(work) / 1e9),
         },
-        work.named("scoring.padding_share"): {"median": round(padding_share(work), 4)},
     }
 
 
