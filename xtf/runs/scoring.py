@@ -19,6 +19,7 @@ from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError
 from xtf.files import digest, file_digest
 from xtf.locks import wait_until, waiting
+from xtf.progress import notice
 from xtf.registry import AnyAttribute
 from xtf.rules import degenerate
 from xtf.runs.measured import write_distribution
@@ -211,8 +212,13 @@ def _score_missing(
     from xtf.model import load_model
     from xtf.runs.references import needs_reference
 
-    settings = config.model.model_copy(update={"dtype": inputs["dtype"]})
-    loaded = loaded if loaded is not None else load_model(settings)
+    if loaded is None:
+        if config.model.dtype == "auto" and inputs["dtype"] == "bfloat16":
+            notice(
+                "Scoring in bfloat16, which is faster here. Some labels close to a cut differ from those in float32 "
+                "(docs/benchmarks.md says how many); for float32: --set model.dtype=float32"
+            )
+        loaded = load_model(config.model.model_copy(update={"dtype": inputs["dtype"]}))
     with closing(_Scorer(folder, config, attributes, fingerprints, loaded, tokens)) as scorer:
         if any(needs_reference(request) for request in requests_of(attributes.values())):
             work = list(work)  # the base must be bare, and a share of the data is known when all of it is
