@@ -85,8 +85,8 @@ def _labelling(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         write_synthetic_run(Path(folder), options.labelling_tokens)
         code = (
-            "import resource, sys, time, xtf; started = time.perf_counter(); xtf.label(sys.argv[1]); "
-            "print(time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+            "import sys, time, xtf; from tests.benchmarks.memory import resident_mib; started = time.perf_counter(); "
+            "xtf.label(sys.argv[1]); print(time.perf_counter() - started, resident_mib('VmHWM'))"
         )
         done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
     seconds, mib = (float(part) for part in done.stdout.split()[-2:])

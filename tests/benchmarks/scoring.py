@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -126,8 +125,3 @@ def padding_share(work: Setting) -> float:
     """Share of computed positions that hold no token."""
     computed = sum(batch.input_ids.numel() for batch in work.batches())
     return 1.0 - work.tokens / computed
-
-
-def peak_rss_mib() -> float:
-    """Greatest resident memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
