@@ -215,8 +215,8 @@ def _score_missing(
     if loaded is None:
         if config.model.dtype == "auto" and inputs["dtype"] == "bfloat16":
             notice(
-                "Scoring in bfloat16, which is faster here. Some labels close to a cut differ from those in float32 "
-                "(docs/benchmarks.md says how many); for float32: --set model.dtype=float32"
+                "Scoring in bfloat16, which is faster here. About 1 label in 100, close to a cut, differs from float32 "
+                "(docs/benchmarks.md); for float32: --set model.dtype=float32"
             )
         loaded = load_model(config.model.model_copy(update={"dtype": inputs["dtype"]}))
     with closing(_Scorer(folder, config, attributes, fingerprints, loaded, tokens)) as scorer:
