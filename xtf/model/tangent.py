@@ -13,24 +13,33 @@ Kernels of attention have no forward mode, so attention is computed in blocks of
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, jvp
+from torch.func import functional_call
+from torch.nn import functional
 
 from xtf.attribute import LossDerivative
 from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
-from xtf.model.attention import AttentionMeter, attend_in_blocks, measuring
+from xtf.model.attention import measuring
 from xtf.model.direction import Direction, chosen_parameters, plain_name
+from xtf.model.dual import (
+    Change,
+    DualAttention,
+    DualLinear,
+    dual_linears,
+    duals,
+    joined,
+    replaced_forwards,
+    target_losses_along,
+)
 from xtf.model.forward import Forward
 from xtf.model.head import LOGITS_BYTES
 from xtf.model.load import LoadedModel
-from xtf.model.reduce import LayerSums
 from xtf.tokens import TokenBatch
 
 Mode = Literal["forward", "finite"]
@@ -70,6 +79,8 @@ class Tangent:
     ) -> None:
         self._request, self._adapter, self._logits_bytes = request, adapter, logits_bytes
         self._direction = {name: value.to(loaded.device) for name, value in direction.items()}
+        self._by_hand: dict[nn.Module, DualLinear] | None = None
+        self._by_torch: dict[str, Change] = {}
         self.note = ""
         with self._adapted():
             self._forward = Forward(loaded)
@@ -96,7 +107,7 @@ class Tangent:
     def _adapted(self) -> AbstractContextManager[None]:
         return self._adapter.on() if self._adapter is not None else nullcontext()
 
-    def _pairs(self) -> dict[str, tuple[Tensor, Tensor]]:
+    def _pairs(self) -> dict[str, Change]:
         """Present name of each chosen parameter, with its value and its direction."""
         active = self._adapter.name if self._adapter is not None else ""
         chosen = chosen_parameters(self._forward, self._request, active)
@@ -109,23 +120,30 @@ class Tangent:
         return pairs
 
     def _forward_mode(self, tokens: TokenBatch) -> Tensor:
-        pairs = self._pairs()
-        losses = _Losses(self._forward, self._logits_bytes // 2)
+        if self._by_hand is None:
+            self._by_hand, self._by_torch = self._divided()
+        model = self._forward.loaded.model
+        with (
+            duals(),
+            measuring(model, DualAttention(self._forward.layers, tokens)),
+            replaced_forwards(self._by_hand),
+        ):
+            weights = {name: joined(*change) for name, change in self._by_torch.items()}
+            return _OfTargets(self._forward, self._logits_bytes // 2, target_losses_along).at(weights, tokens)
 
-        def of_weights(weights: Mapping[str, Tensor]) -> Tensor:
-            return losses.at(weights, tokens)
-
-        values = {name: value for name, (value, _) in pairs.items()}
-        along = {name: tangent for name, (_, tangent) in pairs.items()}
-        blocks = _Blocks(self._forward.layers, tokens)
-        with measuring(self._forward.loaded.model, blocks), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*torch.jit.script", category=DeprecationWarning)  # torch's own
-            found: Tensor = jvp(of_weights, (values,), (along,))[1]
-        return found
+    def _divided(self) -> tuple[dict[nn.Module, DualLinear], dict[str, Change]]:
+        """The layers differentiated by hand, and the parameters that others have a part in, which torch takes on."""
+        model = self._forward.loaded.model
+        named, pairs = dict(model.named_parameters()), self._pairs()
+        changes = {id(named[name]): change for name, change in pairs.items()}
+        linears = dual_linears(model, changes, self._adapter.name if self._adapter is not None else "")
+        inside = {part for module in linears for part in module.modules()}
+        outside = {id(p) for part in model.modules() if part not in inside for p in part.parameters(recurse=False)}
+        return linears, {name: change for name, change in pairs.items() if id(named[name]) in outside}
 
     def _central_difference(self, tokens: TokenBatch) -> Tensor:
         pairs = self._pairs()
-        losses = _Losses(self._forward, self._logits_bytes)
+        losses = _OfTargets(self._forward, self._logits_bytes, _cross_entropy)
         ahead = losses.at({name: value + self._step * along for name, (value, along) in pairs.items()}, tokens)
         behind = losses.at({name: value - self._step * along for name, (value, along) in pairs.items()}, tokens)
         found: Tensor = (ahead - behind) / (2.0 * self._step)
@@ -174,43 +192,33 @@ class Tangent:
         return "forward"
 
 
-class _Blocks(AttentionMeter):
-    """Attention in blocks of queries, of plain operations alone; measures nothing."""
+class _OfTargets(nn.Module):
+    """A function of the response tokens' logits, as a function of some of the weights."""
 
-    def __init__(self, layers: int, tokens: TokenBatch) -> None:
-        super().__init__((), layers, tokens)
-
-    def attend(
-        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
-    ) -> Any:
-        nothing = LayerSums(frozenset(), self.tokens)
-        return attend_in_blocks(module, query, key, value, mask, nothing, self.block_bytes, **options), None
-
-
-class _Losses(nn.Module):
-    """Losses of the response tokens of a batch, as a function of some of the weights."""
-
-    def __init__(self, forward: Forward, logits_bytes: int) -> None:
+    def __init__(self, forward: Forward, logits_bytes: int, function: Callable[[Tensor, Tensor], Tensor]) -> None:
         super().__init__()
         self.model = forward.loaded.model
-        self._states = forward.states
+        self._states, self._function = forward.states, function
         self._rows = max(1, logits_bytes // (4 * forward.vocabulary))
 
     def at(self, weights: Mapping[str, Tensor], tokens: TokenBatch) -> Tensor:
-        """``(n,)`` losses at ``weights``; all other parameters as they are."""
+        """``(n,)`` values at ``weights``; all other parameters as they are."""
         named = {f"model.{name}": value for name, value in weights.items()}
         found = functional_call(self, named, (tokens.input_ids, tokens.attention_mask, tokens.is_response))
         assert isinstance(found, Tensor)
         return found
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, is_response: Tensor) -> Tensor:
-        """``(batch, seq)`` inputs to ``(n,)`` float32 losses of the response tokens, in row-major order."""
+        """``(batch, seq)`` inputs to ``(n,)`` float32, for each response token, in row-major order."""
         states, project = self._states(input_ids, attention_mask)
         wanted = is_response[:, 1:]
         rows, targets = states[:, :-1][wanted], input_ids[:, 1:][wanted]
         parts = []
         for start in range(0, len(targets), self._rows):
-            logits = project(rows[start : start + self._rows]).float()
-            ids = targets[start : start + self._rows, None]
-            parts.append(logits.logsumexp(dim=-1) - logits.gather(1, ids).squeeze(1))
+            here = slice(start, start + self._rows)
+            parts.append(self._function(project(rows[here]), targets[here]))
         return torch.cat(parts) if parts else rows.new_zeros(0, dtype=torch.float32)
+
+
+def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(logits.float(), targets, reduction="none")

@@ -1,0 +1,89 @@
+"""Attention a block of queries at a time, so that no attention map is ever held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+CPU_BLOCK_BYTES, BLOCK_BYTES = 4 * 2**20, 64 * 2**20
+"""Most float32 attention probabilities held at once, in bytes; on a CPU small blocks stay in its cache."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueryBlock:
+    """Queries ``start`` to ``end`` and the keys that any of them may see, 0 to ``width``.
+
+    Attributes:
+        visible: bool, broadcastable to ``(batch, heads, block, width)``; None means that every key is visible.
+        added: What a float mask adds to the scores, of the same shape, or None.
+    """
+
+    start: int
+    end: int
+    width: int
+    visible: Tensor | None
+    added: Tensor | None
+
+    def rows(self, query: Tensor, kv_heads: int) -> Tensor:
+        """``(batch, heads, seq, dim)`` to ``(batch, kv_heads, heads / kv_heads * block, dim)``: those sharing keys."""
+        part = query[:, :, self.start : self.end]
+        return part.reshape(part.shape[0], kv_heads, -1, part.shape[-1])
+
+    def products(self, rows: Tensor, key: Tensor, heads: int) -> Tensor:
+        """Products of :meth:`rows` with ``key``, ``(batch, kv_heads, keys, dim)``, as float32 by head.
+
+        Returns:
+            ``(batch, heads, block, width)``.
+        """
+        found = rows @ key[:, :, : self.width].transpose(2, 3)
+        return found.float().view(rows.shape[0], heads, self.end - self.start, self.width)
+
+    def mixed(self, weights: Tensor, value: Tensor) -> Tensor:
+        """``(batch, heads, block, width)`` weights of ``value`` to ``(batch, heads, block, dim)``."""
+        batch, heads = weights.shape[:2]
+        rows = weights.to(value.dtype).reshape(batch, value.shape[1], -1, self.width) @ value[:, :, : self.width]
+        return rows.view(batch, heads, self.end - self.start, -1)
+
+    def hidden(self, scores: Tensor) -> Tensor:
+        """Scores with those of invisible keys at the least number; may write into ``scores``."""
+        if self.added is not None:
+            return scores + self.added
+        if self.visible is not None:
+            return scores.masked_fill_(~self.visible, torch.finfo(torch.float32).min)
+        return scores
+
+
+def query_blocks(
+    module: Any, query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool | None, block_bytes: int
+) -> Iterator[QueryBlock]:
+    """Yield the blocks of one attention call.
+
+    Args:
+        module: The attention module, for its ``is_causal`` only.
+        query: ``(batch, heads, seq, dim)``.
+        key: ``(batch, kv_heads, keys, dim)``.
+        mask: None (causal, or all visible where the module is not causal), or ``(batch, 1 or heads, seq, keys)``,
+            bool (True = visible) or float (added).
+        is_causal: Overrides ``module.is_causal``.
+        block_bytes: Bound on one block's float32 probabilities.
+    """
+    batch, heads, length, _ = query.shape
+    keys = key.shape[2]
+    causal = mask is None and (getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    rows = max(1, block_bytes // (4 * batch * heads * keys))
+    for start in range(0, length, rows):
+        end = min(start + rows, length)
+        width = end if causal else keys  # no later key is visible to any query of a causal block
+        visible = added = None
+        if mask is not None:
+            visible = mask[:, :, start:end, :width]
+            if visible.dtype != torch.bool:
+                added, visible = visible, visible > torch.finfo(visible.dtype).min / 2
+        elif causal:
+            position = torch.arange(width, device=query.device)
+            visible = position[None, :] <= position[start:end, None]
+        yield QueryBlock(start, end, width, visible, added)
