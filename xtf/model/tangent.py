@@ -78,12 +78,12 @@ class Tangent:
         logits_bytes: int = LOGITS_BYTES,
     ) -> None:
         self._request, self._adapter, self._logits_bytes = request, adapter, logits_bytes
-        self._direction = {name: value.to(loaded.device) for name, value in direction.items()}
         self._by_hand: dict[nn.Module, DualLinear] | None = None
         self._by_torch: dict[str, Change] = {}
         self.note = ""
         with self._adapted():
             self._forward = Forward(loaded)
+            self._changes = self._changed(direction)
         self.mode: Mode = self._mode_of(request.mode)
         self._step = 0.0
         if self.mode == "finite" and loaded.dtype != torch.float32:
@@ -107,17 +107,17 @@ class Tangent:
     def _adapted(self) -> AbstractContextManager[None]:
         return self._adapter.on() if self._adapter is not None else nullcontext()
 
-    def _pairs(self) -> dict[str, Change]:
-        """Present name of each chosen parameter, with its value and its direction."""
+    def _changed(self, direction: Direction) -> dict[str, Change]:
+        """Present name of each chosen parameter, with its value and its derivative, on the device in its dtype."""
         active = self._adapter.name if self._adapter is not None else ""
         chosen = chosen_parameters(self._forward, self._request, active)
-        pairs = {}
+        changes = {}
         for name, parameter in chosen.items():
-            along = self._direction.get(plain_name(name, active))
+            along = direction.get(plain_name(name, active))
             if along is None or along.shape != parameter.shape:
                 raise ModelError(f"influence by derivative: the saved direction does not fit the parameter {name}")
-            pairs[name] = (parameter.detach(), along.to(parameter.dtype))
-        return pairs
+            changes[name] = (parameter.detach(), along.to(parameter))
+        return changes
 
     def _forward_mode(self, tokens: TokenBatch) -> Tensor:
         if self._by_hand is None:
@@ -134,24 +134,23 @@ class Tangent:
     def _divided(self) -> tuple[dict[nn.Module, DualLinear], dict[str, Change]]:
         """The layers differentiated by hand, and the parameters that others have a part in, which torch takes on."""
         model = self._forward.loaded.model
-        named, pairs = dict(model.named_parameters()), self._pairs()
-        changes = {id(named[name]): change for name, change in pairs.items()}
+        named = dict(model.named_parameters())
+        changes = {id(named[name]): change for name, change in self._changes.items()}
         linears = dual_linears(model, changes, self._adapter.name if self._adapter is not None else "")
         inside = {part for module in linears for part in module.modules()}
         outside = {id(p) for part in model.modules() if part not in inside for p in part.parameters(recurse=False)}
-        return linears, {name: change for name, change in pairs.items() if id(named[name]) in outside}
+        return linears, {name: change for name, change in self._changes.items() if id(named[name]) in outside}
 
     def _central_difference(self, tokens: TokenBatch) -> Tensor:
-        pairs = self._pairs()
         losses = _OfTargets(self._forward, self._logits_bytes, _cross_entropy)
-        ahead = losses.at({name: value + self._step * along for name, (value, along) in pairs.items()}, tokens)
-        behind = losses.at({name: value - self._step * along for name, (value, along) in pairs.items()}, tokens)
+        ahead = losses.at({name: value + self._step * along for name, (value, along) in self._changes.items()}, tokens)
+        behind = losses.at({name: value - self._step * along for name, (value, along) in self._changes.items()}, tokens)
         found: Tensor = (ahead - behind) / (2.0 * self._step)
         return found
 
     def _fitting_step(self) -> float:
         """The step that changes the losses of a made-up text by :data:`_CHANGE`, found in a few trials."""
-        pairs = self._pairs().values()
+        pairs = self._changes.values()
         length = sum(float(along.double().square().sum()) for _, along in pairs) ** 0.5
         size = sum(float(value.double().square().sum()) for value, _ in pairs) ** 0.5
         self._step = 1e-6 * (size or 1.0) / length
