@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class XTFError(Exception):
@@ -57,3 +58,9 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 def listed(names: Iterable[str]) -> str:
     """Return names sorted and joined for a sentence such as ``Known: a, b, c.``"""
     return ", ".join(sorted(names)) or "none"
+
+
+def kind_of(value: Any) -> str:
+    """Return what a JSON value is, in words."""
+    names = {dict: "an object", list: "a list", str: "a string", type(None): "null", int: "a number", float: "a number"}
+    return names.get(type(value), f"a value of type {type(value).__name__}")

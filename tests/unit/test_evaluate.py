@@ -123,13 +123,13 @@ def test_answers_equal_greedy_decoding_one_at_a_time(kind: TinyKind) -> None:
 
 
 def test_a_model_that_learned_the_answers_is_right(tmp_path: Any) -> None:
-    from xtf.training import arm_rows, train_model
+    from xtf.training import ArmRows, Labelling, train_model
 
     model, tokenizer = tiny_model(), tiny_tokenizer()
     config = TrainingConfig(
         epochs=60, learning_rate=2e-2, batch_size=3, schedule="constant", lora=LoraSettings(r=8, alpha=16)
     )
-    rows = arm_rows("full", EXAMPLES, {}, {}, objective="mask", seed=0)
+    rows = ArmRows("full", EXAMPLES, Labelling(), objective="mask", seed=0)
     assert exact_match(model, tokenizer, EXAMPLES, max_new_tokens=40).correct == 0
     before = held_out_loss(model, EXAMPLES).loss
     with train_model(model, tokenizer, rows, config, seed=0, output_dir=tmp_path, fingerprint="f") as trained:

@@ -229,7 +229,7 @@ def test_a_tokenizer_from_gguf_is_whole_and_needs_no_weights(tmp_path: Path, mon
 def test_weights_from_gguf_are_the_dequantised_ones() -> None:
     from gguf import GGUFReader, dequantize
 
-    loaded = load_model(config(SMOLLM2))
+    loaded = load_model(config(SMOLLM2, dtype="float32"))
     tensors = {tensor.name: tensor for tensor in GGUFReader(str(find_model(SMOLLM2))).tensors}
     model: Any = loaded.model
     assert not getattr(model, "is_quantized", False)

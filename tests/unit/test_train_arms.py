@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
-from xtf.training import ARMS, TrainingRow, arm_rows
+from xtf.training import ARMS, ArmRows, Labelling
 
 
 def made(count: int = 12, share: float = 0.3) -> tuple[list[TokenizedExample], dict[str, BoolArray]]:
@@ -23,10 +23,8 @@ def made(count: int = 12, share: float = 0.3) -> tuple[list[TokenizedExample], d
     return examples, noise
 
 
-def rows_of(
-    arm: str, examples: list[TokenizedExample], noise: dict[str, BoolArray], seed: int = 0
-) -> list[TrainingRow]:
-    return arm_rows(arm, examples, noise, {}, objective="mask", seed=seed)
+def rows_of(arm: str, examples: list[TokenizedExample], noise: dict[str, BoolArray], seed: int = 0) -> ArmRows:
+    return ArmRows(arm, examples, Labelling(list(noise.values())), objective="mask", seed=seed)
 
 
 @pytest.mark.parametrize("arm", ARMS[1:])
@@ -59,7 +57,7 @@ def test_random_masks_as_many_in_each_example_and_follows_the_seed() -> None:
     again, other = rows_of("random", examples, noise), rows_of("random", examples, noise, seed=1)
     assert all(np.array_equal(a.weights, b.weights) for a, b in zip(rows, again, strict=True))
     assert any(not np.array_equal(a.weights, b.weights) for a, b in zip(rows, other, strict=True))
-    assert np.array_equal(rows_of("random", examples[5:6], noise)[0].weights, rows[5].weights)
+    assert np.array_equal(rows_of("random", examples[5:6], {"e5": noise["e5"]})[0].weights, rows[5].weights)
 
 
 def test_random_hits_every_place_equally_often() -> None:
@@ -104,16 +102,16 @@ def test_weighted_arms_hand_out_the_same_weights() -> None:
         drawn[noise[example.example_id]] = 0.05
         drawn[example.is_protected] = 1.0
         weights[example.example_id] = np.where(example.is_response, drawn, np.nan).astype(np.float32)
-    made_rows = {arm: arm_rows(arm, examples, noise, weights, objective="weight", seed=0) for arm in ARMS[1:]}
+    labelling = Labelling(list(noise.values()), list(weights.values()))
+    made_rows = {arm: ArmRows(arm, examples, labelling, objective="weight", seed=0) for arm in ARMS[1:]}
     for index, example in enumerate(examples):
         labelled = made_rows["xtf"][index].weights
         assert np.array_equal(labelled[example.is_response], weights[example.example_id][example.is_response])
         assert np.array_equal(np.sort(made_rows["random"][index].weights), np.sort(labelled))
         assert np.all(made_rows["inverted"][index].weights[noise[example.example_id]] > 0.05)
         assert np.all(made_rows["full"][index].weights[example.is_response] == 1)
-    same = arm_rows(
-        "xtf", examples, noise, {k: (~noise[k]).astype(np.float32) for k in noise}, objective="weight", seed=0
-    )
+    binary = Labelling(labelling.noise, [(~mask).astype(np.float32) for mask in labelling.noise])
+    same = ArmRows("xtf", examples, binary, objective="weight", seed=0)
     for row, mask in zip(same, rows_of("xtf", examples, noise), strict=True):
         assert np.array_equal(row.weights, mask.weights)
 
@@ -132,5 +130,5 @@ def test_mistakes_are_named() -> None:
         rows_of("randon", examples, noise)
     with pytest.raises(ValueError, match="base is not trained"):
         rows_of("base", examples, noise)
-    with pytest.raises(ValueError, match="1 examples have no labels, the first is 'e1'"):
+    with pytest.raises(ValueError, match="2 examples, but labels for 1"):
         rows_of("xtf", examples, {"e0": noise["e0"]})

@@ -25,14 +25,14 @@ EVALUATION = EvaluationConfig(max_new_tokens=8)
 def run(
     folder: Path, model: Any = None, training: TrainingConfig = TRAINING, held_out: Any = None, **options: Any
 ) -> list[ArmResult]:
-    noise = {item.example_id: item.is_response & (np.arange(len(item)) % 3 == 0) for item in EXAMPLES}
-    even = {item.example_id: item.is_response & (np.arange(len(item)) % 2 == 0) for item in EXAMPLES}
+    noise = [item.is_response & (np.arange(len(item)) % 3 == 0) for item in EXAMPLES]
+    even = [item.is_response & (np.arange(len(item)) % 2 == 0) for item in EXAMPLES]
     settings: dict[str, Any] = {"evaluation": EVALUATION, "fingerprint": "f", **options}
     return compare_arms(
         tiny_model() if model is None else model,
         tiny_tokenizer(),
         EXAMPLES,
-        {"xtf": Labelling(noise, {}), "even": Labelling(even, {})},
+        {"xtf": Labelling(noise), "even": Labelling(even)},
         EXAMPLES[:2] if held_out is None else held_out,
         training=training,
         output_dir=folder,

@@ -1,21 +1,24 @@
-"""The rows of one file: JSONL line by line, Parquet batch by batch, JSON whole.
-
-A JSONL or Parquet file may be larger than memory.
-"""
+"""The rows of one file, one at a time, whatever its kind: a file may be larger than memory."""
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from xtf.data.json_rows import json_rows
 from xtf.data.report import RowError
-from xtf.errors import DataError, listed
+from xtf.errors import DataError
 
 SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 BATCH_ROWS = 256
+
+BLANK = b" \t\r\n" + codecs.BOM_UTF8
+LONGEST_FIRST_LINE = 1 << 26
+"""Bytes of a first line beyond which a ``.json`` file is taken for one value, not for lines of rows."""
 
 Unread = tuple[str, Callable[[], Any]]
 """A place, and the function that reads and parses what is there; it raises RowError when that is broken."""
@@ -31,7 +34,7 @@ def read_file(path: Path) -> Iterator[Unread]:
         elif _is_lines(path):
             yield from _jsonl(path)
         else:
-            for number, value in enumerate(_json(path), 1):
+            for number, value in enumerate(json_rows(path), 1):
                 yield f"{path}: row {number}", partial(given, value)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -40,9 +43,13 @@ def read_file(path: Path) -> Iterator[Unread]:
 def _is_lines(path: Path) -> bool:
     """Whether each line is a row of its own; a ``.json`` file that is JSONL in truth is common."""
     with path.open("rb") as file:
-        first = next((line for line in file if line.strip(b" \t\r\n\xef\xbb\xbf")), b"")
+        first = b""
+        while not first.strip(BLANK) and (read := file.readline(LONGEST_FIRST_LINE)):
+            first = read
+    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        return False
     if path.suffix != ".json":
-        return not first.lstrip(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+        return True
     try:
         row = _parsed(first, "")
     except RowError:
@@ -66,25 +73,6 @@ def _parsed(line: bytes, location: str) -> Any:
         raise RowError("broken JSON", f"{error.msg} at column {error.colno}", location) from None
     except (ValueError, RecursionError) as error:
         raise RowError("broken JSON", str(error), location) from None
-
-
-def _json(path: Path) -> list[Any]:
-    raw = path.read_bytes()
-    try:
-        loaded = json.loads(raw.decode("utf-8-sig")) if raw.strip() else []
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{path}:{line}: not valid UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise DataError(f"{path}:{error.lineno}: broken JSON: {error.msg} at column {error.colno}") from None
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: broken JSON: {error}") from None
-    if isinstance(loaded, dict) and isinstance(loaded.get("data"), list):
-        loaded = loaded["data"]
-    if not isinstance(loaded, list):
-        keys = f" with keys {listed(loaded)}" if isinstance(loaded, dict) else ""
-        raise DataError(f'{path}: expected a list of rows or {{"data": [...]}}, found {kind_of(loaded)}{keys}')
-    return loaded
 
 
 def _parquet(path: Path) -> Iterator[Unread]:
@@ -136,9 +124,3 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
         return [without_nulls(inner) for inner in value]
     return value
-
-
-def kind_of(value: Any) -> str:
-    """Return what a JSON value is, in words."""
-    names = {dict: "an object", list: "a list", str: "a string", type(None): "null", int: "a number", float: "a number"}
-    return names.get(type(value), f"a value of type {type(value).__name__}")

@@ -6,9 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xtf.data.files import kind_of
 from xtf.data.report import RowError
-from xtf.errors import listed
+from xtf.errors import kind_of, listed
 
 ROLES = {
     "system": "system",

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from xtf.config import DataConfig
-from xtf.data.files import SUFFIXES, Unread, given, kind_of, read_file, without_nulls
+from xtf.data.files import SUFFIXES, Unread, given, read_file, without_nulls
 from xtf.data.report import DataReport, RowError
-from xtf.errors import DataError, listed
+from xtf.errors import DataError, kind_of, listed
 
 DATASETS_MARKS = ("dataset_info.json", "state.json", "dataset_dict.json")
 SPLIT_NAMES = ("train", "training", "validation", "valid", "val", "dev", "eval", "test", "heldout")

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+
+import numpy as np
 
 from xtf.config import ArmConfig, Never, RunConfig, Threshold, arm_parts
 from xtf.errors import ConfigError
 from xtf.rules import LabelRules, apply_rules, fit_rules
 from xtf.runs.opened import Run
-from xtf.shard import ScoredShard
-from xtf.tokens import BoolArray, FloatArray, TokenizedExample
 from xtf.training import Labelling
+from xtf.training.storage import ArrayFile, ExampleWriter, StoredExamples
 
 
 def labellings(
     run: Run, rules: Mapping[str, LabelRules], limit: int | None = None
-) -> tuple[list[TokenizedExample], dict[str, Labelling]]:
-    """The first ``limit`` examples, and what each of ``rules`` makes of them; loads no model."""
-    noise: dict[str, dict[str, BoolArray]] = {name: {} for name in rules}
-    weights: dict[str, dict[str, FloatArray]] = {name: {} for name in rules}
-    examples: list[TokenizedExample] = []
+) -> tuple[StoredExamples, dict[str, Labelling]]:
+    """The first ``limit`` examples, and what each of ``rules`` makes of them, on disk; loads no model."""
+    examples = ExampleWriter(run.folder.state)
+    noise = {name: ArrayFile(run.folder.state, np.bool_) for name in rules}
+    weights = {name: ArrayFile(run.folder.state, np.float32) for name in rules}
+    left = sum(record.rows for part in run.parts for record in part.folder.records("scores"))
+    left = left if limit is None else min(limit, left)
     for shard in run.shards():
-        made = list(examples_in(shard))[: None if limit is None else limit - len(examples)]
+        count = min(left, len(shard))
+        here = slice(int(shard.offsets[count]))
+        examples.append(
+            shard.example_ids[:count],
+            shard.offsets[: count + 1],
+            shard.input_ids[here],
+            shard.is_response[here],
+            shard.is_protected[here],
+        )
         for name, rule in rules.items():
             labels = apply_rules(rule, shard)
-            for example, here in made:
-                noise[name][example.example_id] = labels.noise[here]
-                weights[name][example.example_id] = labels.weights[here]
-        examples += [example for example, _ in made]
-        if limit is not None and len(examples) >= limit:
+            noise[name].append(labels.noise[here])
+            weights[name].append(labels.weights[here])
+        left -= count
+        if not left:
             break
-    return examples, {name: Labelling(noise[name], weights[name]) for name in rules}
+    return examples.stored(), {
+        name: Labelling(examples.pieces(noise[name]), examples.pieces(weights[name])) for name in rules
+    }
 
 
 def rules_of_arms(run: Run, config: RunConfig) -> dict[str, LabelRules]:
@@ -59,13 +71,3 @@ def arm_rules(run: Run, config: RunConfig, name: str) -> LabelRules:
 def _thresholds(spec: ArmConfig, config: RunConfig) -> Mapping[str, Threshold]:
     own = {**config.thresholds, **spec.thresholds}
     return {name: own[name] if name in spec.used else Never() for name in config.attributes}
-
-
-def examples_in(shard: ScoredShard) -> Iterator[tuple[TokenizedExample, slice]]:
-    """Each example of a shard, and where its tokens lie."""
-    for index, example_id in enumerate(shard.example_ids):
-        here = slice(int(shard.offsets[index]), int(shard.offsets[index + 1]))
-        yield (
-            TokenizedExample(example_id, shard.input_ids[here], shard.is_response[here], shard.is_protected[here]),
-            here,
-        )

@@ -13,8 +13,9 @@ from xtf.files import digest, write_atomically
 from xtf.runs.preparing import write_config
 from xtf.runs.versions import versions
 from xtf.store import RunFolder, ShardRecord
-from xtf.tables import examples_of, flat, scores_table, tokens_table
+from xtf.tables import flat, scores_table, tokens_table
 from xtf.tokens import TokenizedExample
+from xtf.training.storage import ExampleWriter, StoredExamples
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class RoundFacts:
     model: str
 
 
-def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[list[TokenizedExample]]:
-    """The run's examples in ``strategy.rounds`` contiguous parts, whose sizes differ by one at most.
+def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[StoredExamples]:
+    """The run's examples in ``strategy.rounds`` contiguous parts on disk, whose sizes differ by one at most.
 
     Raises:
         ConfigError: a part has fewer examples than a batch.
@@ -54,7 +55,11 @@ def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[list[TokenizedE
             f"a batch of {training.batch_size}. Either {lower}, or lower training.batch_size to "
             f"{max(count // rounds, 1)} at most."
         )
-    examples = [example for record in records for example in examples_of(folder.read_shard("tokens", record))]
+    writer = ExampleWriter(folder.state)
+    for record in records:
+        ids, offsets, columns = flat(folder.read_shard("tokens", record), ["input_ids", "is_response", "is_protected"])
+        writer.append(ids, offsets, **columns)
+    examples = writer.stored()
     ends = [count * (part + 1) // rounds for part in range(rounds)]
     return [examples[start:end] for start, end in zip([0, *ends], ends, strict=False)]
 
@@ -83,7 +88,7 @@ def begin_round(
         write_atomically(folder.vocabulary_path, lambda file: file.write(vocabulary))
     size = int(given["examples_per_shard"])
     for index, first in enumerate(range(0, len(part), size)):
-        record = _write_tokens(folder, index, part[first : first + size], inputs["data"])
+        record = _write_tokens(folder, index, list(part[first : first + size]), inputs["data"])
         if facts.reference is None:
             _write_no_scores(folder, record)
     folder.complete("tokens", {"data": inputs["data"]})

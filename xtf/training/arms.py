@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, overload
 
 import numpy as np
 
@@ -20,15 +20,15 @@ ARMS: tuple[str, ...] = BUILT_IN_ARMS
 
 @dataclass(frozen=True, slots=True)
 class Labelling:
-    """One way of labelling all examples.
+    """One way of labelling all examples, in their order.
 
     Attributes:
-        noise: Example id to ``(seq,)`` bool.
-        weights: Example id to ``(seq,)`` float32; read only when training with ``objective: weight``.
+        noise: ``(seq,)`` bool for each example.
+        weights: ``(seq,)`` float32 for each example; read only when training with ``objective: weight``.
     """
 
-    noise: Mapping[str, BoolArray]
-    weights: Mapping[str, FloatArray]
+    noise: Sequence[BoolArray] = ()
+    weights: Sequence[FloatArray] = ()
 
 
 def labelled_rows(
@@ -38,23 +38,15 @@ def labelled_rows(
     *,
     objective: Literal["mask", "weight"],
     seed: int,
-) -> list[TrainingRow]:
+) -> ArmRows:
     """The rows of an arm as configurations name it: ``random_of_rho`` is ``random`` by the labelling ``rho``."""
     what, labels = arm_parts(arm)
-    labelling = labellings[labels] if labels is not None else Labelling({}, {})
-    return arm_rows(what, examples, labelling.noise, labelling.weights, objective=objective, seed=seed)
+    labelling = labellings[labels] if labels is not None else Labelling()
+    return ArmRows(what, examples, labelling, objective=objective, seed=seed)
 
 
-def arm_rows(
-    arm: str,
-    examples: Sequence[TokenizedExample],
-    noise: Mapping[str, BoolArray],
-    weights: Mapping[str, FloatArray],
-    *,
-    objective: Literal["mask", "weight"],
-    seed: int,
-) -> list[TrainingRow]:
-    """Return one row per example, in order; rows whose tokens are all masked are present as well.
+class ArmRows(Sequence[TrainingRow]):
+    """One row per example, in order, each made when it is asked for; rows with every token masked are there too.
 
     ``xtf`` gives noise tokens weight 0 (``mask``) or their own weight (``weight``). The controls hand the same weights
     to other tokens of the same example, never to protected ones, so that rate and budget are equal per example:
@@ -66,39 +58,59 @@ def arm_rows(
     Args:
         arm: A name of :data:`ARMS`.
         examples: What to train on.
-        noise: Example id to ``(seq,)`` bool.
-        weights: Example id to ``(seq,)`` float32; read only when ``objective`` is ``weight``.
+        labelling: Of the same examples; not looked at by ``full``.
         objective: Whether weights are 0/1 or real.
         seed: Of the draws of ``random`` and ``inverted``; each example has its own stream.
 
     Raises:
-        ValueError: an unknown arm, ``base``, or an example without labels.
+        ValueError: an unknown arm, ``base``, or not one label for each example.
     """
-    if arm not in ARMS or arm == "base":
-        hint = "base is not trained" if arm == "base" else f"no arm named {arm!r}.{did_you_mean(arm, ARMS)}"
-        raise ValueError(f"{hint}. Arms to train: {listed(ARMS[1:])}")
-    missing = [example.example_id for example in examples if arm != "full" and example.example_id not in noise]
-    if missing:
-        raise ValueError(f"{len(missing)} examples have no labels, the first is {missing[0]!r}")
-    rows = []
-    for example in examples:
-        weight = example.is_response.astype(np.float32)
-        if arm != "full":
-            labelled = noise[example.example_id] & example.is_response & ~example.is_protected
-            weight = _labelled_weights(example, labelled, weights if objective == "weight" else None)
-            if arm != "xtf":
-                rng = np.random.default_rng([seed, zlib.crc32(example.example_id.encode()), ARMS.index(arm)])
-                weight = (_shuffled if arm == "random" else _swapped)(example, labelled, weight, rng)
-        rows.append(TrainingRow(example.example_id, example.input_ids, weight, example.is_response))
-    return rows
+
+    def __init__(
+        self,
+        arm: str,
+        examples: Sequence[TokenizedExample],
+        labelling: Labelling,
+        *,
+        objective: Literal["mask", "weight"],
+        seed: int,
+    ) -> None:
+        if arm not in ARMS or arm == "base":
+            hint = "base is not trained" if arm == "base" else f"no arm named {arm!r}.{did_you_mean(arm, ARMS)}"
+            raise ValueError(f"{hint}. Arms to train: {listed(ARMS[1:])}")
+        if arm != "full" and len(labelling.noise) != len(examples):
+            raise ValueError(f"{len(examples)} examples, but labels for {len(labelling.noise)}")
+        self._arm, self._examples, self._labelling = arm, examples, labelling
+        self._is_weighted, self._seed = objective == "weight", seed
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, index: int) -> TrainingRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TrainingRow]: ...
+    def __getitem__(self, index: int | slice) -> TrainingRow | list[TrainingRow]:
+        if isinstance(index, slice):
+            return [self[place] for place in range(len(self))[index]]
+        example = self._examples[index]
+        return TrainingRow(example.example_id, example.input_ids, self._weights(index, example), example.is_response)
+
+    def _weights(self, index: int, example: TokenizedExample) -> FloatArray:
+        if self._arm == "full":
+            return example.is_response.astype(np.float32)
+        noise = self._labelling.noise[index] & example.is_response & ~example.is_protected
+        weight = _labelled_weights(example, noise, self._labelling.weights[index] if self._is_weighted else None)
+        if self._arm == "xtf":
+            return weight
+        rng = np.random.default_rng([self._seed, zlib.crc32(example.example_id.encode()), ARMS.index(self._arm)])
+        return (_shuffled if self._arm == "random" else _swapped)(example, noise, weight, rng)
 
 
-def _labelled_weights(
-    example: TokenizedExample, labelled: BoolArray, weights: Mapping[str, FloatArray] | None
-) -> FloatArray:
+def _labelled_weights(example: TokenizedExample, labelled: BoolArray, weights: FloatArray | None) -> FloatArray:
     if weights is None:
         return (example.is_response & ~labelled).astype(np.float32)
-    return np.where(example.is_response, weights[example.example_id], 0.0).astype(np.float32)
+    return np.where(example.is_response, weights, 0.0).astype(np.float32)
 
 
 def _shuffled(

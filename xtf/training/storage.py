@@ -1,0 +1,148 @@
+"""Examples and labels laid end to end in files that vanish with the process: training data larger than memory.
+
+Training reads its rows in random order, again and again, which shards of compressed columns are not made for. The
+operating system maps these files into memory and keeps there what fits.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from xtf.files import full_disk_is_clear
+from xtf.tokens import BoolArray, IntArray, TokenizedExample
+
+
+class ArrayFile:
+    """A one-dimensional array that grows on disk.
+
+    Args:
+        folder: Where the nameless file is made; it goes when nothing refers to the array any more.
+        dtype: Of the array.
+    """
+
+    def __init__(self, folder: Path, dtype: DTypeLike) -> None:
+        self._folder, self._dtype = folder, np.dtype(dtype)
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed when it is mapped
+
+    def append(self, values: NDArray[Any]) -> None:
+        """Write ``(n,)`` values of the file's dtype behind the others.
+
+        Raises:
+            OutOfSpaceError: when the disk is full.
+        """
+        assert values.dtype == self._dtype
+        with full_disk_is_clear(self._folder):
+            self._file.write(np.ascontiguousarray(values).data)
+
+    def mapped(self) -> NDArray[Any]:
+        """All that was appended, read from disk when it is looked at; nothing can be appended after it."""
+        with full_disk_is_clear(self._folder), self._file:
+            size = self._file.tell()
+            self._file.flush()
+            return np.memmap(self._file, self._dtype, mode="r") if size else np.zeros(0, self._dtype)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+
+class _Offsets:
+    """Where each of the pieces laid end to end begins; 8 bytes a piece, in memory."""
+
+    def __init__(self) -> None:
+        self._parts, self._end = [np.zeros(1, np.int64)], 0
+
+    def append(self, lengths: NDArray[np.int64]) -> None:
+        ends = self._end + np.cumsum(lengths, dtype=np.int64)
+        self._parts.append(ends)
+        self._end = int(ends[-1]) if len(ends) else self._end
+
+    def joined(self) -> NDArray[np.int64]:
+        return np.concatenate(self._parts)
+
+
+class Pieces(Sequence[NDArray[Any]]):
+    """Arrays laid end to end, one an example; each is a copy made when it is asked for."""
+
+    def __init__(self, values: NDArray[Any], offsets: NDArray[np.int64]) -> None:
+        self._values, self._offsets = values, offsets
+
+    def __len__(self) -> int:
+        return len(self._offsets) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> NDArray[Any]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Pieces: ...
+    def __getitem__(self, index: int | slice) -> NDArray[Any] | Pieces:
+        if isinstance(index, slice):
+            start, stop, step = index.indices(len(self))
+            assert step == 1
+            return Pieces(self._values, self._offsets[start : max(start, stop) + 1])
+        place = range(len(self))[index]
+        return np.array(self._values[self._offsets[place] : self._offsets[place + 1]])
+
+
+class StoredExamples(Sequence[TokenizedExample]):
+    """Tokenised examples on disk; a slice is a view of the same files. Made by :class:`ExampleWriter`."""
+
+    def __init__(self, ids: Pieces, input_ids: Pieces, is_response: Pieces, is_protected: Pieces) -> None:
+        self._columns = ids, input_ids, is_response, is_protected
+
+    def __len__(self) -> int:
+        return len(self._columns[0])
+
+    @overload
+    def __getitem__(self, index: int) -> TokenizedExample: ...
+    @overload
+    def __getitem__(self, index: slice) -> StoredExamples: ...
+    def __getitem__(self, index: int | slice) -> TokenizedExample | StoredExamples:
+        if isinstance(index, slice):
+            return StoredExamples(*(column[index] for column in self._columns))
+        name, ids, is_response, is_protected = (column[index] for column in self._columns)
+        return TokenizedExample(name.tobytes().decode(), ids, is_response, is_protected)
+
+
+class ExampleWriter:
+    """Lays examples end to end in files of ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._ids = ArrayFile(folder, np.uint8)
+        self._input_ids = ArrayFile(folder, np.int32)
+        self._is_response, self._is_protected = ArrayFile(folder, np.bool_), ArrayFile(folder, np.bool_)
+        self._id_offsets, self._offsets = _Offsets(), _Offsets()
+
+    def append(
+        self,
+        example_ids: Sequence[str],
+        offsets: NDArray[np.int64],
+        input_ids: IntArray,
+        is_response: BoolArray,
+        is_protected: BoolArray,
+    ) -> None:
+        """Add ``n`` examples: ids, ``(n + 1,)`` offsets from 0, and their tokens end to end, ``(tokens,)``."""
+        names = [name.encode() for name in example_ids]
+        self._ids.append(np.frombuffer(b"".join(names), np.uint8))
+        self._id_offsets.append(np.array([len(name) for name in names], np.int64))
+        self._offsets.append(np.diff(offsets))
+        for file, values in (
+            (self._input_ids, input_ids),
+            (self._is_response, is_response),
+            (self._is_protected, is_protected),
+        ):
+            file.append(values)
+
+    def pieces(self, values: ArrayFile) -> Pieces:
+        """Values laid like the tokens, one array an example."""
+        return Pieces(values.mapped(), self._offsets.joined())
+
+    def stored(self) -> StoredExamples:
+        """Everything that was added."""
+        ids = Pieces(self._ids.mapped(), self._id_offsets.joined())
+        return StoredExamples(ids, *map(self.pieces, (self._input_ids, self._is_response, self._is_protected)))
