@@ -18,7 +18,7 @@ import yaml
 
 from tests.benchmarks.influence import influence
 from tests.benchmarks.memory import long_example_memory
-from tests.benchmarks.scoring import padding_share, scoring
+from tests.benchmarks.scoring import against_published, padding_share, scoring
 from tests.benchmarks.setting import MODEL, QUICKSTART, setting
 from tests.benchmarks.targets import shown
 from tests.benchmarks.training import training
@@ -38,8 +38,8 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, help="GSM8K rows, or any file that xtf reads; default: the quickstart rows"
     )
-    parser.add_argument("--rows", type=int, default=64, help="examples to score; influence takes a quarter of them")
-    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--rows", type=int, default=SHARD, help="examples to score; influence takes a sixteenth")
+    parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--dtype", nargs="+", help="default: float32, and what dtype: auto means here if another")
     parser.add_argument("--labelling-tokens", type=int, default=100_000_000)
     parser.add_argument("--only", nargs="+", choices=GROUPS, default=list(GROUPS))
@@ -59,42 +59,47 @@ def main() -> None:
 
 def _scoring(options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
-    for dtype in options.dtype:
-        shard = setting(dtype, options.data, max(options.rows, SHARD))
+    settings = [setting(dtype, options.data, max(options.rows, SHARD)) for dtype in options.dtype]
+    for shard in settings:
         figures.update(scoring(shard.first(options.rows), options.pairs))
         figures[shard.named("scoring.padding_share")] = {"median": round(padding_share(shard), 4), "rows": SHARD}
-    return figures
+    return {**figures, **against_published(settings, options.pairs)}
 
 
 def _influence(options: argparse.Namespace) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for dtype in options.dtype:
-        work = setting(dtype, options.data, max(4, options.rows // 4))
-        figures.update(influence(work, max(2, options.pairs // 2 + 1)))
+        figures.update(influence(setting(dtype, options.data, max(4, options.rows // 16)), options.pairs))
     return figures
 
 
 def _training(options: argparse.Namespace) -> dict[str, Any]:
-    return training(setting("float32", options.data, options.rows), max(2, options.pairs // 2))
+    return training(setting("float32", options.data, options.rows), options.pairs)
 
 
 def _labelling(options: argparse.Namespace) -> dict[str, Any]:
-    """Label a synthetic run in a process of its own; seconds and peak memory of that process."""
+    """Label a synthetic run, then take its rows for training: each in a process of its own, seconds and memory."""
     from tests.durability.synthetic import write_synthetic_run
 
     with tempfile.TemporaryDirectory() as folder:
-        write_synthetic_run(Path(folder), options.labelling_tokens)
-        code = (
-            "import sys, time, xtf; from tests.benchmarks.memory import resident_mib; started = time.perf_counter(); "
-            "xtf.label(sys.argv[1]); print(time.perf_counter() - started, resident_mib('VmHWM'))"
-        )
-        done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
-    seconds, mib = (float(part) for part in done.stdout.split()[-2:])
+        run = write_synthetic_run(Path(folder), options.labelling_tokens)
+        examples = sum(record.rows for record in run.records("tokens"))
+        seconds, mib = _child("label", folder)
+        _, rows_mib = _child("rows", folder)
     scale = 100_000_000 / options.labelling_tokens
+    facts = {"tokens": options.labelling_tokens, "examples": examples}
     return {
-        "labelling.seconds_per_100m_tokens": {"median": round(seconds * scale, 1), "tokens": options.labelling_tokens},
-        "labelling.peak_rss_mib": {"median": round(mib)},
+        "labelling.seconds_per_100m_tokens": {"median": round(seconds * scale, 1), **facts},
+        "labelling.peak_rss_mib": {"median": round(mib), **facts},
+        "training.rows_mib": {"median": round(rows_mib), **facts},
     }
+
+
+def _child(what: str, folder: str) -> tuple[float, float]:
+    code = "import sys; from tests.benchmarks import corpus; print(*getattr(corpus, sys.argv[1])(sys.argv[2]))"
+    done = subprocess.run([sys.executable, "-c", code, what, folder], capture_output=True, text=True, check=True)
+    seconds, mib = (float(part) for part in done.stdout.split()[-2:])
+    return seconds, mib
 
 
 def _start(options: argparse.Namespace) -> dict[str, Any]:

@@ -26,15 +26,19 @@ def influence(work: Setting, pairs: int) -> dict[str, Any]:
 
 
 def _tangents(work: Setting, pairs: int) -> dict[str, Any]:
-    """Derivatives over all linear weights, exact and by central differences, and over a LoRA adapter's."""
+    """Derivatives over all linear weights, over a LoRA adapter's and over those of four layers; and differences."""
     linear = LossDerivative(target=Target(path="the first examples"), parameters="linear")
-    lora = LossDerivative(target=Target(path="the first examples"), parameters="lora")
+    lora, last = replace(linear, parameters="lora"), replace(linear, parameters="last_k", k=4)
     with Adapters(work.loaded) as adapters:
         adapter = adapters.fresh(lora.r, lora.seed)
+        finite = {}
+        if work.loaded.dtype == torch.float32:  # in lower precision the steps vanish
+            finite = _tangent(work, pairs, replace(linear, mode="finite"), None, ".finite")
         return {
             **_tangent(work, pairs, linear, None, ""),
-            **_tangent(work, pairs, replace(linear, mode="finite"), None, ".finite"),
             **_tangent(work, pairs, lora, adapter, ".lora"),
+            **_tangent(work, pairs, last, None, ".last_4"),
+            **finite,
         }
 
 

@@ -33,12 +33,6 @@ def compare(ours: Work, other: Work, pairs: int, warm_up: int = 1) -> dict[str, 
     }
 
 
-def inverse(comparison: dict[str, Any]) -> dict[str, Any]:
-    """The same comparison as other ÷ ours."""
-    low, high = 1 / comparison["max"], 1 / comparison["min"]
-    return {**comparison, "median": round(1 / comparison["median"], 3), "min": round(low, 3), "max": round(high, 3)}
-
-
 def _timed(work: Work) -> float:
     started = time.perf_counter()
     work()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
-from tests.benchmarks.paired import compare, inverse
+from tests.benchmarks.paired import compare
 from tests.benchmarks.setting import TOKENS_PER_BATCH, Setting, plain_forward
 from xtf import registry
 from xtf.engine.fit import EngineFitContext
@@ -18,6 +18,9 @@ from xtf.engine.score import checked_scores, requests_of
 from xtf.model import Embedder, SignalPass
 from xtf.registry import AnyAttribute
 from xtf.vocabulary import read_vocabulary
+
+SAMPLE = 64
+"""Examples for comparisons that need no whole shard."""
 
 THREE = ("reasoning_importance", "knowledge_novelty", "task_relevance")
 
@@ -64,27 +67,34 @@ def published(work: Setting) -> None:
 
 
 def scoring(work: Setting, pairs: int) -> dict[str, Any]:
-    """The comparisons of one dtype."""
-    ours = compare(partial(three_attributes, work), partial(plain_forward, work), pairs)
-    known = Embedder(work.loaded)
-    once = compare(partial(three_attributes, work, known), partial(plain_forward, work), pairs)
-    against = compare(partial(three_attributes, work), partial(published, work), max(1, pairs // 2), warm_up=0)
+    """The comparisons of one dtype: ``work`` is a whole shard, whose distinct tokens are embedded once."""
+    sample = work.first(SAMPLE)
+    embedder = Embedder(work.loaded)
+    three_attributes(sample, embedder)
+    later = compare(partial(three_attributes, sample, embedder), partial(plain_forward, sample), pairs, warm_up=0)
+    first = compare(partial(three_attributes, work), partial(plain_forward, work), pairs, warm_up=0)
     distinct = len({int(token) for example in work.examples for token in example.input_ids[example.is_response]})
-    counts = {"tokens": work.tokens, "distinct_tokens_embedded": distinct}
+    facts = {"tokens": work.tokens, "distinct_tokens_embedded": distinct}
+    speed = {"tokens_per_second": round(work.tokens / first["seconds"])}
     return {
-        work.named("scoring.three_attributes_over_forward"): {
-            **ours,
-            **counts,
-            "tokens_per_second": round(work.tokens / ours["seconds"]),
-        },
-        work.named("scoring.three_attributes_over_forward.embedded_before"): once,
-        work.named("scoring.published_over_ours"): inverse(against),
+        work.named("scoring.three_attributes_over_forward"): {**first, **facts, **speed},
+        work.named("scoring.three_attributes_over_forward.embedded_before"): later,
         work.named("scoring.share_of_matmul_peak"): {
-            "median": round(share_of_peak(work, once["seconds"]), 3),
-            "of_the_plain_forward": round(share_of_peak(work, once["seconds_of_other"]), 3),
+            "median": round(share_of_peak(work, first["seconds"]), 3),
+            "of_the_plain_forward": round(share_of_peak(work, first["seconds_of_other"]), 3),
             "gigaflops_of_the_product": round(matmul_rate(work) / 1e9),
         },
     }
+
+
+def against_published(settings: Sequence[Setting], pairs: int) -> dict[str, Any]:
+    """The published procedure in float32 ÷ ours, in each dtype; the first setting is float32."""
+    plain = settings[0].first(SAMPLE // 2)
+    figures = {}
+    for work in settings:
+        ours = partial(three_attributes, work.first(SAMPLE // 2))
+        figures[work.named("scoring.published_over_ours")] = compare(partial(published, plain), ours, pairs, warm_up=0)
+    return figures
 
 
 def share_of_peak(work: Setting, seconds: float) -> float:

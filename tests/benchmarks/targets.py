@@ -18,8 +18,11 @@ class Target(NamedTuple):
 
 TARGETS = {
     "scoring.three_attributes_over_forward": Target("at most", 1.10),
+    "scoring.three_attributes_over_forward.bfloat16": Target("at most", 1.10),
     "scoring.three_attributes_over_forward.embedded_before": Target("at most", 1.10),
+    "scoring.three_attributes_over_forward.embedded_before.bfloat16": Target("at most", 1.10),
     "scoring.published_over_ours": Target("at least", 4.0),
+    "scoring.published_over_ours.bfloat16": Target("at least", 8.0),
     "scoring.peak_memory_over_forward_8k": Target("at most", 1.3),
     "scoring.share_of_matmul_peak": Target("at least", 0.65),
     "scoring.share_of_matmul_peak.bfloat16": Target("at least", 0.5),
@@ -27,6 +30,7 @@ TARGETS = {
     "influence.tangent_over_forward": Target("at most", 2.5),
     "influence.tangent_over_forward.finite": Target("at most", 2.5),
     "influence.tangent_over_forward.lora": Target("at most", 2.5),
+    "influence.tangent_over_forward.last_4": Target("at most", 2.5),
     "influence.reference_over_forward": Target("at most", 2.1),
     "labelling.seconds_per_100m_tokens": Target("at most", 60.0),
     "labelling.peak_rss_mib": Target("at most", 1024.0),

@@ -51,7 +51,7 @@ def masked_rows(work: Setting, share: float) -> list[TrainingRow]:
 
 
 def _ours(work: Setting, rows: list[TrainingRow]) -> list[float]:
-    config = TrainingConfig(max_steps=STEPS, batch_size=BATCH, schedule="constant", warmup_ratio=0.0)
+    config = TrainingConfig(max_steps=STEPS, batch_size=BATCH, schedule="constant", warmup_ratio=0.0, dtype="float32")
     with (
         tempfile.TemporaryDirectory() as folder,
         train_model(

@@ -14,7 +14,7 @@ from xtf.tokens import TokenizedExample
 if TYPE_CHECKING:
     from xtf.model import LoadedModel
 
-CPU_TOKENS = 2048
+CPU_TOKENS = 1024
 """On a CPU larger batches are no faster, and their activations leave its cache."""
 
 ENOUGH_TOKENS = 4096
