@@ -10,9 +10,13 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hypothesis import settings
 
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.cli import main
+
+settings.register_profile("untimed", deadline=None)  # machines are shared, and no test is about its own speed
+settings.load_profile("untimed")
 
 
 class Outcome(NamedTuple):

@@ -30,7 +30,6 @@ def quick(cases: int) -> settings:
     """The same ``cases`` every time, however slow the machine."""
     return settings(
         max_examples=cases,
-        deadline=None,
         derandomize=True,
         database=None,
         phases=[Phase.generate, Phase.shrink],

@@ -36,7 +36,7 @@ def noise(part: ScoredShard, thresholds: dict[str, Threshold] = THRESHOLDS, **co
     return apply_rules(rules, part).noise
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(corpora())
 def test_any_is_the_union_and_all_the_intersection(part: ScoredShard) -> None:
     alone = [noise(part, {name: cut}) for name, cut in THRESHOLDS.items()]
@@ -44,7 +44,7 @@ def test_any_is_the_union_and_all_the_intersection(part: ScoredShard) -> None:
     assert np.array_equal(noise(part, rule="all"), np.logical_and.reduce(alone))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(corpora())
 def test_votes_count_and_more_votes_mask_less(part: ScoredShard) -> None:
     counted = np.sum([noise(part, {name: cut}) for name, cut in THRESHOLDS.items()], axis=0)
@@ -129,7 +129,7 @@ def reference_guard(part: ScoredShard, rules: LabelRules, combine: CombineConfig
     return [bool(value) for value in kept]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(corpora(), st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.integers(0, 4), st.sampled_from(["any", "vote"]))
 def test_guards_release_the_least_severe(part: ScoredShard, share: float, kept: int, rule: str) -> None:
     combine = CombineConfig.model_validate({"rule": rule, "max_noise_share": share, "min_kept": kept})
@@ -148,7 +148,7 @@ def test_caps_are_exact_decimals() -> None:
     assert noise_caps(part, CombineConfig(max_noise_share=0.29)).tolist() == [29]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(corpora())
 def test_weighted_guard_releases_the_highest_mean_rank(part: ScoredShard) -> None:
     found = judge(
@@ -168,7 +168,7 @@ def test_weighted_guard_releases_the_highest_mean_rank(part: ScoredShard) -> Non
         assert not len(released) or not len(masked) or masked.max() <= released.min()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(corpora(), st.sampled_from(["any", "all", "vote", "weighted"]))
 def test_only_unprotected_response_tokens_are_noise(part: ScoredShard, rule: str) -> None:
     found = noise(part, rule=rule, threshold={"kind": "below", "cut": 0.9})

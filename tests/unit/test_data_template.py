@@ -242,7 +242,7 @@ WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12) | st.samp
 TURN = st.lists(WORDS, min_size=1, max_size=6).map("".join).filter(str.strip)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 @given(
     name=st.sampled_from(list(TEMPLATES)),
     turns=st.lists(TURN, min_size=2, max_size=4).filter(lambda t: len(t) % 2 == 0),

@@ -22,7 +22,7 @@ def test_keys_keep_order_and_equality(values: list[float]) -> None:
     assert np.array_equal(keys_to_values(keys), scores)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(VALUES, st.integers(1, 5), st.data())
 def test_order_statistics_equal_partition(values: list[float], pieces: int, data: st.DataObject) -> None:
     rank = data.draw(st.integers(0, len(values) - 1))
@@ -51,7 +51,7 @@ def test_several_attributes_share_the_passes() -> None:
     assert passes == 2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(-1e6, 1e6, width=32) | COARSE, min_size=1, max_size=200), st.integers(1, 7))
 def test_figures_and_percentiles(values: list[float], pieces: int) -> None:
     found = measure(["a"], one_column(values, pieces=pieces))["a"]

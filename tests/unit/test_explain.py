@@ -56,7 +56,7 @@ def moved(threshold: Threshold, flip: Flip) -> Threshold:
     )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(SCORES, min_size=1, max_size=5), EXPLICIT)
 def test_the_stated_flip_flips(values: list[float], cut: Threshold) -> None:
     part = shard([{"a": values}])
@@ -75,7 +75,7 @@ def test_the_stated_flip_flips(values: list[float], cut: Threshold) -> None:
         assert bool(apply_rules(after, part).noise[token.index]) != token.noise
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(COARSE, COARSE, COARSE), min_size=1, max_size=6),
     st.sampled_from(["any", "all", "vote"]),
@@ -98,7 +98,7 @@ def test_the_flips_of_all_attributes_together_flip_the_token(
         assert token.flip.startswith("kept if the " if token.noise else "masked if the ")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(SCORES | COARSE, min_size=1, max_size=20),
     st.sampled_from(FITTED) | EXPLICIT,

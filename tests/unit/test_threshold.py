@@ -117,7 +117,7 @@ def test_every_cut_equals_its_definition(cut: Threshold) -> None:
             assert within == want.tolist()
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     st.lists(COARSE | st.floats(-3, 3, width=32), min_size=1, max_size=40),
     st.integers(1, 4),
@@ -175,7 +175,7 @@ def test_the_multi_otsu_split_is_at_least_skimages(classes: int, seed: int) -> N
     assert between_variance(counts, found) >= between_variance(counts, want)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.integers(0, 9), min_size=6, max_size=14), st.integers(2, 4))
 def test_no_other_split_is_better(counts: list[int], classes: int) -> None:
     table = np.array(counts, np.int64)

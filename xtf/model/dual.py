@@ -80,23 +80,21 @@ class DualLinear:
     def __call__(self, inputs: Tensor) -> Tensor:
         """``(..., in)`` to ``(..., out)``."""
         value, change = split(inputs)
-        out = functional.linear(value, self.weight, self.bias)
-        if self.adapter is not None:
-            _accumulate(out, value, self.adapter)
-        out_change = None
-        if change is not None:
-            out_change = functional.linear(change, self.weight)
-            if self.adapter is not None:
-                _accumulate(out_change, change, self.adapter)
-        elif self.along is not None or self.bias_along is not None:
-            out_change = torch.zeros_like(out)
-        if self.along is not None:
-            assert out_change is not None
-            _accumulate(out_change, value, self.along)
-        if self.bias_along is not None:
-            assert out_change is not None
-            out_change += self.bias_along
+        out = self._applied(value, self.bias)
+        out_change = None if change is None else self._applied(change)
+        if self.along is not None or self.bias_along is not None:
+            out_change = torch.zeros_like(out) if out_change is None else out_change
+            if self.along is not None:
+                _accumulate(out_change, value, self.along)
+            if self.bias_along is not None:
+                out_change += self.bias_along
         return joined(out, out_change)
+
+    def _applied(self, inputs: Tensor, bias: Tensor | None = None) -> Tensor:
+        out = functional.linear(inputs, self.weight, bias)
+        if self.adapter is not None:
+            _accumulate(out, inputs, self.adapter)
+        return out
 
 
 def _accumulate(out: Tensor, inputs: Tensor, matrix: Tensor | LowRank) -> None:

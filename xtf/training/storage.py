@@ -64,7 +64,10 @@ class _Offsets:
         self._end = int(ends[-1]) if len(ends) else self._end
 
     def joined(self) -> NDArray[np.int64]:
-        return np.concatenate(self._parts)
+        """``(pieces + 1,)``; the same array until more is appended."""
+        if len(self._parts) > 1:
+            self._parts = [np.concatenate(self._parts)]
+        return self._parts[0]
 
 
 class Pieces(Sequence[NDArray[Any]]):
