@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,21 @@ def test_numbers_may_be_cut_anywhere(tmp_path: Path, number: str) -> None:
     for chunk in range(1, 12):
         first, second = read(tmp_path, f"[{number},{number}]".encode(), chunk)
         assert first == second == json.loads(number) or math.isnan(first)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("null", 'expected a list of rows or {"data": [...]}, found null'),
+        ('{"data": 1}', "found an object with keys data"),
+        ("{}", "found an object with keys none"),
+        ("[\n" + "[" * 100_000, "rows.json:2: broken JSON: maximum recursion depth"),
+        ("[\n\n" + "1" * 5000 + "]", "rows.json:3: broken JSON: Exceeds the limit"),
+    ],
+)
+def test_what_holds_no_rows_is_named(tmp_path: Path, content: str, message: str) -> None:
+    with pytest.raises(DataError, match=re.escape(message)):
+        read(tmp_path, content.encode(), 1 << 20)
 
 
 def test_bytes_that_are_no_text_are_named_by_line(tmp_path: Path) -> None:

@@ -26,21 +26,21 @@ def json_rows(path: Path) -> Iterator[Any]:
     """
     with path.open("rb") as file:
         text = _Text(path, file)
-        missing: Any = None
+        instead: list[Any] = []  # what the file holds, if it is no rows
         match text.peek():
             case "":
                 return
             case "[":
                 yield from _items(text)
             case "{":
-                missing = yield from _data(text)
+                instead = yield from _data(text)
             case _:
-                missing = text.value()
+                instead = [text.value()]
         if text.peek():
             raise text.broken("Extra data")
-        if missing is not None:
-            keys = f" with keys {listed(missing)}" if isinstance(missing, dict) else ""
-            raise DataError(f'{path}: expected a list of rows or {{"data": [...]}}, found {kind_of(missing)}{keys}')
+        for found in instead:
+            keys = f" with keys {listed(found)}" if isinstance(found, dict) else ""
+            raise DataError(f'{path}: expected a list of rows or {{"data": [...]}}, found {kind_of(found)}{keys}')
 
 
 def _items(text: _Text) -> Iterator[Any]:
@@ -55,8 +55,8 @@ def _items(text: _Text) -> Iterator[Any]:
             return
 
 
-def _data(text: _Text) -> Generator[Any, None, dict[str, None] | None]:
-    """The rows under the key ``data`` of the object that begins here; returns its keys if there are none."""
+def _data(text: _Text) -> Generator[Any, None, list[Any]]:
+    """The rows under the key ``data`` of the object that begins here; returns what else there is if there are none."""
     keys: dict[str, None] = {}
     found = False
     text.expect("{")
@@ -73,7 +73,7 @@ def _data(text: _Text) -> Generator[Any, None, dict[str, None] | None]:
         else:
             text.value()
         following = text.expect(",", "}")
-    return None if found else keys
+    return [] if found else [keys]
 
 
 class _Text:
@@ -119,7 +119,7 @@ class _Text:
                 if self._ended:
                     raise self.broken(error.msg, error.pos) from None
             except (ValueError, RecursionError) as error:
-                raise DataError(f"{self.path}: broken JSON: {error}") from None
+                raise self.broken(str(error)) from None
             self._more(size)
             size *= 2  # so that a long value is not parsed again for every chunk
 
