@@ -47,7 +47,7 @@ def fitted(work: Setting, embedder: Embedder) -> Mapping[str, AnyAttribute]:
 
 @torch.no_grad()
 def published(work: Setting) -> None:
-    """The published procedure, written plainly: batch 1, a pass per attribute, full maps, a forward per token."""
+    """The published procedure, written plainly: batch 1, a pass per attribute, full maps, a forward per distinct token."""
     model: Any = work.loaded.model
     former = model.config._attn_implementation
     seen: set[int] = set()
@@ -60,7 +60,7 @@ def published(work: Setting) -> None:
         logits = model(ids).logits[0]
         for position in np.flatnonzero(example.is_response):
             torch.softmax(logits[position - 1].float(), -1)[ids[0, position]].item()
-        for token in set(example.input_ids[example.is_response].tolist()) - seen:
+        for token in set(example.input_ids.tolist()) - seen:  # of the prompt as well
             one = torch.tensor([[token]], device=work.loaded.device)
             model(one, output_hidden_states=True).hidden_states[-1][0, -1]
             seen.add(token)
