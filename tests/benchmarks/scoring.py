@@ -47,7 +47,7 @@ def fitted(work: Setting, embedder: Embedder) -> Mapping[str, AnyAttribute]:
 
 @torch.no_grad()
 def published(work: Setting) -> None:
-    """The published procedure, written plainly: batch 1, a pass per attribute, full maps, a forward per distinct token."""
+    """The published procedure, written plainly: batch 1, a pass per attribute, full maps, a forward per token id."""
     model: Any = work.loaded.model
     former = model.config._attn_implementation
     seen: set[int] = set()
