@@ -160,8 +160,9 @@ def evaluate(
     """
     from xtf import render
     from xtf import runs as api
+    from xtf.config import quoted
 
-    overrides = [*(set_ or []), *([f"evaluation.path={json.dumps(data)}"] if data else [])]
+    overrides = [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])]
     render.print_metrics(_out(), api.evaluate(run, overrides))
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from xtf.config import quoted
 from xtf.errors import ConfigError
 from xtf.files import write_text
 
@@ -65,5 +65,5 @@ def write_template(path: Path, data: str, model: str) -> None:
     """
     if path.exists():
         raise ConfigError(f"{path}: exists already. Choose another name: xtf init NAME.yaml")
-    text = TEMPLATE.format(path=path, stem=path.stem, data=json.dumps(data), model=json.dumps(model))
+    text = TEMPLATE.format(path=path, stem=path.stem, data=quoted(data), model=quoted(model))
     write_text(path, text)

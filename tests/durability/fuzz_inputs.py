@@ -109,6 +109,7 @@ reading = st.sampled_from(
         ("report",),
         ("train",),
         ("evaluate",),
+        ("compare", "-e", "sum-2"),
     ]
 )
 damages = st.tuples(

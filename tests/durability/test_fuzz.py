@@ -141,6 +141,20 @@ def test_any_override_and_any_yaml(
     assert "Traceback" not in capsys.readouterr().err
 
 
+@quick(150)
+@given(data=texts, model_name=texts, attribute=texts)
+def test_any_name_is_written_or_refused(
+    place: Path, data: str, model_name: str, attribute: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place / "init.yaml"
+    path.unlink(missing_ok=True)
+    if command("init", path, f"--data={data}", f"--model={model_name}") == 0:
+        written = xtf.load_config(path)
+        assert (written.data.path, written.model.path) == (data, model_name)
+    assert command("attributes", "--", attribute) in (0, 2)
+    assert "Traceback" not in capsys.readouterr().err
+
+
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory, model: tuple[PreTrainedModel, PreTrainedTokenizerBase]) -> Path:
     """A labelled run with two shards."""
@@ -161,7 +175,8 @@ def test_any_damaged_run_is_read_or_named(
     shutil.copytree(labelled, place / "copy")
     for one in damaged:
         damage(place / "copy", *one)
-    code = command(doing[0], place / "copy", *doing[1:])
+    others = [labelled] if doing[0] == "compare" else []
+    code = command(doing[0], place / "copy", *others, *doing[1:])
     printed = capsys.readouterr()
     assert code in (0, 2), printed.err
     assert "Traceback" not in printed.err
@@ -187,3 +202,21 @@ def test_any_damaged_run_is_scored_again_or_refused(
         return
     assert list(run.example_ids()) == [f"sum-{i}" for i in range(1, 7)]
     assert run.summary().examples == 6
+
+
+@quick(15)
+@given(damaged=st.lists(damages, max_size=1))
+def test_any_damaged_run_is_trained_or_refused(
+    labelled: Path, place: Path, model: tuple[PreTrainedModel, PreTrainedTokenizerBase], damaged: list[Any]
+) -> None:
+    shutil.rmtree(place / "trained", ignore_errors=True)
+    shutil.copytree(labelled, place / "trained")
+    for one in damaged:
+        damage(place / "trained", *one)
+    settings_ = ["training.arms=[xtf]", "training.max_steps=1", "training.batch_size=2", "training.lora.r=2"]
+    try:
+        metrics = xtf.train(place / "trained", settings_, model=model[0], tokenizer=model[1])
+    except XTFError:
+        assert damaged
+        return
+    assert metrics["arms"][0]["steps"] == 1

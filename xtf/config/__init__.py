@@ -7,7 +7,7 @@ suggestion. This package imports neither torch nor any scorer, so a configuratio
 from xtf.config.base import Scope, Section, Share
 from xtf.config.cuts import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
 from xtf.config.problems import validation_problems
-from xtf.config.reading import apply_overrides, read_yaml
+from xtf.config.reading import apply_overrides, quoted, read_yaml
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
 from xtf.config.sections import (
     ColumnsConfig,
@@ -52,6 +52,7 @@ __all__ = [
     "apply_overrides",
     "arm_parts",
     "parse_config",
+    "quoted",
     "read_yaml",
     "validation_problems",
 ]

@@ -11,6 +11,11 @@ import yaml
 from xtf.errors import ConfigError
 
 
+def quoted(text: str) -> str:
+    """Text as a YAML scalar of one line that is read back as the same text."""
+    return str(yaml.safe_dump(text, default_style='"', allow_unicode=True, width=float("inf"))).strip()
+
+
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read one YAML mapping safely; duplicate keys and syntax errors name file and line."""
     path = Path(path)
