@@ -93,6 +93,7 @@ def test_card_by_mouse_and_keyboard_in_the_words_of_python(small: Small, open_pa
     page.focus("#text")
     for _ in range(3):
         page.keyboard.press("ArrowRight")
+    page.wait_for_timeout(250)  # what the mouse rests on waits a moment to be shown, and must not come after a choice
     reached = page.evaluate("Number(document.querySelector('.token.current').dataset.token)")
     assert reached == response[1].index + 3
     token = explained.tokens[reached]

@@ -71,7 +71,7 @@ const Examples = (() => {
         const node = event.target.closest(".token");
         if (!node || state.pinned) return;
         clearTimeout(hover);
-        hover = setTimeout(() => show(Number(node.dataset.token)), 120);
+        hover = setTimeout(() => { if (!state.pinned) show(Number(node.dataset.token)); }, 120);
       });
       box.addEventListener("mouseleave", () => { clearTimeout(hover); if (!state.pinned) show(state.token); });
       box.addEventListener("focus", () => { if (state.token === null) select(firstResponse()); });
