@@ -71,6 +71,7 @@ def scoring(work: Setting, pairs: int) -> dict[str, Any]:
     sample = work.first(SAMPLE)
     embedder = Embedder(work.loaded)
     three_attributes(sample, embedder)
+    plain_forward(sample)
     later = compare(partial(three_attributes, sample, embedder), partial(plain_forward, sample), pairs, warm_up=0)
     first = compare(partial(three_attributes, work), partial(plain_forward, work), pairs, warm_up=0)
     distinct = len({int(token) for example in work.examples for token in example.input_ids[example.is_response]})
