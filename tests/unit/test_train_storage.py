@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtf.errors import OutOfSpaceError
+from xtf.mapped import ArrayFile
 from xtf.tokens import TokenizedExample
-from xtf.training.storage import ArrayFile, ExampleWriter, StoredExamples
+from xtf.training.storage import ExampleWriter, StoredExamples
 
 shards = st.lists(st.lists(st.tuples(st.text(max_size=5), st.integers(0, 6)), max_size=4), max_size=4)
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+
+from xtf.mapped import ArrayFile
 
 _RECENT = 1 << 14
 _BLOCK = 1 << 20
@@ -55,9 +58,6 @@ def _holds(block: Hashes, key: int) -> bool:
 
 
 def _on_disk(block: Hashes) -> Hashes:
-    """The block as a map of a file without a name, which is gone when the map is."""
-    with tempfile.TemporaryFile() as file:
-        file.write(block.tobytes())
-        file.flush()
-        mapped: Hashes = np.memmap(file, dtype=np.uint64, mode="r", shape=block.shape)
-    return mapped
+    file = ArrayFile(Path(tempfile.gettempdir()), np.uint64)
+    file.append(block)
+    return file.mapped()

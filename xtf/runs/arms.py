@@ -8,10 +8,11 @@ import numpy as np
 
 from xtf.config import ArmConfig, Never, RunConfig, Threshold, arm_parts
 from xtf.errors import ConfigError
+from xtf.mapped import ArrayFile
 from xtf.rules import LabelRules, apply_rules, fit_rules
 from xtf.runs.opened import Run
 from xtf.training import Labelling
-from xtf.training.storage import ArrayFile, ExampleWriter, StoredExamples
+from xtf.training.storage import ExampleWriter, StoredExamples
 
 
 def labellings(
@@ -21,10 +22,9 @@ def labellings(
     examples = ExampleWriter(run.folder.state)
     noise = {name: ArrayFile(run.folder.state, np.bool_) for name in rules}
     weights = {name: ArrayFile(run.folder.state, np.float32) for name in rules}
-    left = sum(record.rows for part in run.parts for record in part.folder.records("scores"))
-    left = left if limit is None else min(limit, left)
+    taken = 0
     for shard in run.shards():
-        count = min(left, len(shard))
+        count = len(shard) if limit is None else min(len(shard), limit - taken)
         here = slice(int(shard.offsets[count]))
         examples.append(
             shard.example_ids[:count],
@@ -37,8 +37,8 @@ def labellings(
             labels = apply_rules(rule, shard)
             noise[name].append(labels.noise[here])
             weights[name].append(labels.weights[here])
-        left -= count
-        if not left:
+        taken += count
+        if taken == limit:
             break
     return examples.stored(), {
         name: Labelling(examples.pieces(noise[name]), examples.pieces(weights[name])) for name in rules

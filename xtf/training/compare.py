@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,18 @@ class ArmResult:
     exact_total: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Leg:
     """One stretch of training: its rows, where it is kept, and whether the model is evaluated at its end."""
 
     rows: Sequence[TrainingRow]
     folder: Path
     evaluate: bool = True
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the rows."""
+        return _digest_of(self.rows)
 
 
 def compare_arms(
@@ -128,7 +134,7 @@ class Comparison:
     def trained_fingerprint(self, arm: str, seed: int, leg: Leg, before: str) -> str:
         """Of the model after a leg; ``before`` is that of the model before it."""
         decisive = self.training.model_dump(mode="json", exclude={"arms", "seeds", "report_to", "save_steps"})
-        return digest(before, arm, seed, decisive, _digest_of(leg.rows))
+        return digest(before, arm, seed, decisive, leg.digest)
 
     def result(self, arm: str, seed: int, leg: Leg, before: str, start: Path | None) -> ArmResult:
         """Return the result kept in the leg's folder, or train and evaluate and keep it there.

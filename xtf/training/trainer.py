@@ -113,12 +113,15 @@ def train_model(
             if trainer.is_world_process_zero():
                 _finish(wrapped, tokenizer, output_dir, {"fingerprint": fingerprint, **done})
         wrapped.eval()
+        kept = response = 0
+        for row in rows:
+            kept, response = kept + int((row.weights > 0).sum()), response + int(row.is_response.sum())
         return TrainResult(
             model=wrapped,
             steps=done["steps"],
             losses=tuple(done["losses"]),
-            tokens_kept=sum(int((row.weights > 0).sum()) for row in rows),
-            tokens_response=sum(int(row.is_response.sum()) for row in rows),
+            tokens_kept=kept,
+            tokens_response=response,
             seconds=done["seconds"],
             reused="fingerprint" in done,
             _undo=stack.pop_all().close,
