@@ -13,6 +13,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from xtf.api import Run, evaluate, inspect, label, load_config, open_run, run, score, train
     from xtf.attribute import (
         AttentionReceived,
         AttentionRowMean,
@@ -27,9 +28,8 @@ if TYPE_CHECKING:
         Signals,
         TokenEmbedding,
     )
+    from xtf.attribute.registry import register
     from xtf.errors import XTFError
-    from xtf.registry import register
-    from xtf.runs import Run, evaluate, inspect, label, load_config, open_run, run, score, train
 
 _HOMES = {
     "xtf.attribute": (
@@ -37,8 +37,8 @@ _HOMES = {
         "NoParams Reference Signals TokenEmbedding"
     ),
     "xtf.errors": "XTFError",
-    "xtf.registry": "register",
-    "xtf.runs": "Run evaluate inspect label load_config open_run run score train",
+    "xtf.attribute.registry": "register",
+    "xtf.api": "Run evaluate inspect label load_config open_run run score train",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from xtf.display import visible
 from xtf.errors import XTFError
-from xtf.share import Share
+from xtf.runs.share import Share
 
 
 class _Commands(TyperGroup):
@@ -83,9 +83,8 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
 
     Example: `xtf run configs/quickstart.yaml --set data.limit=20`
     """
-    from xtf import render
-    from xtf import runs as api
-    from xtf.report import write_report
+    from xtf import api
+    from xtf.report import terminal, write_report
 
     settings = api.load_config(config, set_ or [])
     console = _out()
@@ -93,14 +92,14 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
     labelled = (
         api.run(settings, overwrite=overwrite) if in_rounds else api.label(api.score(settings, overwrite=overwrite))
     )
-    render.print_run_head(console, labelled)
-    render.print_first_example(console, labelled)
+    terminal.print_run_head(console, labelled)
+    terminal.print_first_example(console, labelled)
     if settings.training is not None:
         if not in_rounds:
             api.train(labelled)
-        render.print_metrics(console, labelled.metrics)
+        terminal.print_metrics(console, labelled.metrics)
     report_path = write_report(labelled.parts[-1])
-    render.print_next_steps(console, labelled)
+    terminal.print_next_steps(console, labelled)
     console.print(f"  {'read it all:':<22}{report_path}", markup=False)
 
 
@@ -117,10 +116,10 @@ def score(
 
     Example: `xtf score configs/xtf-gsm8k.yaml --set data.path=train.jsonl --set output=runs/gsm8k`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
-    render.print_scored(_out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite, shard=shard))
+    terminal.print_scored(_out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite, shard=shard))
 
 
 @app.command()
@@ -129,10 +128,10 @@ def label(run: RunArgument, set_: SetOption = None) -> None:
 
     Example: `xtf label runs/quickstart --set thresholds.knowledge_novelty.cut=0.1`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
-    render.print_run_head(_out(), api.label(run, set_ or []))
+    terminal.print_run_head(_out(), api.label(run, set_ or []))
 
 
 @app.command()
@@ -141,11 +140,11 @@ def train(run: RunArgument, set_: SetOption = None) -> None:
 
     Example: `xtf train runs/quickstart --set training.arms=[full,xtf] --set training.seeds=[0,1,2]`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
     api.train(run, set_ or [])
-    render.print_metrics(_out(), api.open_run(run).metrics)
+    terminal.print_metrics(_out(), api.open_run(run).metrics)
 
 
 @app.command()
@@ -158,12 +157,12 @@ def evaluate(
 
     Example: `xtf evaluate runs/quickstart --data test.jsonl --set evaluation.max_new_tokens=300`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
     from xtf.config import quoted
+    from xtf.report import terminal
 
     overrides = [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])]
-    render.print_metrics(_out(), api.evaluate(run, overrides))
+    terminal.print_metrics(_out(), api.evaluate(run, overrides))
 
 
 @app.command()
@@ -178,15 +177,15 @@ def explain(
 
     Example: `xtf explain runs/quickstart --example train-001 --reasons`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
     opened = api.open_run(run)
     explanation = opened.explain(example if example is not None else next(opened.example_ids()))
     if as_json:
         _print_json(explanation.to_dict())
     else:
-        render.print_explanation(_out(), explanation, token=token, reasons=reasons)
+        terminal.print_explanation(_out(), explanation, token=token, reasons=reasons)
 
 
 @app.command()
@@ -195,14 +194,14 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
 
     Example: `xtf summary runs/quickstart`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
     opened = api.open_run(run)
     if as_json:
         _print_json({**opened.summary().to_dict(), "rounds": opened.manifest.get("rounds", [])})
     else:
-        render.print_summary(_out(), opened)
+        terminal.print_summary(_out(), opened)
 
 
 @app.command()
@@ -219,7 +218,7 @@ def report(
 
     Example: `xtf report runs/quickstart --compare runs/other`
     """
-    from xtf import runs as api
+    from xtf import api
     from xtf.report import overview, write_report
 
     opened = api.open_run(run)
@@ -239,12 +238,12 @@ def compare(
 
     Example: `xtf compare runs/quickstart runs/other --example train-001`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
     opened = [api.open_run(path) for path in runs]
     wanted = example if example is not None else next(opened[0].example_ids())
-    render.print_comparison(_out(), [(str(run.path), run.explain(wanted)) for run in opened])
+    terminal.print_comparison(_out(), [(str(run.path), run.explain(wanted)) for run in opened])
 
 
 @app.command()
@@ -258,14 +257,14 @@ def inspect(
 
     Example: `xtf inspect configs/quickstart.yaml -n 1`
     """
-    from xtf import render
-    from xtf import runs as api
+    from xtf import api
+    from xtf.report import terminal
 
     inspection = api.inspect(api.load_config(config, set_ or []), examples)
     if as_json:
         _print_json(inspection.to_dict())
     else:
-        render.print_inspection(_out(), inspection)
+        terminal.print_inspection(_out(), inspection)
 
 
 @app.command()
@@ -274,9 +273,9 @@ def attributes(name: Annotated[str | None, typer.Argument(help="Show one scorer 
 
     Example: `xtf attributes knowledge_novelty`
     """
-    from xtf import render
+    from xtf.report import terminal
 
-    render.print_attributes(_out(), name)
+    terminal.print_attributes(_out(), name)
 
 
 @app.command()
@@ -287,7 +286,7 @@ def check(config: ConfigArgument, set_: SetOption = None) -> None:
     """
     import yaml
 
-    from xtf import runs as api
+    from xtf import api
 
     settings = api.load_config(config, set_ or [])
     _out().print(
@@ -305,7 +304,7 @@ def init(
 
     Example: `xtf init my-run.yaml --data train.jsonl --model Qwen/Qwen3-0.6B`
     """
-    from xtf.template import write_template
+    from xtf.config.starter import write_template
 
     write_template(path, data=data, model=model)
     _out().print(f"Wrote {path}. Next: xtf check {path}, xtf inspect {path}, xtf run {path}", markup=False)

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 import xtf
-from xtf.render import print_explanation
+from xtf.report.terminal import print_explanation
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ def rows(folder: str) -> tuple[float, float]:
     """
     import numpy as np
 
-    from xtf.runs import open_run
-    from xtf.runs.arms import labellings
+    from xtf.api import open_run
+    from xtf.steps.arms import labellings
     from xtf.training import labelled_rows
 
     run = open_run(folder)

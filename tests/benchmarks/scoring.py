@@ -12,12 +12,12 @@ import torch
 
 from tests.benchmarks.paired import compare
 from tests.benchmarks.setting import TOKENS_PER_BATCH, Setting, plain_forward
-from xtf import registry
+from xtf.attribute import registry
+from xtf.attribute.registry import AnyAttribute
 from xtf.engine.fit import EngineFitContext
 from xtf.engine.score import checked_scores, requests_of
 from xtf.model import Embedder, SignalPass
-from xtf.registry import AnyAttribute
-from xtf.vocabulary import read_vocabulary
+from xtf.runs.vocabulary import read_vocabulary
 
 SAMPLE = 64
 """Examples for comparisons that need no whole shard."""

@@ -104,10 +104,10 @@ def _import_everything() -> None:
     import peft
     import transformers.models.llama.modeling_llama
 
-    import xtf.report.write
-    import xtf.runs.scoring
-    import xtf.runs.training
-    from xtf import registry
+    import xtf.report.html.write
+    import xtf.steps.scoring
+    import xtf.steps.training
+    from xtf.attribute import registry
 
     assert peft
     assert transformers

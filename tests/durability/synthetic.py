@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from xtf.config import RunConfig
 from xtf.data import DataReport
-from xtf.distribution import DistributionBuilder, measure_shard
-from xtf.shard import ScoredShard
-from xtf.store import RunFolder
-from xtf.tables import scored_shard, scores_table, tokens_table_of
+from xtf.labelling.distribution import DistributionBuilder, measure_shard
+from xtf.labelling.shard import ScoredShard
+from xtf.runs.folder import RunFolder
+from xtf.runs.tables import scored_shard, scores_table, tokens_table_of
 
 NAMES = ("one", "two", "three")
 PROMPT, RESPONSE = 30, 100
@@ -72,7 +72,7 @@ def synthetic_shard(index: int, examples: int) -> tuple[pa.Table, pa.Table]:
 def write_synthetic_run(folder: Path, response_tokens: int, examples_per_shard: int = 256) -> RunFolder:
     """Write a run folder that holds everything labelling reads."""
     from xtf.runs.measured import write_distribution
-    from xtf.runs.preparing import write_config
+    from xtf.steps.preparing import write_config
 
     run = RunFolder(folder)
     config = synthetic_config(folder)
@@ -105,8 +105,8 @@ def main(folder: str, tokens: str) -> None:
         print(f"written in {time.monotonic() - started:.1f} s")
     count = int(RunFolder(path).manifest()["counts"]["response_tokens"])
     code = (
-        "import resource, sys, time; from xtf import runs; started = time.monotonic()\n"
-        "runs.label(sys.argv[1], sys.argv[2:]); seconds = time.monotonic() - started\n"
+        "import resource, sys, time; from xtf import api; started = time.monotonic()\n"
+        "api.label(sys.argv[1], sys.argv[2:]); seconds = time.monotonic() - started\n"
         "use = resource.getrusage(resource.RUSAGE_SELF)\n"
         "print(seconds, use.ru_maxrss / 1024, use.ru_utime + use.ru_stime, 'torch' in sys.modules)"
     )

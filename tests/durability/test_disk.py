@@ -53,7 +53,7 @@ def test_a_disk_that_is_full(small_disk: Path, whole: Path, tmp_path: Path, tiny
             failures -= 1
         failures += 1
         for kind in ("tokens", "scores", "labels"):
-            folder = xtf.store.RunFolder(small_disk / "run")
+            folder = xtf.runs.folder.RunFolder(small_disk / "run")
             for record in folder.records(kind):
                 assert folder.intact(kind, record.index), "what was written before is complete"
         ballast.unlink()

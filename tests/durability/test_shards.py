@@ -21,13 +21,13 @@ from tests.durability.driver import Driver
 from tests.durability.test_kill import same_run
 from xtf.data import SeenIds
 from xtf.errors import ConfigError, RunError
-from xtf.share import Share
-from xtf.store import RunFolder
+from xtf.runs.folder import RunFolder
+from xtf.runs.share import Share
 
 HOLDER = """
 import sys, time
-from xtf.store import RunFolder
-from xtf.share import Share
+from xtf.runs.folder import RunFolder
+from xtf.runs.share import Share
 share = Share.parse(sys.argv[2]) if len(sys.argv) > 2 else None
 with RunFolder(sys.argv[1]).lock(share):
     print("held", flush=True)

@@ -11,10 +11,10 @@ import pytest
 
 import xtf
 from tests.conftest import tiny_config
+from xtf.api import Run
 from xtf.errors import ConfigError
-from xtf.runs import Run
-from xtf.runs.arms import labellings, rules_of_arms
-from xtf.runs.training import train_run
+from xtf.steps.arms import labellings, rules_of_arms
+from xtf.steps.training import train_run
 from xtf.training import labelled_rows
 
 KEEP = 0.6
@@ -114,7 +114,7 @@ def test_cutting_anew_needs_no_model(tmp_path: Path, tiny_folder: Path, monkeypa
     def fail(*arguments: Any) -> Any:
         raise AssertionError("the model is loaded only to be trained")
 
-    monkeypatch.setattr("xtf.runs.training.load_model", fail)
+    monkeypatch.setattr("xtf.steps.training.load_model", fail)
     assert set(learnt(run, "rho")) == {f"sum-{i}" for i in range(1, 13)}
     with pytest.raises(AssertionError, match="only to be trained"):
         train_run(run, run.config, None, None)

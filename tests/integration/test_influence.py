@@ -13,11 +13,11 @@ import torch
 import xtf
 from tests.conftest import chat_row, chat_rows, tiny_config, write_jsonl
 from tests.tiny import tiny_model, tiny_tokenizer
+from xtf.api import Run
 from xtf.attribute import LossDerivative, Reference
 from xtf.errors import ConfigError, DataError, DegenerateAttributeError, ModelError
 from xtf.model.direction import task_direction
 from xtf.model.load import quiet
-from xtf.runs import Run
 from xtf.training import TrainingRow, train_model
 
 WARM_UP = {"share": 0.5, "steps": 2, "learning_rate": 1e-2, "batch_size": 4}
@@ -170,7 +170,7 @@ def test_the_model_object_is_given_back_as_it_was(tmp_path: Path, tiny_folder: P
 
 
 def test_directions_are_kept_and_reused(tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from xtf.runs import references
+    from xtf.steps import references
 
     computed = []
 

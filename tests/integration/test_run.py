@@ -14,7 +14,7 @@ import xtf
 from tests.conftest import chat_rows, tiny_config, write_jsonl
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.errors import ConfigError, DegenerateAttributeError, RunError
-from xtf.store import RunFolder
+from xtf.runs.folder import RunFolder
 
 
 def scored_files(run: Path) -> dict[str, int]:

@@ -16,9 +16,9 @@ import xtf
 from tests.conftest import Cli, chat_rows, tiny_config, write_config, write_jsonl
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.errors import ConfigError, RunError
-from xtf.runs import evolving
-from xtf.store import RunFolder
-from xtf.tables import examples_of
+from xtf.runs.folder import RunFolder
+from xtf.runs.tables import examples_of
+from xtf.steps import evolving
 from xtf.tokens import FloatArray, TokenizedExample
 from xtf.training import TrainingRow, train_model
 
@@ -171,7 +171,7 @@ def test_resuming_equals_never_having_stopped(
     monkeypatch: pytest.MonkeyPatch,
     stopped_in: str,
 ) -> None:
-    import xtf.training.compare as compare
+    import xtf.evaluation.comparison as compare
     from xtf.training.loop import MaskedTrainer
 
     config = evolving_config(tmp_path, tiny_folder, training={"save_steps": 1})

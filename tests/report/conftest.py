@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.report.made import made_run
+from xtf.api import Run
 from xtf.report import write_report
-from xtf.runs import Run
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARGUMENTS = [

@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import yaml
 
+from xtf.api import Run, label
 from xtf.config import RunConfig
-from xtf.distribution import measure
-from xtf.runs import Run, label
+from xtf.labelling.distribution import measure
+from xtf.runs.folder import RunFolder
 from xtf.runs.measured import write_distribution
-from xtf.store import RunFolder
-from xtf.tables import scores_table, tokens_table
+from xtf.runs.tables import scores_table, tokens_table
+from xtf.runs.vocabulary import Vocabulary
 from xtf.tokens import TokenizedExample
-from xtf.vocabulary import Vocabulary
 
 WORDS = (
     " the", " sum", " of", " 3", " and", " 5", " is", " 8", ".", "\n", "\t", " so", " then", " = ", "א", "مرحبا", "🙂",

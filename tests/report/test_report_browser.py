@@ -10,10 +10,10 @@ import pytest
 
 from tests.report.conftest import Open
 from tests.report.made import BYTES, made_run
+from xtf.api import Run, label, open_run
 from xtf.config import CombineConfig, RunConfig
+from xtf.labelling import fit_rules, judge, summarise
 from xtf.report import write_report
-from xtf.rules import fit_rules, judge, summarise
-from xtf.runs import Run, label, open_run
 
 Small = tuple[Run, Path]
 
@@ -343,8 +343,8 @@ def test_prints_and_shows_in_a_notebook(small: Small, open_page: Open, tmp_path:
 
 
 def test_a_sample_says_so(open_page: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import xtf.report.data as data
-    from xtf.report.sample import choose
+    import xtf.report.html.data as data
+    from xtf.report.html.sample import choose
 
     run = made_run(tmp_path / "run", examples=60, pieces=BYTES)
     monkeypatch.setattr(data, "choose", lambda facts, n, ids=None: choose(facts, n, ids, max_examples=20))

@@ -16,16 +16,16 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from tests.report.made import made_run
+from xtf.api import Run, label
 from xtf.cli import app
 from xtf.errors import RunError
-from xtf.marks import CLOSE, DIFFERS, MARKS, OPEN
-from xtf.render import print_comparison
+from xtf.explain.marks import CLOSE, DIFFERS, MARKS, OPEN
 from xtf.report import overview, write_report
-from xtf.report.encode import SLOT, TEXT, Templates, pack, script_json, smallest
-from xtf.report.facts import ExampleFacts, FactsTable
-from xtf.report.sample import choose
-from xtf.report.survey import survey
-from xtf.runs import Run, label
+from xtf.report.html.encode import SLOT, TEXT, Templates, pack, script_json, smallest
+from xtf.report.html.facts import ExampleFacts, FactsTable
+from xtf.report.html.sample import choose
+from xtf.report.html.survey import survey
+from xtf.report.terminal import print_comparison
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.mapped import ArrayFile
+from xtf.data.arrays import ArrayFile
 
 _RECENT = 1 << 14
 _BLOCK = 1 << 20

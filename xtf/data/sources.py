@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from xtf.config import DataConfig
-from xtf.data.files import SUFFIXES, Unread, given, read_file, without_nulls
+from xtf.data.formats import SUFFIXES, Unread, given, read_file, without_nulls
 from xtf.data.report import DataReport, RowError
 from xtf.errors import DataError, kind_of, listed
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from xtf.errors import RunError
 from xtf.files import read_sealed_json, write_sealed_json
-from xtf.store import RunFolder
+from xtf.runs.folder import RunFolder
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:

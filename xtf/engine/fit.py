@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.attribute.registry import AnyAttribute
 from xtf.config import DataConfig
 from xtf.files import digest
-from xtf.registry import AnyAttribute
-from xtf.store import RunFolder
+from xtf.runs.folder import RunFolder
+from xtf.runs.vocabulary import Vocabulary
 from xtf.tokens import TokenizedExample
-from xtf.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     import torch

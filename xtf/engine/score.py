@@ -11,13 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from xtf.attribute import SignalRequest, Signals
+from xtf.attribute.registry import AnyAttribute
 from xtf.engine.batches import TokenBudget, batches
 from xtf.errors import ModelError, PluginError
 from xtf.parallel import ahead, behind
 from xtf.progress import Advance, progress
-from xtf.registry import AnyAttribute
-from xtf.store import RunFolder, ShardRecord
-from xtf.tables import examples_of, flat, scores_table
+from xtf.runs.folder import RunFolder, ShardRecord
+from xtf.runs.tables import examples_of, flat, scores_table
 from xtf.tokens import FloatArray, TokenBatch, TokenizedExample
 
 if TYPE_CHECKING:

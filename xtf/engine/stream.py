@@ -13,7 +13,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 from xtf.engine.tokenise import TokenSource, tokenise
-from xtf.store import RunFolder, ShardRecord
+from xtf.runs.folder import RunFolder, ShardRecord
 
 
 class TokenShards:

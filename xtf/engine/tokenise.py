@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from xtf.config import DataConfig
 from xtf.data import DataReport, SeenIds, read_examples
 from xtf.progress import progress
-from xtf.share import Share
-from xtf.store import RunFolder, ShardRecord
-from xtf.tables import tokens_table
+from xtf.runs.folder import RunFolder, ShardRecord
+from xtf.runs.share import Share
+from xtf.runs.tables import tokens_table
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:

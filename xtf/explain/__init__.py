@@ -1,7 +1,7 @@
 """Why this token: its value, percentile, cut and margin under each attribute, one sentence, and what would flip it.
 
-The verdicts are those of ``xtf.rules.apply_rules``, never a second opinion; every number in a sentence is rounded so
-that the sentence stays true.
+The verdicts are those of ``xtf.labelling.apply_rules``, never a second opinion; every number in a sentence is rounded
+so that the sentence stays true. Begin reading in ``tokens``; ``terminal`` and ``html`` show one explanation.
 """
 
 from xtf.explain.flips import Flip

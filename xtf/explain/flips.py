@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 
 from xtf.config import Iqr, MultiOtsu, Outside
-from xtf.threshold import FittedCut, Interval
-from xtf.threshold.statistics import nearest
+from xtf.labelling.cuts import FittedCut, Interval
+from xtf.labelling.cuts.statistics import nearest
 
 End = Literal["start", "stop"]
 

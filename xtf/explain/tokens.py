@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtf.combine import MEAN_RANK, noise_caps
 from xtf.explain.flips import Flip, find_flip, interval_of, margin
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
-from xtf.rules.rules import LabelRules, apply_rules, judge
-from xtf.shard import ScoredShard
-from xtf.threshold import FittedCut, Interval
+from xtf.labelling.combine import MEAN_RANK, noise_caps
+from xtf.labelling.cuts import FittedCut, Interval
+from xtf.labelling.rules import LabelRules, apply_rules, judge
+from xtf.labelling.shard import ScoredShard
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -86,12 +86,12 @@ class TokenExplanation:
     flip: str | None
 
     def _repr_html_(self) -> str:
-        from xtf.render.html import token_html
+        from xtf.explain.html import token_html
 
         return token_html(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from xtf.render.examples import token_parts
+        from xtf.explain.terminal import token_parts
 
         yield from token_parts(self)
 
@@ -109,12 +109,12 @@ class ExampleExplanation:
         return asdict(self)
 
     def _repr_html_(self) -> str:
-        from xtf.render.html import example_html
+        from xtf.explain.html import example_html
 
         return example_html(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from xtf.render.examples import example_text, legend
+        from xtf.explain.terminal import example_text, legend
 
         plain = not console.is_terminal
         yield example_text(self, plain)

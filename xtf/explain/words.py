@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from xtf.config import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, TopShare
 from xtf.explain.flips import numbers_apart
-from xtf.threshold import FittedCut, Interval
+from xtf.labelling.cuts import FittedCut, Interval
 
 
 def cut_text(cut: FittedCut, intervals: Sequence[Interval]) -> str:

@@ -23,8 +23,8 @@ from transformers.pytorch_utils import Conv1D
 
 from xtf.attribute import LossDerivative
 from xtf.errors import DataError, ModelError
-from xtf.head import target_losses
 from xtf.model.forward import Forward
+from xtf.model.head import target_losses
 from xtf.progress import progress
 from xtf.tokens import TokenBatch, TokenizedExample
 

@@ -14,9 +14,9 @@ from xtf.errors import ModelError
 from xtf.model.encoder import Encoder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
-from xtf.precision import in_float32
+from xtf.model.precision import in_float32
+from xtf.runs.vocabulary import Vocabulary, read_vocabulary
 from xtf.tokens import TokenBatch
-from xtf.vocabulary import Vocabulary, read_vocabulary
 
 ENCODER = "encoder:"
 _IDS_PER_BATCH = 1024

@@ -1,8 +1,8 @@
 """One causal language model as the signal pass uses it: taken apart once, and checked to be what it seems.
 
 At construction two short probes run. The first compares the decoder and the output head, run apart, with the model's
-own logits (:class:`xtf.head.Head`); a model that computes its logits in a way not known there is run whole. The second
-makes sure that later tokens never change earlier predictions, which is what lets padding go without a mask.
+own logits (:class:`xtf.model.head.Head`); a model that computes its logits in a way not known there is run whole. The
+second makes sure that later tokens never change earlier predictions, which is what lets padding go without a mask.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from xtf.errors import ModelError
-from xtf.head import Head
+from xtf.model.head import Head
 from xtf.model.load import LoadedModel, quiet
 
 Project = Callable[[Tensor], Tensor]

@@ -1,62 +1,137 @@
-"""Log-probabilities and entropies of chosen targets, from chunks of logits that are bounded in memory."""
+"""The output head at chosen positions only: what makes losses over few tokens cheap.
+
+A causal language model computes logits for every position, although only response tokens have a loss. Here the
+decoder runs on the whole sequence, and the head on the selected hidden states, in chunks of bounded size.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
-from xtf.attribute import Entropy, LogProb
-
-PredictionRequest = LogProb | Entropy
-
-LOGITS_BYTES = 64 * 2**20
+LOGITS_BYTES = 128 * 2**20
 """Most float32 logits held at once, in bytes."""
 
 
-def predictions(
-    rows: Tensor,
-    targets: Tensor,
-    to_logits: Callable[[Tensor], Tensor],
-    vocabulary: int,
-    requests: Iterable[PredictionRequest],
-    chunk_bytes: int = LOGITS_BYTES,
-) -> dict[PredictionRequest, Tensor]:
-    """Answer every request about every target from one computation of its logits.
+def base_of(model: Any) -> Any:
+    """Return the causal language model inside a PEFT wrapper, or ``model`` itself."""
+    unwrap = getattr(model, "get_base_model", None)
+    return unwrap() if callable(unwrap) else model
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The decoder of a causal language model, and how its hidden states become logits.
+
+    Attributes:
+        decoder: Returns ``last_hidden_state``, ``(batch, seq, hidden)``.
+        project: The module from hidden states to the vocabulary; it may carry a LoRA adapter.
+        scale: Logits are multiplied by this (Cohere, Granite).
+        cap: Logits are squashed to ``cap * tanh(logits / cap)`` (Gemma).
+    """
+
+    decoder: nn.Module
+    project: nn.Module
+    scale: float = 1.0
+    cap: float | None = None
+
+    @classmethod
+    def find(cls, model: Any, probe: Tensor | None = None) -> Head | None:
+        """Take ``model`` apart and compare with its own logits on ``probe``, ``(1, seq)`` token ids.
+
+        Returns:
+            None when this model computes its logits in a way not known here; full logits are then the right path.
+        """
+        base = base_of(model)
+        project = base.get_output_embeddings() if hasattr(base, "get_output_embeddings") else None
+        decoder = base.get_decoder() if hasattr(base, "get_decoder") else None
+        if project is None or decoder is None or decoder is base:
+            return None
+        config = base.config.get_text_config()
+        divisor = getattr(config, "logits_scaling", None) or 1.0
+        scale = (getattr(config, "logit_scale", None) or 1.0) / divisor
+        head = cls(decoder, project, float(scale), getattr(config, "final_logit_softcapping", None))
+        return head if head._agrees(model, probe) else None
+
+    def hidden(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        """Return the last hidden states, ``(batch, seq, hidden)``."""
+        output = self.decoder(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)
+        states = output[0]
+        assert isinstance(states, Tensor)
+        return states
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """``(..., hidden)`` -> ``(..., vocab)``."""
+        logits: Tensor = self.project(hidden)
+        if self.scale != 1.0:
+            logits = logits * self.scale
+        if self.cap is not None:
+            logits = torch.tanh(logits / self.cap) * self.cap
+        return logits
+
+    @torch.no_grad()
+    def _agrees(self, model: Any, probe: Tensor | None) -> bool:
+        device = next(model.parameters()).device
+        vocabulary = int(base_of(model).config.get_text_config().vocab_size)
+        ids = torch.arange(1, 9).remainder(vocabulary)[None] if probe is None else probe
+        ids = ids.to(device)
+        mask = torch.ones_like(ids)
+        was_training = model.training
+        model.eval()
+        try:
+            expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
+            found = self.logits(self.hidden(ids, mask)).float()
+        finally:
+            model.train(was_training)
+        if found.shape != expected.shape:
+            return False
+        tolerance = 1e-4 if next(model.parameters()).dtype == torch.float32 else 2e-2
+        return bool((found - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=1.0))
+
+
+def target_losses(
+    model: Any, head: Head | None, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor
+) -> Iterator[tuple[slice, Tensor]]:
+    """Yield the cross-entropy of every wanted target, in row-major order and in chunks.
 
     Args:
-        rows: ``(n, dim)``, what predicts each target; sliced, then given to ``to_logits``.
-        targets: ``(n,)`` int64 token ids.
-        to_logits: ``(k, dim)`` to ``(k, vocabulary)``.
-        vocabulary: Size of the output vocabulary.
-        requests: ``LogProb`` (its ``model`` is not looked at) and ``Entropy``.
-        chunk_bytes: Bound on one chunk of float32 logits.
+        model: The causal language model, for its full logits when ``head`` is None.
+        head: From :meth:`Head.find`.
+        input_ids: ``(batch, seq)`` int64.
+        attention_mask: ``(batch, seq)``, 1 on real tokens.
+        wanted: ``(batch, seq)`` bool, at the target's own position; position 0 is ignored.
 
-    Returns:
-        ``(n,)`` float32 for each request, in nats.
+    Yields:
+        The slice of the wanted targets, and their losses, float32 of the slice's length. Gradients flow; where there
+        is more than one chunk its logits are computed again in the backward pass instead of being kept.
     """
-    values = {request: rows.new_empty(len(rows), dtype=torch.float32) for request in requests}
-    size = max(1, chunk_bytes // (4 * vocabulary))
-    for start in range(0, len(rows), size):
-        where = slice(start, start + size)
-        logits = to_logits(rows[where]).float()
-        whole = LogProb in map(type, values) or Entropy() in values
-        log_probs = torch.log_softmax(logits, dim=-1) if whole else None
-        for request, out in values.items():
-            if isinstance(request, Entropy) and request.top_k is not None:
-                best = logits.topk(min(request.top_k, logits.shape[-1]), dim=-1, sorted=False).values
-                out[where] = _entropy(torch.log_softmax(best, dim=-1))
-                continue
-            assert log_probs is not None
-            if isinstance(request, LogProb):
-                out[where] = log_probs.gather(1, targets[where, None]).squeeze(1)
-            else:
-                out[where] = _entropy(log_probs)
-    return values
+    chosen = wanted[:, 1:].bool()
+    targets = input_ids[:, 1:][chosen]
+    mask = attention_mask.to(torch.int64)
+    states: Tensor
+    project: Callable[[Tensor], Tensor]
+    if head is None:
+        states, project = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits[:, :-1][chosen], _same
+    else:
+        states, project = head.hidden(input_ids, mask)[:, :-1][chosen], head.logits
+    vocabulary = int(base_of(model).config.get_text_config().vocab_size)
+    size = max(1, LOGITS_BYTES // (4 * vocabulary))
+    again = head is not None and len(targets) > size and torch.is_grad_enabled()
+
+    def losses(part: Tensor, ids: Tensor) -> Tensor:
+        return functional.cross_entropy(project(part).float(), ids, reduction="none")
+
+    for start in range(0, max(len(targets), 1), size):
+        where = slice(start, min(start + size, len(targets)))
+        part, ids = states[where], targets[where]
+        yield where, checkpoint(losses, part, ids, use_reentrant=False) if again else losses(part, ids)
 
 
-def _entropy(log_probs: Tensor) -> Tensor:
-    """``(n, k)`` log-probabilities to ``(n,)`` nats; a token of probability 0 adds nothing."""
-    terms: Tensor = torch.special.entr(log_probs.exp())
-    return terms.sum(dim=-1)
+def _same(logits: Tensor) -> Tensor:
+    return logits

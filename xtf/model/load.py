@@ -18,6 +18,7 @@ from transformers.utils import logging as transformers_logging
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model.gguf import plain_model, plain_tokenizer
+from xtf.model.precision import automatic_dtype
 from xtf.model.source import (
     file_fingerprint,
     find_model,
@@ -26,7 +27,6 @@ from xtf.model.source import (
     read_json,
     require_safetensors,
 )
-from xtf.precision import automatic_dtype
 from xtf.progress import waiting
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")

@@ -27,8 +27,8 @@ from xtf.model.attention import AttentionMeter, AttentionRequest, Enough, chosen
 from xtf.model.direction import Direction
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
-from xtf.model.head import LOGITS_BYTES, PredictionRequest, predictions
 from xtf.model.load import LoadedModel
+from xtf.model.prediction import LOGITS_BYTES, PredictionRequest, predictions
 from xtf.model.tangent import Tangent
 from xtf.tokens import TokenBatch
 

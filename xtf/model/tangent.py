@@ -37,8 +37,8 @@ from xtf.model.dual import (
     target_losses_along,
 )
 from xtf.model.forward import Forward
-from xtf.model.head import LOGITS_BYTES
 from xtf.model.load import LoadedModel
+from xtf.model.prediction import LOGITS_BYTES
 from xtf.tokens import TokenBatch
 
 Mode = Literal["forward", "finite"]

@@ -1,9 +1,5 @@
-"""A finished run as one page: figures, cuts to try out, and every token's reasons. Recomputes no score and no label.
+"""Everything that people see of a run: ``html`` (one page for a browser) and ``terminal`` (tables and listings)."""
 
-``report.html`` needs no server and no network. Larger runs embed a sample of their examples and say so.
-"""
-
-from xtf.report.figures import overview
-from xtf.report.write import Report, write_report
+from xtf.report.html import Report, overview, write_report
 
 __all__ = ["Report", "overview", "write_report"]

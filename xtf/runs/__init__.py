@@ -1,6 +1,8 @@
-"""Runs: the steps as calls (``api``), the steps themselves, and reading what they wrote (``opened``)."""
+"""The run folder: what lies on disk, who may write it, and reading it again.
 
-from xtf.runs.api import evaluate, inspect, label, load_config, run, score, train
-from xtf.runs.opened import Run, open_run
+Begin reading in ``folder`` (shards, records, manifest, lock) and ``opened`` (a run opened for reading).
+"""
 
-__all__ = ["Run", "evaluate", "inspect", "label", "load_config", "open_run", "run", "score", "train"]
+from xtf.runs.opened import RunReader
+
+__all__ = ["RunReader"]

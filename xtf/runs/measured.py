@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from xtf.distribution import Distribution
 from xtf.errors import RunError
 from xtf.files import read_sealed, read_sealed_json, write_sealed, write_sealed_json
-from xtf.rules import LabelRules
-from xtf.store import RunFolder
+from xtf.labelling import LabelRules
+from xtf.labelling.distribution import Distribution
+from xtf.runs.folder import RunFolder
 
 
 def write_distribution(folder: RunFolder, name: str, distribution: Distribution) -> None:

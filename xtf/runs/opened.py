@@ -6,27 +6,24 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
-from xtf import registry
+from xtf.attribute import registry
 from xtf.config import RunConfig, parse_config, read_yaml
-from xtf.distribution import Distribution
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import ExampleExplanation, explain_example
+from xtf.labelling import LabelRules, LabelSummary, Tally, judge
+from xtf.labelling.distribution import Distribution
+from xtf.labelling.shard import ScoredShard
 from xtf.parallel import in_order
-from xtf.rules import LabelRules, LabelSummary, Tally, judge
+from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.measured import read_distribution, read_rules
-from xtf.shard import ScoredShard
-from xtf.store import RunFolder, ShardRecord
-from xtf.tables import scored_shard
-from xtf.vocabulary import Vocabulary
-
-if TYPE_CHECKING:
-    from xtf.report import Report
+from xtf.runs.tables import scored_shard
+from xtf.runs.vocabulary import Vocabulary
 
 
-class Run:
-    """One run folder: ``xtf.open_run(path)``.
+class RunReader:
+    """One run folder, opened for reading; :class:`xtf.Run` adds what shows it.
 
     Attributes:
         folder: Paths, shards and manifest.
@@ -36,7 +33,7 @@ class Run:
         self.folder = folder
 
     def __repr__(self) -> str:
-        return f"Run({str(self.path)!r})"
+        return f"{type(self).__name__}({str(self.path)!r})"
 
     @property
     def path(self) -> Path:
@@ -91,12 +88,12 @@ class Run:
         return self.config.strategy.kind == "self_evolving"
 
     @property
-    def parts(self) -> list[Run]:
+    def parts(self) -> list[Self]:
         """The run itself; or the rounds of a self-evolving run finished so far, each a run of its own."""
         if not self.evolves:
             return [self]
         rounds = self.manifest.get("rounds", [])
-        return [Run(RunFolder(self.path / "rounds" / f"{entry['round']:02}")) for entry in rounds]
+        return [type(self)(RunFolder(self.path / "rounds" / f"{entry['round']:02}")) for entry in rounds]
 
     @property
     def rules(self) -> LabelRules:
@@ -159,12 +156,6 @@ class Run:
             raise RunError(f"{self.path}: no round is finished yet. Go on with: xtf run {self.folder.config_path}")
         return tally.result(rules)
 
-    def report(self, examples: Sequence[str] | None = None, compare: Sequence[Run] = ()) -> Report:
-        """The run as a page to show in a notebook; arguments as for :func:`xtf.report.write_report`."""
-        from xtf.report.write import Report, html
-
-        return Report(html(self, examples, compare))
-
     def describers(self) -> Mapping[str, Callable[[float], str]]:
         """For each attribute whose scorer is installed here, the function that puts a score into words."""
         found: dict[str, Callable[[float], str]] = {}
@@ -175,7 +166,7 @@ class Run:
                 continue  # the run can be read where its scorer is not installed; its sentences lack these words
         return found
 
-    def _find(self, example_id: str) -> tuple[Run, ScoredShard]:
+    def _find(self, example_id: str) -> tuple[Self, ScoredShard]:
         for part in self.parts:
             for record in part.folder.records("scores"):
                 ids = part.folder.read_shard("scores", record, ["example_id"])["example_id"].to_pylist()
@@ -186,12 +177,3 @@ class Run:
             f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "
             f"The first are: {', '.join(some[:5])}"
         )
-
-
-def open_run(path: str | Path) -> Run:
-    """Open a run folder for reading.
-
-    Raises:
-        RunError: if there is no run in it.
-    """
-    return Run(RunFolder.existing(path))

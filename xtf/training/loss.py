@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xtf.head import Head, target_losses
+from xtf.model.head import Head, target_losses
 
 
 def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.mapped import ArrayFile
+from xtf.data.arrays import ArrayFile
 from xtf.tokens import BoolArray, IntArray, TokenizedExample
 
 

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from xtf.config import TrainingConfig
 from xtf.errors import DataError, ModelError
 from xtf.files import write_json
-from xtf.head import Head
+from xtf.model.head import Head
 from xtf.progress import progress as progress_bar
 from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
 from xtf.training.loss import loss_as_forward

@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import ModelError
-from xtf.precision import automatic_dtype
+from xtf.model.precision import automatic_dtype
 
 
 def settled(config: TrainingConfig, model: PreTrainedModel) -> TrainingConfig:

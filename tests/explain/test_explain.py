@@ -1,0 +1,248 @@
+"""Explanations agree with the labels, and what they say would flip a token flips it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tests.labelling.scored import COARSE, shard, stream
+from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
+from xtf.explain import ExampleExplanation, Flip, explain_example
+from xtf.explain.flips import numbers_apart, round_past
+from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling.combine import MEAN_RANK
+from xtf.labelling.shard import ScoredShard
+
+SCORES = COARSE | st.floats(-2, 2, width=32) | st.floats(width=32, allow_nan=False, allow_infinity=False)
+NUMBERS = st.floats(-2, 2) | st.sampled_from([-0.5, 0.0, 0.25, 0.5, 1e-6, 0.05])
+EXPLICIT = (
+    st.builds(Below, cut=NUMBERS)
+    | st.builds(Above, cut=NUMBERS)
+    | st.tuples(NUMBERS, NUMBERS).map(lambda pair: Outside(low=min(pair), high=max(pair)))
+)
+FITTED: list[Threshold] = [
+    Iqr(k=0.3, side="both"),
+    Iqr(k=0.3, side="high", scope="dataset"),
+    BottomShare(share=0.4),
+    TopShare(keep=0.5, scope="example"),
+    MultiOtsu(classes=3, scope="example"),
+    Never(),
+]
+
+
+def explained(
+    part: ScoredShard, thresholds: dict[str, Threshold], combine: CombineConfig | None = None
+) -> tuple[LabelRules, ExampleExplanation]:
+    rules = fit_rules(list(thresholds), thresholds, combine or CombineConfig(), stream(part))
+    texts = [f" t{index}" for index in range(len(part.input_ids))]
+    describe = {name: (lambda score: f"it scores {score:.3f}") for name in thresholds}
+    return rules, explain_example(rules, part.example(0), texts, describe)
+
+
+def moved(threshold: Threshold, flip: Flip) -> Threshold:
+    """The explicit cut after the stated move."""
+    if isinstance(threshold, Below | Above):
+        return threshold.model_copy(update={"cut": flip.value})
+    assert isinstance(threshold, Outside)
+    return Outside(
+        **{"low": threshold.low, "high": threshold.high} | {"low" if flip.end == "stop" else "high": flip.value}
+    )
+
+
+@settings(max_examples=150)
+@given(st.lists(SCORES, min_size=1, max_size=5), EXPLICIT)
+def test_the_stated_flip_flips(values: list[float], cut: Threshold) -> None:
+    part = shard([{"a": values}])
+    _, found = explained(part, {"a": cut})
+    for token in found.tokens[1:]:
+        flip = token.verdicts[0].flip
+        if flip is None:
+            assert isinstance(cut, Outside)
+            assert np.float32(cut.low) == np.float32(cut.high)
+            continue
+        number = re.search(r"were (\S+) or (?:lower|higher)$", flip.text)
+        assert number is not None
+        assert float(number[1]) == flip.value
+        assert token.flips == (flip,)
+        after = fit_rules(["a"], {"a": moved(cut, flip)}, CombineConfig(), stream(part))
+        assert bool(apply_rules(after, part).noise[token.index]) != token.noise
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.tuples(COARSE, COARSE, COARSE), min_size=1, max_size=6),
+    st.sampled_from(["any", "all", "vote"]),
+    st.tuples(EXPLICIT, EXPLICIT, EXPLICIT),
+)
+def test_the_flips_of_all_attributes_together_flip_the_token(
+    rows: list[tuple[float, float, float]], rule: str, cuts: tuple[Threshold, Threshold, Threshold]
+) -> None:
+    thresholds = dict(zip("abc", cuts, strict=True))
+    part = shard([dict(zip("abc", map(list, zip(*rows, strict=True)), strict=True))])
+    combine = CombineConfig.model_validate({"rule": rule})
+    _, found = explained(part, thresholds, combine)
+    for token in found.tokens[1:]:
+        if not token.flips:
+            continue
+        changed = thresholds | {flip.attribute: moved(thresholds[flip.attribute], flip) for flip in token.flips}
+        after = fit_rules(list("abc"), changed, combine, stream(part))
+        assert bool(apply_rules(after, part).noise[token.index]) != token.noise
+        assert token.flip is not None
+        assert token.flip.startswith("kept if the " if token.noise else "masked if the ")
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(SCORES | COARSE, min_size=1, max_size=20),
+    st.sampled_from(FITTED) | EXPLICIT,
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.integers(0, 1),
+)
+def test_explanations_agree_with_the_labels(values: list[float], cut: Threshold, share: float, protected: int) -> None:
+    part = shard([{"a": values, "b": [0.0] * len(values)}], prompt=2, protected=protected)
+    rules, found = explained(part, {"a": cut, "b": Below(cut=-1.0)}, CombineConfig(max_noise_share=share))
+    labels = apply_rules(rules, part)
+    assert [token.noise for token in found.tokens] == labels.noise.tolist()
+    assert [token.weight for token in found.tokens] == labels.weights.tolist()
+    assert [
+        sum(v.lacking << bit for bit, v in enumerate(token.verdicts)) for token in found.tokens
+    ] == labels.lacking.tolist()
+    for token in found.tokens:
+        for verdict in token.verdicts:
+            assert verdict.margin is None or verdict.margin == 0 or (verdict.margin < 0) == verdict.lacking
+            if verdict.flip is not None:
+                assert check_fitted_flip(verdict.value, verdict.lacking, verdict.flip)
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+def check_fitted_flip(score: float, lacking: bool, flip: Flip) -> bool:
+    """The moved bound lies on the other side of the score."""
+    with np.errstate(over="ignore"):
+        bound = float(np.float32(flip.value))
+    lacks_now = score < bound if flip.end == "stop" else score > bound
+    return lacks_now != lacking
+
+
+@given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.booleans(), st.booleans())
+def test_rounding_goes_to_the_safe_side(score: float, upward: bool, strict: bool) -> None:
+    assume(abs(score) < 3e38)
+    found = round_past(score, upward, strict)
+    assert found is not None
+    value, text = found
+    assert float(text) == value
+    away = (float(np.float32(value)) - score) * (1 if upward else -1)
+    assert away > 0 if strict else away >= 0
+    assert abs(value - score) <= 0.021 * abs(score) + (0.0011 if score == 0 else 2e-45)
+
+
+def test_rounding_stops_at_a_limit() -> None:
+    assert round_past(0.5, True, True, limit=0.5) is None
+    found = round_past(0.1002, True, True, limit=0.1004)
+    assert found is not None
+    assert 0.1002 < found[0] <= 0.1004
+
+
+@given(
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+    st.floats(width=32, allow_nan=False, allow_infinity=False),
+)
+def test_numbers_keep_their_order_when_printed(value: float, bound: float) -> None:
+    first, second = map(float, numbers_apart(value, bound))
+    assert (first < second, first == second) == (value < bound, value == bound)
+
+
+# -- wording -----------------------------------------------------------------------------------------------------
+
+
+def sentences(
+    values: Sequence[float], cut: Threshold, combine: CombineConfig | None = None, protected: int = 0
+) -> list[tuple[str, str | None]]:
+    _, found = explained(
+        shard([{"knowledge_novelty": values}], protected=protected), {"knowledge_novelty": cut}, combine
+    )
+    return [(token.sentence, token.flip) for token in found.tokens]
+
+
+def test_sentences_of_a_simple_cut() -> None:
+    found = sentences([0.01234, 0.31, 0.9], Below(cut=0.05), protected=1)
+    assert found == [
+        ("Not trained on: ' t0' belongs to the prompt.", None),
+        (
+            "Masked: ' t1' lacks knowledge novelty (0.0123, below the cut of 0.05): it scores 0.012.",
+            "kept if the knowledge_novelty cut were 0.0123 or lower",
+        ),
+        (
+            "Kept: ' t2' lacks nothing; closest is knowledge novelty (0.31, 0.26 from its cut).",
+            "masked if the knowledge_novelty cut were 0.311 or higher",
+        ),
+        ("Kept: ' t3' is protected, because it ends the turn or belongs to the template.", None),
+    ]
+
+
+def test_a_guard_is_named() -> None:
+    values = [0.1, 0.2, 0.3]
+    found = sentences(values, Below(cut=1.0), CombineConfig(min_kept=1))
+    assert found[3] == (
+        "Kept: ' t3' is kept by the guard min_kept, though it lacks knowledge novelty (0.3, below the cut of 1): "
+        "it scores 0.300.",
+        "masked without the guard min_kept",
+    )
+    assert sentences(values, Below(cut=1.0), CombineConfig(max_noise_share=0.5))[2][1] == (
+        "masked without the guard max_noise_share"
+    )
+
+
+def test_a_close_call_shows_enough_digits() -> None:
+    assert "(0.04999, below the cut of 0.05)" in sentences([0.04999], Below(cut=0.05))[1][0]
+
+
+@pytest.mark.parametrize(
+    ("cut", "text"),
+    [
+        (Below(cut=0.05), "below 0.05"),
+        (Outside(low=0.1, high=0.9), "below 0.1 or above 0.9"),
+        (Iqr(k=0.5), "below -0.05 (Q1 − 0.5 IQR of this example)"),
+        (BottomShare(share=0.4), "below 0.5 (the lowest 40 % of the corpus)"),
+        (TopShare(keep=0.6), "below 0.5 (outside the highest 60 % of the corpus)"),
+        (
+            MultiOtsu(classes=3, scope="example"),
+            "between 0.203125 and 0.703125 (Multi-Otsu cluster 1 of 0 to 2 in this example)",
+        ),
+        (Never(), "never lacking"),
+    ],
+    ids=lambda value: value.kind if not isinstance(value, str) else "",
+)
+def test_cuts_in_words(cut: Threshold, text: str) -> None:
+    _, found = explained(shard([{"a": [0.0, 0.2, 0.5, 0.7, 1.0]}]), {"a": cut})
+    assert found.tokens[1].verdicts[0].cut == text
+
+
+def test_the_mean_rank_decides_when_weighted() -> None:
+    part = shard([{"a": [1.0, 2.0, 3.0, 4.0], "b": [1.0, 2.0, 3.0, 4.0]}])
+    combine = CombineConfig(rule="weighted", threshold=BottomShare(share=0.5))
+    _, found = explained(part, {"a": Below(cut=0.0), "b": Below(cut=0.0)}, combine)
+    token = found.tokens[2]
+    assert token.combined is not None
+    assert (token.combined.name, token.combined.lacking, token.combined.value) == (MEAN_RANK, True, 0.375)
+    assert token.sentence == (
+        "Masked: ' t2' has a mean rank of 0.375, below the cut of 0.625; lowest is a, at percentile 37.5."
+    )
+    assert token.flip == "kept if the mean rank cut were 0.375 or lower"
+    assert [t.noise for t in found.tokens] == [False, True, True, False, False]
+    assert math.isclose(found.noise_share, 0.5)
+
+
+def test_one_example_and_a_text_per_token_are_needed() -> None:
+    part = shard([{"a": [1.0]}, {"a": [2.0]}])
+    rules = fit_rules(["a"], {"a": Never()}, CombineConfig(), stream(part))
+    with pytest.raises(ValueError, match="got 2 examples"):
+        explain_example(rules, part, ["x"] * 4)
+    with pytest.raises(ValueError, match="and 1 texts"):
+        explain_example(rules, part.example(0), ["x"])

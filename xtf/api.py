@@ -1,0 +1,241 @@
+"""The steps of a run as typed calls: score, label, train, or all of them.
+
+Each step reads what the step before it wrote, so every one can be repeated alone. Scoring loads the model; labelling
+needs only scores; training needs only labels and the base model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from xtf.attribute import registry
+from xtf.attribute.registry import AnyAttribute
+from xtf.config import RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
+from xtf.errors import ConfigError, PluginError
+from xtf.runs import RunReader
+from xtf.runs.folder import RunFolder
+from xtf.runs.share import Share
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from xtf.data import Inspection
+    from xtf.report import Report
+
+ConfigLike = RunConfig | Mapping[str, Any] | str | Path
+Rows = Iterable[Mapping[str, Any]]
+
+_NEWEST = {"path": "the newest model"}
+"""Stands for the reference of attributes that evolve, while a configuration is checked."""
+
+
+class Run(RunReader):
+    """One run folder: ``xtf.open_run(path)``.
+
+    Attributes:
+        folder: Paths, shards and manifest.
+    """
+
+    def report(self, examples: Sequence[str] | None = None, compare: Sequence[RunReader] = ()) -> Report:
+        """The run as a page to show in a notebook; arguments as for :func:`xtf.report.write_report`."""
+        from xtf.report.html.write import Report, html
+
+        return Report(html(self, examples, compare))
+
+
+def open_run(path: str | Path) -> Run:
+    """Open a run folder for reading.
+
+    Raises:
+        RunError: if there is no run in it.
+    """
+    return Run(RunFolder.existing(path))
+
+
+def load_config(source: ConfigLike, overrides: Sequence[str] = ()) -> RunConfig:
+    """Read and check a configuration, scorer parameters included, and fill in the default cuts.
+
+    Args:
+        source: A YAML file, a mapping, or a configuration already checked.
+        overrides: ``key.path=value`` texts, as after ``--set``.
+
+    Raises:
+        ConfigError: with every mistake, one a line.
+    """
+    if isinstance(source, RunConfig):
+        raw, where = source.model_dump(mode="json"), "<config>"
+    elif isinstance(source, Mapping):
+        raw, where = dict(source), "<config>"
+    else:
+        raw, where = read_yaml(source), str(source)
+    merged = apply_overrides(raw, overrides)
+    strategy = _strategy(merged)
+    return parse_config(
+        _with_default_cuts(merged, strategy),
+        where,
+        check_attributes=lambda named: registry.check(strategy.specs(named, _NEWEST)),
+    )
+
+
+def _strategy(raw: Mapping[str, Any]) -> StrategyConfig:
+    """The strategy of a configuration yet to be checked; the default if validation will refuse it."""
+    try:
+        return StrategyConfig.model_validate(raw.get("strategy") or {})
+    except ValidationError:
+        return StrategyConfig()
+
+
+def _with_default_cuts(raw: Mapping[str, Any], strategy: StrategyConfig) -> dict[str, Any]:
+    """Add each attribute's default cut; a cut given in part (``cut: 0.1``) is completed from the default."""
+    attributes = raw.get("attributes", RunConfig.model_fields["attributes"].get_default(call_default_factory=True))
+    thresholds = raw.get("thresholds") or {}
+    if isinstance(attributes, Sequence) and not isinstance(attributes, str):
+        attributes = {str(name): {} for name in attributes}
+    if not isinstance(attributes, Mapping) or not isinstance(thresholds, Mapping):
+        return dict(raw)  # validation will say what is wrong
+    completed = dict(thresholds)
+    for name, spec in strategy.specs(attributes, _NEWEST).items():
+        given = completed.get(name)
+        if given is not None and not (isinstance(given, Mapping) and "kind" not in given):
+            continue
+        try:
+            default = registry.build(str(name), spec if isinstance(spec, Mapping) else {}).default_threshold()
+        except PluginError:
+            continue  # reported by the check of the attributes
+        completed[name] = {**default, **(given or {})}
+    return {**raw, "thresholds": completed}
+
+
+def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
+    """Score, label, and train if the configuration has a ``training`` section. See :func:`score` for the objects.
+
+    With ``strategy: self_evolving`` the three take turns, round by round.
+    """
+    config = load_config(config)
+    if config.strategy.kind == "self_evolving":
+        from xtf.steps.evolving import evolve_run
+
+        if objects.pop("attributes", None):
+            raise ConfigError("scorer objects cannot evolve: name the scorers under attributes (see xtf.register)")
+        return Run(evolve_run(config, overwrite=overwrite, **objects).folder)
+    scored = score(config, overwrite=overwrite, **objects)
+    labelled = label(scored, [])
+    if config.training is not None:
+        train(labelled, model=objects.get("model"), tokenizer=objects.get("tokenizer"))
+    return labelled
+
+
+def score(
+    config: ConfigLike,
+    *,
+    model: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    data: Rows | None = None,
+    attributes: Mapping[str, AnyAttribute] | None = None,
+    overwrite: bool = False,
+    shard: str | None = None,
+) -> Run:
+    """Tokenise and score; finished shards are kept, so starting again continues.
+
+    Args:
+        config: See :func:`load_config`.
+        model: A model object to use instead of loading ``model.path``; needs ``tokenizer`` too.
+        tokenizer: A tokenizer object.
+        data: Rows (mappings, or a ``datasets.Dataset``) to use instead of reading ``data.path``.
+        attributes: Scorer objects to use instead of building them from ``attributes``.
+        overwrite: Delete another run in the same folder instead of refusing.
+        shard: ``3/16`` scores every 16th shard, beginning with the third, beside processes that take the others.
+            Processes of one ``accelerate launch`` share the work without it.
+
+    Raises:
+        XTFError: of the kind that names the mistake.
+    """
+    from xtf.steps.scoring import score_run
+
+    config = load_config(config)
+    _refuse_alone("scored", config)
+    share = Share.parse(shard) if shard is not None else None
+    return Run(score_run(config, model, tokenizer, data, attributes, overwrite, share).folder)
+
+
+def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
+    """Turn scores into labels; loads no model. ``overrides`` may change ``thresholds`` and ``combine``."""
+    from xtf.steps.labelling import label_run
+
+    opened = run if isinstance(run, RunReader) else open_run(run)
+    _refuse_alone("labelled", opened.config)
+    for override in overrides:
+        if not override.startswith(("thresholds.", "combine.", "thresholds=", "combine=")):
+            raise ConfigError(
+                f"--set {override}: labelling reads only thresholds and combine; score again for the rest"
+            )
+    config = opened.config
+    merged = _with_default_cuts(apply_overrides(config.model_dump(mode="json"), overrides), config.strategy)
+    return Run(
+        label_run(opened, parse_config(merged)).folder
+    )  # scorers were checked when they scored; none is imported here
+
+
+def train(
+    run: RunReader | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    model: PreTrainedModel | None = None,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+) -> dict[str, Any]:
+    """Train and compare the arms of ``training``; returns what ``metrics.json`` holds.
+
+    A self-evolving run goes through its rounds again; what the overrides do not change is kept.
+    """
+    from xtf.steps.training import train_run
+
+    opened = run if isinstance(run, RunReader) else open_run(run)
+    config = load_config(opened.config, overrides)
+    if opened.evolves:
+        from xtf.steps.evolving import evolve_again
+
+        return evolve_again(opened, config, model, tokenizer).metrics
+    if config.training is None:
+        raise ConfigError(
+            f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
+        )
+    return train_run(opened, config, model, tokenizer)
+
+
+def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Evaluate every trained arm again; ``overrides`` may change ``evaluation``. Returns what ``metrics.json`` holds.
+
+    Raises:
+        RunError: if the run has not trained anything.
+    """
+    from xtf.steps.training import train_run
+
+    opened = run if isinstance(run, RunReader) else open_run(run)
+    _ = opened.metrics  # refuses a run without trained arms; those that it has are loaded, not trained again
+    if opened.evolves:
+        return train(opened, overrides)
+    return train_run(opened, load_config(opened.config, overrides), None, None)
+
+
+def _refuse_alone(done: str, config: RunConfig) -> None:
+    if config.strategy.kind == "self_evolving":
+        raise ConfigError(
+            f"strategy: a self-evolving run cannot be {done} alone, for each part is scored by the model trained on "
+            "those before. Use xtf run CONFIG; with --set it repeats only what the change affects"
+        )
+
+
+def inspect(
+    config: ConfigLike, examples: int = 3, *, tokenizer: PreTrainedTokenizerBase | None = None, data: Rows | None = None
+) -> Inspection:
+    """Tokenise the first examples and count; loads no model weights."""
+    from xtf.data import inspect_examples
+    from xtf.model import load_tokenizer
+
+    settings = load_config(config)
+    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
+    return inspect_examples(settings.data, tokenizer, examples, data)

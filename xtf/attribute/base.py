@@ -1,0 +1,122 @@
+"""What a scorer is: the :class:`Attribute` base class, and the signals it may ask the engine for.
+
+A scorer declares the signals it needs (:meth:`Attribute.requires`) and turns them into one score per token
+(:meth:`Attribute.score`). It never runs a model, opens a file or moves a tensor: the engine computes every requested
+signal once per batch, however many scorers asked for it.
+
+A *request* is a small frozen value such as ``LogProb()`` or ``AttentionReceived(layers=(0,))``. Two equal requests are
+the same signal, and the request itself is the key under which the tensor arrives::
+
+    class KnowledgeNovelty(Attribute[KnowledgeNoveltyParams]):
+        def requires(self):
+            return {LogProb()}
+
+        def score(self, signals):
+            return 1.0 - signals[LogProb()].exp()
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from xtf.attribute.signals import SignalRequest, Signals
+from xtf.tokens import TokenizedExample
+
+if TYPE_CHECKING:
+    import torch
+
+
+class FitContext(Protocol):
+    """What :meth:`Attribute.fit` may look at, once, before scoring. Provided by the engine."""
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+
+    @property
+    def examples(self) -> Sequence[TokenizedExample]:
+        """A fixed sample of the data: its first examples, the same for every process and every resumption."""
+
+    def decode(self, ids: NDArray[np.int32]) -> str:
+        """The text of token ids."""
+
+    def texts(self, path: str) -> list[str]:
+        """The response texts of another data file, in any schema that ``data.path`` accepts."""
+
+    def embed_tokens(self, ids: NDArray[np.int64], source: str) -> torch.Tensor:
+        """``(k, dim)`` float32 context-free embeddings of token ids (see :class:`TokenEmbedding`).
+
+        With an encoder as source each id is embedded as its decoded text.
+        """
+
+    def embed_texts(self, texts: Sequence[str], source: str) -> torch.Tensor:
+        """``(k, dim)`` float32, one embedding a text: the mean over its tokens, or the encoder's sentence embedding."""
+
+
+class AttributeParams(BaseModel):
+    """Base of every scorer's parameters: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoParams(AttributeParams):
+    """For scorers without parameters."""
+
+
+P = TypeVar("P", bound=AttributeParams)
+
+
+class Attribute(ABC, Generic[P]):
+    """A scorer: one number per response token, higher = more worth learning.
+
+    Subclasses set :attr:`name` and :attr:`Params`, and implement :meth:`requires` and :meth:`score`. The first line of
+    the class docstring is shown by ``xtf attributes``.
+
+    Attributes:
+        name: The name used in configurations; equals the entry-point name.
+        Params: The pydantic model of its parameters, validated before any model is loaded.
+    """
+
+    name: ClassVar[str]
+    Params: ClassVar[type[AttributeParams]] = NoParams
+
+    def __init__(self, params: P) -> None:
+        self.params = params
+
+    @abstractmethod
+    def requires(self) -> AbstractSet[SignalRequest]:
+        """The signals :meth:`score` reads."""
+
+    @abstractmethod
+    def score(self, signals: Signals) -> torch.Tensor:
+        """Return ``(batch, seq)`` float32 scores; only response positions are read, and they must be finite.
+
+        A token's score may depend on its own example only, never on padding or on its neighbours in the batch.
+        """
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        """The cut used when a configuration gives none, written as in its ``thresholds`` section."""
+        return {"kind": "never"}
+
+    def fit(self, context: FitContext) -> None:
+        """Prepare for scoring (prototypes, normalisers). Called again it must forget what it learned before."""
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """What :meth:`fit` learned, as tensors; saved in the run folder so that a resumed run scores alike."""
+        return {}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Restore what :meth:`state` returned."""
+        if state:
+            raise NotImplementedError(f"{type(self).__name__} returns a state() but does not implement load_state()")
+
+    def describe(self, score: float) -> str:
+        """What this score means in plain words, for one token's explanation: no subject, no full stop."""
+        return f"scores {score:.3g}"

@@ -1,0 +1,153 @@
+"""One example as running text, and its tokens one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xtf.display import quoted, visible
+from xtf.errors import XTFError
+from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, PROTECTED_STYLE, WORDS, mark
+
+if TYPE_CHECKING:
+    from xtf.data import Inspection
+    from xtf.explain import AttributeVerdict, ExampleExplanation, TokenExplanation
+
+
+def print_explanation(
+    console: Console, explanation: ExampleExplanation, token: int | None = None, reasons: bool = False
+) -> None:
+    """Print an example as text; with ``reasons`` a line for each response token; with ``token`` that one in full."""
+    if token is not None:
+        if not 0 <= token < len(explanation.tokens):
+            raise XTFError(f"--token {token}: the example has tokens 0 to {len(explanation.tokens) - 1}")
+        _print_token(console, explanation.tokens[token])
+        return
+    console.print(Text(f"{visible(explanation.example_id)}: {explanation.noise_share:.0%} masked", style="bold"))
+    console.print(example_text(explanation, plain=not console.is_terminal))
+    console.print(legend(explanation, plain=not console.is_terminal))
+    if reasons:
+        console.print(_reasons(explanation))
+
+
+def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
+    """The example as running text: prompt dimmed, noise struck through (between brackets if ``plain``)."""
+    text = Text()
+    for token in explanation.tokens:
+        shown = visible(token.text, keep_newlines=True)
+        if not token.is_response:
+            text.append(shown, PROMPT_STYLE)
+        elif token.noise:
+            text.append(f"{OPEN}{shown}{CLOSE}" if plain else shown, noise_style(token))
+        else:
+            text.append(shown, PROTECTED_STYLE if token.is_protected else "")
+    return text
+
+
+def legend(explanation: ExampleExplanation, plain: bool) -> Text:
+    """One line that says how the marks are to be read."""
+    text = Text()
+    text.append(WORDS["prompt"], PROMPT_STYLE)
+    text.append(f" · {WORDS['kept']} · ")
+    text.append(WORDS["protected"], PROTECTED_STYLE)
+    text.append(f" · {WORDS['masked']} ")
+    for position, name in enumerate(attributes_of(explanation)):
+        text.append(", " if position else "")
+        text.append(f"{OPEN}{name}{CLOSE}" if plain else name, mark(position).style)
+    return text
+
+
+def attributes_of(explanation: ExampleExplanation) -> list[str]:
+    """The names of the attributes that judge the example's tokens."""
+    return next(([v.name for v in t.verdicts] for t in explanation.tokens if t.verdicts), [])
+
+
+def print_inspection(console: Console, inspection: Inspection) -> None:
+    """Print the first examples, the response marked, and the counts."""
+    for example in inspection.examples:
+        console.print(Text(f"{visible(example.example_id)}: {len(example.tokens)} tokens", style="bold"))
+        text = Text()
+        for token in example.tokens:
+            shown = visible(token.text, keep_newlines=True)
+            if not token.is_response:
+                text.append(shown, PROMPT_STYLE)
+            elif console.is_terminal:
+                text.append(shown, PROTECTED_STYLE if token.is_protected else "on blue")
+                text.append("|", PROMPT_STYLE)
+            else:
+                text.append(f"⟪{shown}⟫" if token.is_protected else f"{OPEN}{shown}{CLOSE}")
+        console.print(text)
+        console.print()
+    marks = "shaded, one | after each token" if console.is_terminal else f"{OPEN}…{CLOSE}, protected ⟪…⟫"
+    console.print(f"response tokens: {marks}; everything else is prompt", markup=False)
+    template = "the tokenizer's own" if inspection.has_chat_template else "none in the tokenizer: the plain one is used"
+    console.print(f"chat template: {template}", markup=False)
+    console.print(
+        f"{inspection.tokens} tokens, {inspection.response_tokens} of them response "
+        f"({inspection.protected_tokens} protected); longest example {inspection.longest} tokens",
+        markup=False,
+    )
+    for line in inspection.report.lines():
+        console.print(visible(line), markup=False)
+
+
+def noise_style(token: TokenExplanation) -> str:
+    """Rich style of a noise token, by the first attribute that lacks."""
+    return mark(first_lacking(token)).style
+
+
+def first_lacking(token: TokenExplanation) -> int | None:
+    """The place of the first attribute that lacks."""
+    return next((position for position, verdict in enumerate(token.verdicts) if verdict.lacking), None)
+
+
+def _print_token(console: Console, token: TokenExplanation) -> None:
+    for part in token_parts(token):
+        console.print(part)
+
+
+def token_parts(token: TokenExplanation) -> list[Text | Table]:
+    """One token in full: its sentence, what would turn it, and each attribute's figures."""
+    parts: list[Text | Table] = [
+        Text(f"token {token.index}: {quoted(token.text)} (id {token.token_id})", style="bold"),
+        Text(token.sentence),
+    ]
+    if token.flip:
+        parts.append(Text(token.flip))
+    if token.verdicts:
+        table = Table("attribute", "value", "percentile", "cut", "margin", "verdict", "meaning", box=None)
+        rows: Sequence[AttributeVerdict] = (*token.verdicts, *([token.combined] if token.combined else []))
+        for verdict in rows:
+            table.add_row(
+                verdict.name,
+                f"{verdict.value:.4g}",
+                f"{verdict.percentile:.1f}",
+                verdict.cut,
+                "" if verdict.margin is None else f"{verdict.margin:+.3g}",
+                Text("lacks", "red") if verdict.lacking else Text("enough"),
+                Text(verdict.meaning or ""),
+            )
+        parts.append(table)
+    return parts
+
+
+def _reasons(explanation: ExampleExplanation) -> Table:
+    table = Table(box=None, pad_edge=False)
+    table.add_column("#", justify="right", style="dim")
+    table.add_column("token")
+    response = [token for token in explanation.tokens if token.is_response]
+    for verdict in response[0].verdicts if response else ():
+        table.add_column(verdict.name.replace("_", " "), justify="right")
+    table.add_column("why", overflow="fold")
+    for token in response:
+        values = [
+            Text(f"{verdict.value:.3g}", mark(i).terminal if verdict.lacking else "")
+            for i, verdict in enumerate(token.verdicts)
+        ]
+        text = Text(quoted(token.text), noise_style(token) if token.noise else "")
+        table.add_row(str(token.index), text, *values, Text(token.sentence))
+    return table

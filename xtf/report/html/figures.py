@@ -1,0 +1,131 @@
+"""The overview's figures as one JSON-able mapping: what the page shows at the top and ``xtf report --json`` prints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.data.report import DataReport
+from xtf.explain.marks import WORDS
+from xtf.explain.words import cut_text
+from xtf.labelling.distribution import Distribution, keys_to_values
+from xtf.report.html.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from xtf.labelling import TokenCount
+    from xtf.runs import RunReader
+    from xtf.runs.vocabulary import Vocabulary
+
+BARS = 48
+_HIGH_SHARE = 0.5
+_TOKEN_LISTS = ("most_masked", "most_kept", "highest_rate", "lowest_rate")
+
+
+def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
+    """What was run, what was masked and where, and what to be wary of.
+
+    Raises:
+        RunError: if the run has not been labelled.
+    """
+    seen = seen if seen is not None else survey(run)
+    summary, manifest, config = seen.summary.to_dict(), run.manifest, run.config
+    vocabulary = run.vocabulary
+    for name in _TOKEN_LISTS:
+        summary[name] = _with_text(getattr(seen.summary, name), vocabulary)
+    metrics = run.metrics if run.folder.metrics_path.exists() else None
+    return {
+        "run": str(run.path),
+        "model": config.model.path,
+        "data": config.data.path,
+        "seed": config.seed,
+        "versions": manifest.get("versions", {}),
+        "seconds": {name: stage.get("seconds") for name, stage in manifest.get("stages", {}).items()},
+        "data_lines": DataReport.from_dict(manifest["data_report"]).lines() if "data_report" in manifest else [],
+        "attributes": [_attribute(run, seen, name) for name in seen.rules.attributes],
+        "combine": seen.rules.combine.model_dump(mode="json"),
+        "summary": summary,
+        "correlation": seen.correlation,
+        "metrics": metrics,
+        "warnings": warnings(run, seen),
+        "words": WORDS,
+    }
+
+
+def warnings(run: RunReader, seen: Survey) -> list[str]:
+    """What a reader must know before trusting the rest."""
+    manifest, summary = run.manifest, seen.summary
+    found = [
+        f"{entry['name']} does not tell tokens apart: {entry['degenerate']}"
+        for entry in manifest.get("attributes", [])
+        if entry.get("degenerate")
+    ]
+    if summary.masked_share > _HIGH_SHARE:
+        found.append(
+            f"{summary.masked_share:.0%} of the response tokens are masked: most of the data is not learnt from. "
+            "Move a cut, or set combine.max_noise_share."
+        )
+    found += [
+        f"{one.name} alone calls {one.share:.0%} of the response tokens lacking"
+        for one in summary.attributes
+        if one.share > _HIGH_SHARE
+    ]
+    report = manifest.get("data_report", {})
+    if report.get("truncated"):
+        found.append(
+            f"{report['truncated']:,} examples were cut at data.max_length ({run.config.data.max_length} tokens)"
+        )
+    if report.get("dropped_too_long"):
+        found.append(f"{report['dropped_too_long']:,} examples were longer than data.max_length and left out")
+    empty = manifest.get("counts", {}).get("rows_without_supervised_token", 0)
+    if empty:
+        found.append(f"{empty:,} examples have no token left to learn from")
+    return found
+
+
+def histogram(distribution: Distribution, bars: int = BARS) -> dict[str, Any]:
+    """Counts of scores in equal steps; the outermost per mille on each side is counted in the first or last bar."""
+    if not distribution.count:
+        return {"low": 0.0, "high": 1.0, "counts": [0] * bars}
+    low, high = distribution.quantile(0.001), distribution.quantile(0.999)
+    if not low < high:
+        low, high = distribution.minimum, distribution.maximum
+    if not low < high:
+        low, high = low - 0.5, high + 0.5
+    middle: NDArray[np.float64] = keys_to_values((distribution.bins << np.uint32(12)) | np.uint32(0x800)).astype(float)
+    place = np.clip(((middle - low) / (high - low) * bars).astype(np.int64), 0, bars - 1)
+    counts = np.bincount(place, weights=distribution.counts, minlength=bars).astype(np.int64)
+    return {"low": float(low), "high": float(high), "counts": counts.tolist()}
+
+
+def _attribute(run: RunReader, seen: Survey, name: str) -> dict[str, Any]:
+    cut, distribution = seen.rules.cuts[name], seen.rules.distributions[name]
+    entry: dict[str, Any] = next((one for one in run.manifest.get("attributes", []) if one["name"] == name), {})
+    finite = distribution.count > 0
+    return {
+        "name": name,
+        "scorer": entry.get("scorer", name),
+        "params": entry.get("params", {}),
+        "threshold": cut.threshold.model_dump(mode="json"),
+        "cut": cut_text(cut, cut.fixed) if cut.fixed is not None else None,
+        "minimum": distribution.minimum if finite else None,
+        "maximum": distribution.maximum if finite else None,
+        "mean": distribution.mean if finite else None,
+        "std": distribution.std if finite else None,
+        "histogram": histogram(distribution),
+    }
+
+
+def _with_text(counts: Iterable[TokenCount], vocabulary: Vocabulary) -> list[dict[str, Any]]:
+    return [
+        {
+            "token_id": one.token_id,
+            "text": vocabulary.token_texts([one.token_id])[0],
+            "masked": one.masked,
+            "total": one.total,
+        }
+        for one in counts
+    ]

@@ -1,0 +1,127 @@
+"use strict";
+// The other half of xtf/report/encode.py: base64 -> gzip -> byte planes -> typed arrays; templates -> sentences.
+const Decode = (() => {
+  const KINDS = { f4: Float32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
+
+  async function bytes(text) {
+    const raw = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+    const stream = new Blob([raw]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return new Uint8Array(await new Response(stream).arrayBuffer());
+  }
+
+  async function columns(packed) {
+    const data = await bytes(packed.data);
+    const found = {};
+    let at = 0;
+    for (const [name, kind, length] of packed.columns) {
+      const width = KINDS[kind].BYTES_PER_ELEMENT;
+      const joined = new Uint8Array(length * width);
+      for (let plane = 0; plane < width; plane += 1)
+        for (let i = 0, from = at + plane * length; i < length; i += 1) joined[i * width + plane] = data[from + i];
+      found[name] = new KINDS[kind](joined.buffer);
+      at += length * width;
+    }
+    return found;
+  }
+
+  const keyFloat = new Float32Array(1);
+  const keyBits = new Uint32Array(keyFloat.buffer);
+
+  /** The histogram bin of a score: the 20 leading bits of an order-preserving key (xtf.labelling.distribution.ordered_keys). */
+  function bin(score) {
+    keyFloat[0] = score + 0;
+    const bits = keyBits[0];
+    return ((bits ^ (bits >>> 31 ? 0xffffffff : 0x80000000)) >>> 0) >>> 12;
+  }
+
+  /** One run's embedded examples. Scores, lacking and noise are held for response tokens only. */
+  class Data {
+    constructor(run, packed) {
+      this.run = run;
+      this.names = run.rules.attributes;
+      this.count = run.ids.length;
+      this.tokens = packed.tokens;
+      this.response = packed.response;
+      this.lacking = packed.lacking;
+      this.noise = packed.noise;
+      this.scores = this.names.map((_, bit) => packed[`score${bit}`]);
+      this.bins = this.names.map((_, bit) => runningSum(packed[`bins${bit}`]));
+      this.binPercentiles = this.names.map((_, bit) => packed[`percentiles${bit}`]);
+      this.starts = new Uint32Array(this.count + 1);
+      this.responseStarts = new Uint32Array(this.count + 1);
+      this.protected = new Uint8Array(this.noise.length);
+      let r = 0;
+      for (let e = 0; e < this.count; e += 1) {
+        const stop = this.starts[e] + packed.sizes[e];
+        for (let t = this.starts[e]; t < stop; t += 1) if (this.response[t]) this.protected[r++] = packed.protected[t];
+        this.starts[e + 1] = stop;
+        this.responseStarts[e + 1] = r;
+      }
+      this.chunks = new Map();
+      this.percentileColumns = new Map();
+    }
+
+    /** Corpus percentile of response token `r` under attribute `bit`, as Python has it. */
+    percentile(bit, r) {
+      const bins = this.bins[bit], wanted = bin(this.scores[bit][r]);
+      let low = 0, high = bins.length - 1;
+      while (low < high) {
+        const middle = (low + high) >> 1;
+        if (bins[middle] < wanted) low = middle + 1;
+        else high = middle;
+      }
+      return this.binPercentiles[bit][low];
+    }
+
+    percentiles(bit) {
+      if (!this.percentileColumns.has(bit)) {
+        const column = new Float32Array(this.noise.length);
+        for (let r = 0; r < column.length; r += 1) column[r] = this.percentile(bit, r);
+        this.percentileColumns.set(bit, column);
+      }
+      return this.percentileColumns.get(bit);
+    }
+
+    text(place) { return this.run.texts.texts[place]; }
+    shown(place) { return this.run.texts.shown[place] ?? this.run.texts.texts[place]; }
+    named(place) { return this.run.texts.named[place] ?? `'${this.run.texts.texts[place]}'`; }
+    title(e) { return this.run.shownIds[e] ?? this.run.ids[e]; }
+
+    /** What Python says of each response token of example `e`. */
+    async words(e) {
+      const { chunk, chunks, templates } = this.run.explanations;
+      const at = Math.floor(e / chunk);
+      if (!this.chunks.has(at))
+        this.chunks.set(at, bytes(chunks[at]).then((data) => JSON.parse(new TextDecoder().decode(data))));
+      const found = (await this.chunks.get(at))[e % chunk];
+      if (!found.sentences) found.sentences = this.sentences(e, found, templates);
+      return { cuts: found.cuts, tokens: found.sentences };
+    }
+
+    sentences(e, found, templates) {
+      const values = found.arguments.split("|");
+      const width = 3 + (found.cuts.length || this.names.length);
+      const places = [];
+      for (let t = this.starts[e]; t < this.starts[e + 1]; t += 1) if (this.response[t]) places.push(this.tokens[t]);
+      let next = 0;
+      return places.map((place, i) => {
+        const parts = found.templates.slice(i * width, (i + 1) * width).map((number) => {
+          if (!number) return null;
+          const text = templates[number - 1].replaceAll("\u0000", () => values[next++]);
+          return text.replace("\u0001", () => this.named(place));
+        });
+        return { sentence: parts[0], flip: parts[1], rule: parts[2], meanings: parts.slice(3) };
+      });
+    }
+  }
+
+  function runningSum(steps) {
+    const sums = new Uint32Array(steps.length);
+    let total = 0;
+    for (let i = 0; i < steps.length; i += 1) sums[i] = total += steps[i];
+    return sums;
+  }
+
+  const open = async (run) => new Data(run, await columns(run.columns));
+  return { open, bytes, columns };
+})();

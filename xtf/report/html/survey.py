@@ -1,0 +1,127 @@
+"""One pass over a run: everything that the overview states, and what choosing a sample needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.config import MultiOtsu
+from xtf.labelling import LabelRules, LabelSummary, Tally, Verdicts, judge
+from xtf.labelling.cuts.statistics import OTSU_BINS, otsu_bin, otsu_edges
+from xtf.report.html.facts import FactsTable
+
+if TYPE_CHECKING:
+    from xtf.labelling.shard import ScoredShard
+    from xtf.runs import RunReader
+
+Counts = NDArray[np.int64]
+_CLASSES = (2, 3, 4, 5)
+
+
+@dataclass(slots=True)
+class Survey:
+    """The outcome of the pass.
+
+    Attributes:
+        rules: The rules that made the labels.
+        summary: As ``Run.summary``.
+        examples: What is known of every example, in corpus order.
+        correlation: Correlation of the attributes' corpus ranks, ``(attributes, attributes)``; None where constant.
+        otsu: Attribute to number of clusters to the scores at which the upper clusters begin.
+    """
+
+    rules: LabelRules
+    summary: LabelSummary
+    examples: FactsTable
+    correlation: list[list[float | None]]
+    otsu: dict[str, dict[int, list[float]]]
+
+
+@dataclass(slots=True)
+class _Moments:
+    """Sums for the correlation of ranks."""
+
+    count: int = 0
+    sums: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    products: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def add(self, ranks: NDArray[np.float64]) -> None:
+        """Take in ``(attributes, tokens)`` ranks, as shares less one half."""
+        if not self.count:
+            self.sums, self.products = np.zeros(len(ranks)), np.zeros((len(ranks), len(ranks)))
+        self.count += ranks.shape[1]
+        self.sums += ranks.sum(axis=1)
+        self.products += ranks @ ranks.T
+
+    def correlation(self, width: int) -> list[list[float | None]]:
+        if not self.count:
+            return [[None] * width for _ in range(width)]
+        covariance = self.products / self.count - np.outer(self.sums, self.sums) / self.count**2
+        scale = np.sqrt(np.maximum(np.diag(covariance), 0.0))
+        some = scale > 1e-9
+        return [
+            [
+                round(float(np.clip(covariance[i, j] / (scale[i] * scale[j]), -1, 1)), 4)
+                if some[i] and some[j]
+                else None
+                for j in range(width)
+            ]
+            for i in range(width)
+        ]
+
+
+def survey(run: RunReader) -> Survey:
+    """Read every shard once.
+
+    Raises:
+        RunError: if the run has not been labelled.
+    """
+    rules = run.rules
+    tally, moments, examples = Tally(), _Moments(), FactsTable()
+    histograms = {name: np.zeros(OTSU_BINS, np.int64) for name in rules.attributes if _has_clusters(rules, name)}
+    for shard in run.shards():
+        verdicts = judge(rules, shard)
+        tally.add(shard, verdicts)
+        judged = shard.candidates()
+        if judged.any():
+            moments.add(
+                np.stack(
+                    [
+                        rules.distributions[name].percentile_of(shard.scores[name][judged]).astype(np.float64) / 100
+                        - 0.5
+                        for name in rules.attributes
+                    ]
+                )
+            )
+        for name, counts in histograms.items():
+            seen = rules.distributions[name]
+            bins = otsu_bin(shard.scores[name][judged], seen.minimum, seen.maximum)
+            counts += np.bincount(bins, minlength=OTSU_BINS)
+        examples.add(shard.example_ids, _facts(rules, shard, verdicts))
+    edges = {name: _edges(rules, name, counts) for name, counts in histograms.items()}
+    return Survey(rules, tally.result(rules), examples, moments.correlation(len(rules.attributes)), edges)
+
+
+def _has_clusters(rules: LabelRules, name: str) -> bool:
+    threshold = rules.cuts[name].threshold
+    return (
+        isinstance(threshold, MultiOtsu) and threshold.scope == "dataset" and not rules.distributions[name].is_constant
+    )
+
+
+def _edges(rules: LabelRules, name: str, counts: Counts) -> dict[int, list[float]]:
+    seen, occupied = rules.distributions[name], int(np.count_nonzero(counts))
+    return {
+        classes: otsu_edges(counts, classes, seen.minimum, seen.maximum) for classes in _CLASSES if classes <= occupied
+    }
+
+
+def _facts(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Counts:
+    """``(4, examples)``: the numbers of :class:`~xtf.report.html.facts.ExampleFacts`."""
+    votes = np.bitwise_count(verdicts.lacking)
+    disagree = shard.counts(shard.candidates() & (votes > 0) & (votes < len(rules.voters)))
+    sizes = np.diff(shard.offsets)
+    return np.stack([sizes, shard.counts(shard.is_response), shard.counts(verdicts.noise), disagree])

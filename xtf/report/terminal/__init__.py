@@ -1,0 +1,26 @@
+"""What a person sees in a terminal: examples with their noise marked, tables, next steps."""
+
+from xtf.explain.terminal import print_explanation, print_inspection
+from xtf.report.terminal.attributes import print_attributes
+from xtf.report.terminal.comparison import print_comparison
+from xtf.report.terminal.runs import (
+    print_first_example,
+    print_metrics,
+    print_next_steps,
+    print_run_head,
+    print_scored,
+    print_summary,
+)
+
+__all__ = [
+    "print_attributes",
+    "print_comparison",
+    "print_explanation",
+    "print_first_example",
+    "print_inspection",
+    "print_metrics",
+    "print_next_steps",
+    "print_run_head",
+    "print_scored",
+    "print_summary",
+]

@@ -1,0 +1,207 @@
+"""A run in a terminal: what was scored, what was masked, what training measured, what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xtf.config import Above, Below, BottomShare, Iqr, Threshold, TopShare
+from xtf.data.report import DataReport
+from xtf.display import quoted, visible
+from xtf.explain.terminal import example_text, legend
+
+if TYPE_CHECKING:
+    from xtf.labelling import LabelSummary
+    from xtf.runs import RunReader
+    from xtf.runs.vocabulary import Vocabulary
+
+
+def print_scored(console: Console, run: RunReader) -> None:
+    """Print what scoring read and wrote."""
+    for line in DataReport.from_dict(run.manifest["data_report"]).lines():
+        console.print(visible(line), markup=False)
+    if not run.is_scored:
+        there, all_ = (len(run.folder.indices(kind)) for kind in ("scores", "tokens"))
+        console.print(f"this share is scored; {there:,} of {all_:,} shards are there", markup=False)
+        return
+    counts = run.manifest["counts"]
+    console.print(
+        f"scored {counts['response_tokens']:,} response tokens of {counts['examples']:,} examples under "
+        f"{', '.join(run.config.attributes)}",
+        markup=False,
+    )
+    _print_warnings(console, run)
+    console.print(f"next: xtf label {run.path}", markup=False)
+
+
+def print_run_head(console: Console, run: RunReader) -> None:
+    """Print the data, the share masked, and what each attribute contributed."""
+    for line in DataReport.from_dict(run.manifest["data_report"]).lines():
+        console.print(visible(line), markup=False)
+    _print_warnings(console, run)
+    summary = run.summary()
+    console.print(
+        Text(
+            f"{summary.masked_tokens:,} of {summary.response_tokens:,} response tokens masked "
+            f"({summary.masked_share:.1%})",
+            style="bold",
+        )
+    )
+    console.print(_attribute_table(run, summary))
+
+
+def print_first_example(console: Console, run: RunReader) -> None:
+    """Print one example as text: the first whose masked share is near the corpus's (or the last round's)."""
+    run = run.parts[-1]
+    wanted = run.summary().masked_share
+    best = None
+    for example_id, _ in zip(run.example_ids(), range(8), strict=False):
+        explanation = run.explain(example_id)
+        if best is None or abs(explanation.noise_share - wanted) < abs(best.noise_share - wanted):
+            best = explanation
+    if best is not None:
+        console.print(Text(f"\n{visible(best.example_id)}: {best.noise_share:.0%} masked", style="bold"))
+        console.print(example_text(best, plain=not console.is_terminal))
+        console.print(legend(best, plain=not console.is_terminal))
+
+
+def print_summary(console: Console, run: RunReader) -> None:
+    """Print shares, overlaps, positions, tokens and examples; of a self-evolving run also its rounds."""
+    print_run_head(console, run)
+    print_rounds(console, run.manifest.get("rounds", []))
+    summary, vocabulary = run.summary(), run.vocabulary
+    overlaps = Table("lacking together", "tokens", "masked", box=None, title="Overlaps", title_justify="left")
+    for overlap in summary.overlaps:
+        overlaps.add_row(" + ".join(overlap.attributes) or "(none)", f"{overlap.tokens:,}", f"{overlap.masked:,}")
+    console.print(overlaps)
+    shares = " ".join(f"{share:.0%}" for share in summary.masked_share_by_decile)
+    console.print(f"masked by position in the response, first to last tenth: {shares}", markup=False)
+    if summary.released_by_guards:
+        console.print(f"{summary.released_by_guards:,} tokens were kept by a guard", markup=False)
+    console.print(_token_table(summary, vocabulary))
+    examples = Table("example", "masked", "response tokens", box=None, title="Most masked", title_justify="left")
+    for example in summary.most_masked_examples[:5]:
+        share = example.masked / max(example.response, 1)
+        examples.add_row(Text(visible(example.example_id)), f"{share:.0%}", str(example.response))
+    console.print(examples)
+
+
+def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
+    """Print the arms side by side, and round by round if there are rounds; says nothing that the figures do not say."""
+    print_rounds(console, metrics.get("rounds", []))
+    table = Table(box=None, title="Arms, on held-out examples", title_justify="left")
+    for name in ("arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", "exact match", "seconds"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for arm in metrics["arms"]:
+        table.add_row(
+            arm["arm"],
+            str(len(arm["seeds"])),
+            str(arm["steps"]),
+            f"{arm['tokens_kept']:,}",
+            f"{arm['mask_share']:.1%}",
+            _spread(arm["held_out_loss"], "{:.4f}"),
+            _spread(arm["exact_match"], "{:.1%}"),
+            f"{arm['train_seconds']:.0f}",
+        )
+    console.print()
+    console.print(table)
+    console.print(Text(metrics["note"], style="dim"))
+
+
+def print_rounds(console: Console, rounds: Sequence[Mapping[str, Any]]) -> None:
+    """Print the rounds of a self-evolving run one under the other; nothing if there are none."""
+    if not rounds:
+        return
+    table = Table(box=None, title="Rounds", title_justify="left")
+    for name in ("round", "examples", "updates", "tokens learnt", "masked", "held-out loss", "exact match"):
+        table.add_column(name, justify="right")
+    table.add_column("scored against")
+    for one in rounds:
+        table.add_row(
+            str(one["round"]),
+            str(one["examples"]),
+            str(one["steps"]),
+            f"{one['tokens_kept']:,}",
+            f"{one['mask_share']:.1%}",
+            "" if one["held_out_loss"] is None else f"{one['held_out_loss']:.4f}",
+            "" if one["exact_match"] is None else f"{one['exact_match']:.1%}",
+            Text(one["reference"] or "(nothing: learns every token)"),
+        )
+    console.print()
+    console.print(table)
+
+
+def print_next_steps(console: Console, run: RunReader) -> None:
+    """Print the paths written and commands worth trying."""
+    folder = run.path
+    first = next(run.example_ids())
+    lines = [
+        ("read any example", f"xtf explain {folder} --example {visible(first)} --reasons"),
+        ("the whole corpus", f"xtf summary {folder}"),
+        ("one round", f"xtf summary {run.parts[-1].path}")
+        if run.evolves
+        else ("other cuts", f"xtf label {folder} --set thresholds.{_another_cut(run.config.thresholds)}"),
+        ("train on the labels", f'load_dataset("parquet", data_files="{folder}/labels/*.parquet")'),
+    ]
+    console.print(f"\nwritten: {folder}/ (tokens/ scores/ labels/ manifest.json config.yaml)", markup=False)
+    for what, command in lines:
+        console.print(f"  {what + ':':<22}{command}", markup=False)
+
+
+def _another_cut(thresholds: Mapping[str, Threshold]) -> str:
+    """A setting of one of the run's own cuts, a little different: ``novelty.cut=0.1``."""
+    for name, threshold in thresholds.items():
+        match threshold:
+            case Below(cut=cut) | Above(cut=cut):
+                return f"{name}.cut={2 * cut or 0.1:.3g}"
+            case TopShare(keep=keep):
+                return f"{name}.keep={keep / 2:.3g}"
+            case BottomShare(share=share):
+                return f"{name}.share={share / 2:.3g}"
+            case Iqr(k=k):
+                return f"{name}.k={k / 2:.3g}"
+    return f"{next(iter(thresholds))}.kind=never"
+
+
+def _print_warnings(console: Console, run: RunReader) -> None:
+    for entry in run.manifest.get("attributes", []):
+        if entry["degenerate"]:
+            console.print(
+                Text(f"warning: {entry['name']} does not tell tokens apart: {entry['degenerate']}", style="bold yellow")
+            )
+
+
+def _attribute_table(run: RunReader, summary: LabelSummary) -> Table:
+    table = Table("attribute", "lacking", "share", "cut", box=None)
+    thresholds = run.config.thresholds
+    for attribute in summary.attributes:
+        cut = thresholds[attribute.name].model_dump()
+        kind = cut.pop("kind")
+        settings = ", ".join(f"{key} {value}" for key, value in cut.items())
+        table.add_row(attribute.name, f"{attribute.lacking:,}", f"{attribute.share:.1%}", f"{kind} {settings}")
+    return table
+
+
+def _token_table(summary: LabelSummary, vocabulary: Vocabulary) -> Table:
+    table = Table(box=None, title="Tokens", title_justify="left")
+    for name in ("most often masked", "", "most often kept", ""):
+        table.add_column(name)
+    for masked, kept in zip(summary.most_masked[:12], summary.most_kept[:12], strict=False):
+        table.add_row(
+            Text(quoted(vocabulary.text([masked.token_id]))),
+            f"{masked.masked} of {masked.total}",
+            Text(quoted(vocabulary.text([kept.token_id]))),
+            f"{kept.total - kept.masked} of {kept.total}",
+        )
+    return table
+
+
+def _spread(values: dict[str, float] | None, form: str) -> str:
+    if values is None:
+        return ""
+    text = form.format(values["mean"])
+    return f"{text} ± {form.format(values['spread'])}" if values["spread"] is not None else text

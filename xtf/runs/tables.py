@@ -1,0 +1,114 @@
+"""Between containers and Arrow tables: the columns that the files of a run promise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from xtf.labelling.shard import Labels, ScoredShard
+from xtf.tokens import BoolArray, FloatArray, IntArray, TokenizedExample
+
+if TYPE_CHECKING:
+    from numpy import int64
+
+
+def tokens_table(examples: Sequence[TokenizedExample]) -> pa.Table:
+    """``tokens/``: example_id, input_ids, is_response, is_protected."""
+    return tokens_table_of(
+        [example.example_id for example in examples],
+        np.cumsum([0, *(len(example) for example in examples)]),
+        _joined((e.input_ids for e in examples), np.int32),
+        _joined((e.is_response for e in examples), np.bool_),
+        _joined((e.is_protected for e in examples), np.bool_),
+    )
+
+
+def tokens_table_of(
+    example_ids: Sequence[str],
+    offsets: NDArray[int64],
+    input_ids: IntArray,
+    is_response: BoolArray,
+    is_protected: BoolArray,
+) -> pa.Table:
+    """:func:`tokens_table` of examples laid end to end."""
+    return pa.table(
+        {
+            "example_id": pa.array(example_ids, pa.string()),
+            "input_ids": _lists(offsets, input_ids),
+            "is_response": _lists(offsets, is_response),
+            "is_protected": _lists(offsets, is_protected),
+        }
+    )
+
+
+def examples_of(table: pa.Table) -> list[TokenizedExample]:
+    """The examples of a ``tokens/`` shard, as views into its memory."""
+    ids, offsets, columns = flat(table, ["input_ids", "is_response", "is_protected"])
+    return [
+        TokenizedExample(
+            example_id,
+            columns["input_ids"][start:end],
+            columns["is_response"][start:end],
+            columns["is_protected"][start:end],
+        )
+        for example_id, start, end in zip(ids, offsets[:-1], offsets[1:], strict=True)
+    ]
+
+
+def scores_table(example_ids: Sequence[str], offsets: NDArray[int64], scores: Mapping[str, FloatArray]) -> pa.Table:
+    """``scores/``: example_id and one list column for each attribute."""
+    columns = {name: _lists(offsets, values) for name, values in scores.items()}
+    return pa.table({"example_id": pa.array(example_ids, pa.string()), **columns})
+
+
+def scored_shard(tokens: pa.Table, scores: pa.Table, attributes: Sequence[str]) -> ScoredShard:
+    """Join a ``tokens/`` shard with its ``scores/`` shard."""
+    ids, offsets, columns = flat(tokens, ["input_ids", "is_response", "is_protected"])
+    _, _, values = flat(scores, list(attributes))
+    return ScoredShard(ids, offsets, columns["input_ids"], columns["is_response"], columns["is_protected"], values)
+
+
+def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:
+    """``labels/``: what a trainer reads; rows without a supervised token left are dropped."""
+    supervised = shard.is_response & ~labels.noise
+    kept_rows = np.add.reduceat(supervised, shard.offsets[:-1]) > 0 if len(shard.example_ids) else np.zeros(0, bool)
+    table = pa.table(
+        {
+            "example_id": pa.array(shard.example_ids, pa.string()),
+            "input_ids": _lists(shard.offsets, shard.input_ids),
+            "attention_mask": _lists(shard.offsets, np.ones(len(shard.input_ids), np.int8)),
+            "labels": _lists(shard.offsets, np.where(supervised, shard.input_ids, -100).astype(np.int32)),
+            "assistant_masks": _lists(shard.offsets, shard.is_response.astype(np.int8)),
+            "weights": _lists(shard.offsets, labels.weights),
+            "noise": _lists(shard.offsets, labels.noise),
+            "reasons": _lists(shard.offsets, labels.reasons),
+        }
+    )
+    return table if kept_rows.all() else table.filter(pa.array(kept_rows))
+
+
+def flat(table: pa.Table, columns: Sequence[str]) -> tuple[list[str], NDArray[int64], dict[str, NDArray[Any]]]:
+    """Example ids, offsets ``(examples + 1,)`` and each list column laid end to end."""
+    offsets = np.zeros(table.num_rows + 1, np.int64)
+    values: dict[str, NDArray[Any]] = {}
+    for name in columns:
+        column = table[name].combine_chunks()
+        if isinstance(column, pa.ChunkedArray):
+            column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
+        starts = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
+        offsets = starts - starts[0]
+        values[name] = column.values.slice(starts[0], int(offsets[-1])).to_numpy(zero_copy_only=False)
+    return table["example_id"].to_pylist(), offsets, values
+
+
+def _joined(arrays: Iterable[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:
+    parts = list(arrays)
+    return np.concatenate(parts) if parts else np.zeros(0, dtype)
+
+
+def _lists(offsets: NDArray[int64], values: NDArray[Any]) -> pa.ListArray:
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))

@@ -1,0 +1,73 @@
+"""What the arms of a comparison learn: the run's own labels, and other cuts of the same scores."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from xtf.config import ArmConfig, Never, RunConfig, Threshold, arm_parts
+from xtf.data.arrays import ArrayFile
+from xtf.errors import ConfigError
+from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.runs import RunReader
+from xtf.training import Labelling
+from xtf.training.storage import ExampleWriter, StoredExamples
+
+
+def labellings(
+    run: RunReader, rules: Mapping[str, LabelRules], limit: int | None = None
+) -> tuple[StoredExamples, dict[str, Labelling]]:
+    """The first ``limit`` examples, and what each of ``rules`` makes of them, on disk; loads no model."""
+    examples = ExampleWriter(run.folder.state)
+    noise = {name: ArrayFile(run.folder.state, np.bool_) for name in rules}
+    weights = {name: ArrayFile(run.folder.state, np.float32) for name in rules}
+    taken = 0
+    for shard in run.shards():
+        count = len(shard) if limit is None else min(len(shard), limit - taken)
+        here = slice(int(shard.offsets[count]))
+        examples.append(
+            shard.example_ids[:count],
+            shard.offsets[: count + 1],
+            shard.input_ids[here],
+            shard.is_response[here],
+            shard.is_protected[here],
+        )
+        for name, rule in rules.items():
+            labels = apply_rules(rule, shard)
+            noise[name].append(labels.noise[here])
+            weights[name].append(labels.weights[here])
+        taken += count
+        if taken == limit:
+            break
+    return examples.stored(), {
+        name: Labelling(examples.pieces(noise[name]), examples.pieces(weights[name])) for name in rules
+    }
+
+
+def rules_of_arms(run: RunReader, config: RunConfig) -> dict[str, LabelRules]:
+    """The rules of each labelling that an arm of ``training.arms`` names; the run's own are called ``xtf``.
+
+    Raises:
+        ConfigError: a cut of an arm that the scores do not allow.
+    """
+    arms = config.training.arms if config.training is not None else ()
+    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) is not None)
+    return {name: run.rules if name == "xtf" else arm_rules(run, config, name) for name in named}
+
+
+def arm_rules(run: RunReader, config: RunConfig, name: str) -> LabelRules:
+    """The rules of an arm, fitted to all scores of the run; attributes that the arm does not use have no say."""
+    spec = config.arm(name)
+    assert spec is not None  # the configuration was checked
+    try:
+        return fit_rules(
+            list(config.attributes), _thresholds(spec, config), spec.combine, run.shards, run.distributions()
+        )
+    except ConfigError as error:
+        raise ConfigError([f"arms.{name}.{problem}" for problem in error.problems]) from None
+
+
+def _thresholds(spec: ArmConfig, config: RunConfig) -> Mapping[str, Threshold]:
+    own = {**config.thresholds, **spec.thresholds}
+    return {name: own[name] if name in spec.used else Never() for name in config.attributes}

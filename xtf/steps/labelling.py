@@ -1,0 +1,102 @@
+"""The labelling step: scores -> labels, in seconds and without a model."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from xtf.config import CombineConfig, RunConfig
+from xtf.errors import RunError
+from xtf.files import digest
+from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling.cuts import needs_corpus
+from xtf.labelling.shard import Labels, ScoredShard
+from xtf.parallel import in_order
+from xtf.progress import progress
+from xtf.runs import RunReader
+from xtf.runs.folder import Kind, ShardRecord
+from xtf.runs.measured import write_rules
+from xtf.runs.tables import labels_table
+from xtf.steps.preparing import write_config
+
+
+def label_run(run: RunReader, config: RunConfig) -> RunReader:
+    """Fit the cuts to the corpus and write ``labels/``; see :func:`xtf.run.label`."""
+    folder = run.folder
+    with folder.lock():
+        started = time.monotonic()
+        records = _all_scored(run)
+        names = run.scored
+        thresholds = {name: config.thresholds[name] for name in names}
+        combine = config.combine if names else CombineConfig()  # a warm-up round keeps every token
+        read = names if combine.rule == "weighted" else [name for name in names if needs_corpus(thresholds[name])]
+        rules = fit_rules(names, thresholds, combine, partial(run.shards, read), run.distributions())
+        described = rules.to_dict()
+        folder.update_manifest(stages={"label": {"done": False}})
+        write_rules(folder, described)
+        write_config(folder, config)
+        fingerprint = digest(described)
+        counts: dict[str, int] = {}
+        with progress("Labelling", len(records), "shards") as advance:
+            for some in in_order(lambda record: _label_shard(run, rules, fingerprint, record, names), records):
+                for key, value in some.items():
+                    counts[key] = counts.get(key, 0) + value
+                advance(1)
+        folder.update_manifest(
+            counts=counts,
+            reasons=list(config.attributes),
+            stages={"label": {"done": True, "seconds": round(time.monotonic() - started, 2), "rules": fingerprint}},
+        )
+    return run
+
+
+def _all_scored(run: RunReader) -> list[ShardRecord]:
+    """The records of all shards of scores.
+
+    Raises:
+        RunError: scoring has not finished, or a shard or its record is damaged.
+    """
+    folder = run.folder
+    records = folder.records("scores")
+    if not records or not run.is_scored:
+        raise RunError(
+            f"{folder.path}: scoring has not finished ({len(records)} of {len(folder.indices('tokens'))} shards are "
+            f"there). Go on with: xtf score {folder.config_path}"
+        )
+    wanted = {*folder.indices("tokens"), *folder.indices("scores")}
+    kinds: tuple[Kind, Kind] = ("tokens", "scores")
+    for kind in kinds:
+        lost = sorted(wanted - {record.index for record in folder.records(kind)})
+        if lost:
+            raise RunError(
+                f"{folder.shard_path(kind, lost[0])}: missing, or its record {folder.record_path(kind, lost[0])} is "
+                f"damaged. Repair it (only this shard is computed again): xtf score {folder.config_path}"
+            )
+    return records
+
+
+def _label_shard(
+    run: RunReader, rules: LabelRules, fingerprint: str, record: ShardRecord, names: list[str]
+) -> dict[str, int]:
+    """Label one shard, unless it already carries these rules' labels; return its counts."""
+    made_from = {"rules": fingerprint, "scores": record.sha256}
+    before = run.folder.intact("labels", record.index)
+    if before is not None and {key: before.facts.get(key) for key in made_from} == made_from:
+        return dict(before.facts["counts"])
+    shard = run.read_scored(record, names)
+    labels = apply_rules(rules, shard)
+    table = labels_table(shard, labels)
+    counts = _counts(shard, labels, len(shard) - table.num_rows)
+    run.folder.write_shard("labels", record.index, table, {**made_from, "counts": counts})
+    return counts
+
+
+def _counts(shard: ScoredShard, labels: Labels, dropped: int) -> dict[str, Any]:
+    return {
+        "noise_tokens": int(np.count_nonzero(labels.noise)),
+        "protected_tokens": int(np.count_nonzero(shard.is_protected)),
+        "rows_without_supervised_token": dropped,
+    }

@@ -1,0 +1,186 @@
+"""What every run begins with: its folder locked, its inputs as they were, its tokens being written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from xtf.config import RunConfig
+from xtf.data import repeatable
+from xtf.engine.batches import fitting_shard
+from xtf.engine.stream import TokenShards, tokenising
+from xtf.engine.tokenise import TokenSource, tokenise
+from xtf.errors import ConfigError, RunError
+from xtf.files import digest, read_sealed, write_text
+from xtf.progress import notice
+from xtf.runs.folder import RunFolder
+from xtf.runs.locks import waiting
+from xtf.runs.share import Share
+from xtf.runs.versions import versions
+from xtf.runs.vocabulary import read_vocabulary
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from xtf.model import LoadedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A run folder that holds its tokens.
+
+    Attributes:
+        folder: The folder.
+        inputs: What the whole run rests on, as fingerprints.
+        loaded: The model object given, if one was; otherwise it is yet to be loaded.
+        tokens: Its token shards; those that are yet to be written follow.
+    """
+
+    folder: RunFolder
+    inputs: Mapping[str, str]
+    loaded: LoadedModel | None
+    tokens: TokenShards
+
+
+@contextmanager
+def prepared(
+    config: RunConfig,
+    model: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    data: Iterable[Mapping[str, Any]] | None,
+    overwrite: bool,
+    share: Share | None = None,
+) -> Iterator[Prepared]:
+    """Hold the run's folder, and write its tokens and vocabulary where they are missing.
+
+    Tokens are written by a thread while the ``with`` block lasts. With ``share``, hold the folder beside the processes
+    that take the other shares; one of them tokenises first, the others wait.
+
+    Raises:
+        RunError: the folder holds another run or other files, or another process is writing to it.
+        DataError: the data cannot be read; at the latest when the block ends.
+    """
+    from xtf.model import LoadedModel, load_tokenizer
+
+    if model is not None and tokenizer is None:
+        raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
+    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(config.model)
+    loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
+    if share is not None and overwrite:
+        raise ConfigError("--overwrite: not with several processes; delete the folder, then start them all")
+    rows = repeatable(data)
+    folder = RunFolder(config.output)
+    with folder.lock(share):
+        inputs = _inputs(config, loaded, tokenizer, rows, {} if overwrite else _begun_in(folder))
+        source = TokenSource(config.data, tokenizer, digest(inputs), int(inputs["examples_per_shard"]), rows)
+        with waiting(folder.state / "tokens.lock", "the process that tokenises"):
+            _continue_or_refuse(folder, inputs, overwrite)
+            folder.update_manifest(
+                versions=versions(), inputs=inputs, model=config.model.path, data=config.data.path, seed=config.seed
+            )
+            write_config(folder, config)
+            if not _has_vocabulary(folder):
+                read_vocabulary(tokenizer).write(folder.vocabulary_path)
+            if share is not None:
+                tokenise(folder, source, share)
+        if share is not None:
+            yield Prepared(folder, inputs, loaded, TokenShards(folder.records("tokens")))
+            return
+        with tokenising(folder, source) as tokens:
+            yield Prepared(folder, inputs, loaded, tokens)
+
+
+def _has_vocabulary(folder: RunFolder) -> bool:
+    try:
+        read_sealed(folder.vocabulary_path)
+    except RunError:
+        return False
+    return True
+
+
+def write_config(folder: RunFolder, config: RunConfig) -> None:
+    """Write the resolved configuration into the run folder."""
+    write_text(folder.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+
+def _inputs(
+    config: RunConfig,
+    loaded: LoadedModel | None,
+    tokenizer: PreTrainedTokenizerBase,
+    rows: Any,
+    begun: Mapping[str, str],
+) -> dict[str, str]:
+    """What the whole run rests on, as fingerprints; a run goes on only if all are as they were.
+
+    Where the machine may choose, of dtype and size of shards, a run stays with what it has ``begun`` with.
+    """
+    from xtf.data import fingerprint
+    from xtf.model import model_device, model_dtype, model_fingerprint, tokenizer_fingerprint
+
+    settings = config.model
+    if settings.dtype == "auto":
+        settings = settings.model_copy(update={"dtype": begun.get("dtype", "auto")})
+    device = loaded.device if loaded is not None else model_device(settings)
+    size = config.scoring.examples_per_shard or begun.get("examples_per_shard") or fitting_shard(device.type)
+
+    inputs = {
+        "data": fingerprint(config.data, rows),
+        "model": loaded.fingerprint if loaded is not None else model_fingerprint(config.model),
+        "dtype": str(loaded.dtype).removeprefix("torch.") if loaded is not None else model_dtype(settings),
+        "tokenizer": tokenizer_fingerprint(tokenizer),
+        "seed": str(config.seed),
+        "examples_per_shard": str(size),
+    }
+    if config.strategy.kind == "self_evolving":
+        inputs["strategy"] = f"self_evolving in {config.strategy.rounds} rounds"
+    return inputs
+
+
+def _begun_in(folder: RunFolder) -> Mapping[str, str]:
+    """The inputs of the run in a folder, as far as there is one."""
+    with suppress(RunError):
+        return dict(folder.manifest().get("inputs", {}))
+    return {}
+
+
+def _continue_or_refuse(folder: RunFolder, inputs: Mapping[str, str], overwrite: bool) -> None:
+    if overwrite:
+        folder.clear()
+        return
+    try:
+        before = folder.manifest().get("inputs")
+    except RunError as error:
+        before = _inputs_of_tokens(folder, inputs, error)
+    if before is None:
+        if folder.path.exists() and any(p for p in folder.path.iterdir() if p.name != "state"):
+            raise RunError(
+                f"{folder.path}: the folder holds other files. Choose another with --set output=runs/NAME, or "
+                "--overwrite (which deletes only what a run writes)."
+            )
+        return
+    changed = [key for key in {**inputs, **before} if before.get(key) != inputs.get(key)]
+    if changed:
+        raise RunError(
+            f"{folder.path}: holds a run made from other inputs; changed: {', '.join(changed)}. Choose another folder "
+            "with --set output=runs/NAME, or replace that run with --overwrite."
+        )
+
+
+def _inputs_of_tokens(folder: RunFolder, inputs: Mapping[str, str], error: RunError) -> Mapping[str, str]:
+    """Put a damaged manifest aside if the tokens say that they were made from ``inputs``.
+
+    Raises:
+        RunError: they were made from other inputs, and which ones nobody can tell now.
+    """
+    if any(record.facts.get("data") != digest(inputs) for record in folder.records("tokens")):
+        raise RunError(
+            f"{folder.manifest_path}: damaged, and the tokens beside it were made from other inputs. Choose another "
+            "folder with --set output=runs/NAME, or replace that run with --overwrite."
+        ) from None
+    notice(f"{str(error).partition(': damaged')[0]}: damaged; it is made again.")
+    folder.manifest_path.unlink()
+    return inputs

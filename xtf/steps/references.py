@@ -1,0 +1,251 @@
+"""What influence is measured against: reference models and task directions, made once and kept in the run folder.
+
+``references/FINGERPRINT/`` holds each adapter that the run has trained, ``state/direction-FINGERPRINT.safetensors``
+each direction. A fingerprint covers the base, the settings and every token of the examples, so that attributes, arms
+and later runs in the folder that ask for the same thing share it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xtf.attribute import LogProb, LossDerivative, Reference, SignalRequest
+from xtf.config import LoraSettings, RunConfig, TrainingConfig
+from xtf.data import DataReport, read_examples
+from xtf.errors import ModelError
+from xtf.files import digest
+from xtf.model import LoadedModel, SignalPass, load_model, model_fingerprint, tokenizer_fingerprint
+from xtf.model.adapters import Adapter, Adapters
+from xtf.model.direction import Direction, task_direction
+from xtf.model.forward import Forward
+from xtf.model.source import folder_fingerprint, read_json
+from xtf.runs.folder import RunFolder
+from xtf.runs.tables import examples_of
+from xtf.tokens import TokenizedExample
+
+
+def needs_reference(request: SignalRequest) -> bool:
+    """Whether a signal is measured against another model, or along a direction."""
+    return isinstance(request, LossDerivative) or (isinstance(request, LogProb) and request.model is not None)
+
+
+class ReferenceModels:
+    """Makes and loads what the signals of one scoring pass are measured against.
+
+    :meth:`prepare` trains and differentiates the bare base; only then do :meth:`reference` and :meth:`direction` put
+    adapters on it, and :meth:`close` takes them off.
+    """
+
+    def __init__(self, folder: RunFolder, config: RunConfig, loaded: LoadedModel) -> None:
+        self._folder, self._config, self._loaded = folder, config, loaded
+        self._adapters = Adapters(loaded)
+        self._models: dict[Reference, LoadedModel | Adapter] = {}
+        self._directions: dict[LossDerivative, Direction] = {}
+        self._folders: dict[Reference, Path] = {}
+        self._facts: dict[str, dict[str, Any]] = {}
+
+    def close(self) -> None:
+        """Take every adapter off the base."""
+        self._adapters.close()
+
+    def prepare(self, requests: Iterable[SignalRequest]) -> None:
+        """Train every reference and compute every direction that ``requests`` name and that is not there yet.
+
+        Raises:
+            DataError: a warm-up or target set that cannot be read, or has no response tokens.
+            ModelError: training diverged, or an adapter does not fit.
+        """
+        requests = sorted(requests, key=repr)
+        for spec in references_of(requests):
+            if spec.is_trained_here:
+                self._trained(spec)
+        for request in requests:
+            if isinstance(request, LossDerivative):
+                self._directions[request] = self._direction(request)
+
+    def reference(self, spec: Reference) -> LoadedModel | Adapter:
+        """The model of a reference, or the adapter that makes the base it; each is loaded once."""
+        if spec not in self._models:
+            self._models[spec] = self._load(spec, self._adapters)
+        return self._models[spec]
+
+    def direction(self, request: LossDerivative) -> tuple[Direction, Adapter | None]:
+        """The direction of a derivative, and the adapter it is taken at."""
+        return self._directions[request], self._point(request, self._adapters)
+
+    def record(self, signal_pass: SignalPass) -> None:
+        """Write into the manifest how references and derivatives came about."""
+        for request, tangent in signal_pass.tangents.items():
+            shown = f"{request.target.shown}, {request.parameters}, {request.preconditioner}"
+            self._facts[f"derivative along {shown}"] = {"mode": tangent.mode, "note": tangent.note}
+        if self._facts:
+            self._folder.update_manifest(references=self._facts)
+
+    # -- references ------------------------------------------------------------------------------------------------
+
+    def _load(self, spec: Reference, adapters: Adapters) -> LoadedModel | Adapter:
+        if spec.is_trained_here:
+            return adapters.load(self._trained(spec), spec.shown, check_base=False)
+        if spec.adapter is not None:
+            return adapters.load(Path(spec.adapter).expanduser(), spec.shown)
+        assert spec.path is not None
+        if self._is_adapter_on_base(Path(spec.path).expanduser()):
+            return adapters.load(Path(spec.path).expanduser(), spec.shown)
+        settings = {"path": spec.path, "tokenizer": None, "revision": None}
+        return load_model(self._config.model.model_copy(update=settings))
+
+    def _is_adapter_on_base(self, folder: Path) -> bool:
+        if (folder / "config.json").exists():
+            return False
+        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
+        return bool(base) and base == getattr(self._loaded.model.config, "_name_or_path", None)
+
+    def _trained(self, spec: Reference) -> Path:
+        """The folder of the adapter that ``spec`` asks to train, after training it unless it is there."""
+        if spec in self._folders:
+            return self._folders[spec]
+        examples = self._examples(spec.train_on, spec.share, last=False)
+        key = self._key("reference", spec.model_dump(mode="json"), _digest_of(examples))
+        folder = self._folder.path / "references" / key
+        with _named(spec):
+            self._facts[f"references/{key}"] = {"what": spec.shown, **self._train(spec, examples, folder, key)}
+        self._folders[spec] = folder / "model"
+        return self._folders[spec]
+
+    def _train(
+        self, spec: Reference, examples: Sequence[TokenizedExample], folder: Path, fingerprint: str
+    ) -> dict[str, Any]:
+        from xtf.training import TrainingRow, train_model
+
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (folder / "done.json").exists():
+            raise ModelError("a launch over several processes cannot train it. Make it first in one: xtf score CONFIG")
+        rows = [
+            TrainingRow(e.example_id, e.input_ids, e.is_response.astype(np.float32), e.is_response) for e in examples
+        ]
+        with train_model(
+            self._loaded.model,
+            self._loaded.tokenizer,
+            rows,
+            _training(spec, str(self._loaded.dtype)),
+            seed=spec.seed,
+            output_dir=folder,
+            fingerprint=fingerprint,
+            progress=True,
+        ) as done:
+            losses = {"first_loss": done.losses[0], "last_loss": done.losses[-1]} if done.losses else {}
+            return {"steps": done.steps, "examples": len(rows), "seconds": done.seconds, **losses}
+
+    # -- directions ------------------------------------------------------------------------------------------------
+
+    def _direction(self, request: LossDerivative) -> Direction:
+        examples = self._examples(request.target.path, request.target.share, last=True)
+        point = _content(request.adapter) if request.adapter is not None else ""
+        if request.adapter is not None and request.adapter.is_trained_here:
+            point = self._trained(request.adapter).parent.name
+        spec = {**asdict(request), "target": "", "adapter": point, "mode": "auto"}  # the way down the same direction
+        key = f"direction-{self._key('direction', spec, _digest_of(examples))}"
+        direction: Direction | None = self._folder.read_tensors(key)
+        if direction is None:
+            with Adapters(self._loaded) as adapters:
+                adapter = self._point(request, adapters)
+                if adapter is None:
+                    direction = task_direction(Forward(self._loaded), request, examples)
+                else:
+                    with adapter.on():
+                        direction = task_direction(Forward(self._loaded), request, examples, adapter.name)
+            self._folder.write_tensors(key, direction)
+        return direction
+
+    def _point(self, request: LossDerivative, adapters: Adapters) -> Adapter | None:
+        if request.parameters != "lora":
+            return None
+        if request.adapter is None:
+            return adapters.fresh(request.r, request.seed)
+        loaded = (
+            self.reference(request.adapter) if adapters is self._adapters else self._load(request.adapter, adapters)
+        )
+        assert isinstance(loaded, Adapter)  # the attribute's parameters were checked
+        return loaded
+
+    # -- examples --------------------------------------------------------------------------------------------------
+
+    def _examples(self, path: str | None, share: float | None, *, last: bool) -> list[TokenizedExample]:
+        if path is not None:
+            source = self._config.data.model_copy(update={"path": path, "limit": None})
+            return list(read_examples(source, self._loaded.tokenizer, DataReport()))
+        assert share is not None
+        records = self._folder.records("tokens")
+        total = sum(record.rows for record in records)
+        wanted = min(total, max(1, round(share * total)))
+        found: list[TokenizedExample] = []
+        for record in reversed(records) if last else records:
+            if len(found) < wanted:
+                part = examples_of(self._folder.read_shard("tokens", record))
+                found = [*part, *found] if last else [*found, *part]
+        return found[-wanted:] if last else found[:wanted]
+
+    def _key(self, *parts: object) -> str:
+        return digest(self._loaded.fingerprint, tokenizer_fingerprint(self._loaded.tokenizer), *parts)
+
+
+def references_of(requests: Iterable[SignalRequest]) -> list[Reference]:
+    """Every distinct reference that signal requests name, in order."""
+    named = [
+        r.model if isinstance(r, LogProb) else r.adapter for r in requests if isinstance(r, LogProb | LossDerivative)
+    ]
+    return list(dict.fromkeys(spec for spec in named if spec is not None))
+
+
+def reference_contents(requests: Iterable[SignalRequest], config: RunConfig) -> dict[str, str]:
+    """Fingerprints of the models and adapters that requests name and the run does not make itself.
+
+    Raises:
+        ModelError: one of them does not exist.
+    """
+    specs = [spec for spec in references_of(sorted(requests, key=repr)) if not spec.is_trained_here]
+    return {spec.shown: _content(spec, config) for spec in specs}
+
+
+def _content(spec: Reference, config: RunConfig | None = None) -> str:
+    if spec.adapter is not None:
+        return folder_fingerprint(Path(spec.adapter).expanduser())
+    if spec.path is None or config is None:
+        return ""
+    return model_fingerprint(config.model.model_copy(update={"path": spec.path, "revision": None}))
+
+
+@contextmanager
+def _named(spec: Reference) -> Iterator[None]:
+    """Say of which reference an error speaks."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"{spec.shown}: {error}") from error
+
+
+def _training(spec: Reference, dtype: str) -> TrainingConfig:
+    return TrainingConfig(
+        lora=LoraSettings(r=spec.r, alpha=spec.alpha),
+        learning_rate=spec.learning_rate,
+        batch_size=spec.batch_size,
+        epochs=spec.epochs,
+        max_steps=spec.steps,
+        warmup_ratio=0.0,  # one update of warm-up would be all of a training of one step
+        dtype="bfloat16" if dtype == "torch.bfloat16" else "float32",
+    )
+
+
+def _digest_of(examples: Sequence[TokenizedExample]) -> str:
+    whole = hashlib.sha256()
+    for example in examples:
+        whole.update(len(example).to_bytes(8, "little"))
+        whole.update(example.input_ids.tobytes() + example.is_response.tobytes())
+    return whole.hexdigest()

@@ -1,0 +1,286 @@
+"""The scoring step: what must be computed, and what is already there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from xtf.attribute import registry
+from xtf.attribute.registry import AnyAttribute
+from xtf.config import RunConfig
+from xtf.engine.batches import TokenBudget, fitting_tokens
+from xtf.engine.fit import EngineFitContext, fit_attributes
+from xtf.engine.score import missing_attributes, requests_of, score_shards
+from xtf.engine.stream import TokenShards
+from xtf.errors import DegenerateAttributeError
+from xtf.files import digest, file_digest
+from xtf.labelling import degenerate
+from xtf.labelling.distribution import measure
+from xtf.progress import notice
+from xtf.runs import RunReader
+from xtf.runs.folder import RunFolder, ShardRecord
+from xtf.runs.locks import wait_until, waiting
+from xtf.runs.measured import write_distribution
+from xtf.runs.share import Share
+from xtf.runs.tables import examples_of
+from xtf.runs.vocabulary import read_vocabulary
+from xtf.steps.preparing import prepared
+from xtf.tokens import TokenizedExample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from xtf.model import LoadedModel, SignalPass
+
+
+def score_run(
+    config: RunConfig,
+    model: PreTrainedModel | None,
+    tokenizer: PreTrainedTokenizerBase | None,
+    data: Iterable[Mapping[str, Any]] | None,
+    scorers: Mapping[str, AnyAttribute] | None,
+    overwrite: bool,
+    share: Share | None = None,
+) -> RunReader:
+    """Tokenise and score what is not there yet; see :func:`xtf.run.score`."""
+    attributes = dict(scorers) if scorers else build_attributes(config)
+    launched = Share.of_launch() if share is None else None
+    with prepared(config, model, tokenizer, data, overwrite, share or launched) as ready:
+        run = score_folder(
+            ready.folder, config, attributes, ready.inputs, ready.tokens, ready.loaded, share or launched
+        )
+    if launched is not None:
+        wait_until(lambda: run.is_scored, "the other processes, which still score")
+    return run
+
+
+def score_folder(
+    folder: RunFolder,
+    config: RunConfig,
+    attributes: Mapping[str, AnyAttribute],
+    inputs: Mapping[str, str],
+    tokens: TokenShards,
+    loaded: LoadedModel | None,
+    share: Share | None = None,
+) -> RunReader:
+    """Score the token shards of a folder where scores are missing, and say so in its manifest.
+
+    ``inputs`` are the fingerprints of everything beside the attributes that decides the scores. ``tokens`` may still be
+    growing. Without ``loaded`` the model of the configuration is loaded if it is needed. With ``share`` only its shards
+    are scored, and whichever process finds all of them scored measures the whole.
+    """
+    started = time.monotonic()
+    fingerprints = {name: _fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
+    _score_missing(folder, config, attributes, fingerprints, inputs, tokens, loaded, share)
+    shards = tokens.wait()
+    run = RunReader(folder)
+    with waiting(folder.state / "finish.lock", "the process that measures the scores"):
+        if not any(missing_attributes(folder, shard, fingerprints, verify=False) for shard in shards):
+            flagged = _measure(run, config, fingerprints)
+            _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
+    return run
+
+
+def build_attributes(config: RunConfig) -> dict[str, AnyAttribute]:
+    """The scorers that a configuration names, in its order."""
+    return {name: registry.build(name, spec) for name, spec in config.attributes.items()}
+
+
+def _fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], config: RunConfig) -> str:
+    """What a column of scores is made from: code, parameters, files and models they name, and the run's inputs."""
+    from xtf.steps.references import reference_contents
+
+    params = attribute.params.model_dump(mode="json")
+    files = {text: file_digest(Path(text)) for text in _strings(params) if _is_file(text)}
+    models = reference_contents(attribute.requires(), config)
+    return digest(registry.source_of(type(attribute)), params, files, inputs["data"], inputs["model"], models)
+
+
+def _strings(value: object) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list | tuple):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+class _Scorer:
+    """Loads the model, fits scorers and makes references when the first shard asks for it."""
+
+    def __init__(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        attributes: Mapping[str, AnyAttribute],
+        fingerprints: Mapping[str, str],
+        loaded: LoadedModel,
+        tokens: TokenShards,
+    ) -> None:
+        from xtf.model import Embedder
+        from xtf.steps.references import ReferenceModels
+
+        self._folder, self._config, self._tokens = folder, config, tokens
+        self._attributes, self._fingerprints = attributes, fingerprints
+        self._loaded = loaded
+        self._embedder = Embedder(loaded)
+        self._context: EngineFitContext | None = None
+        self._references = ReferenceModels(folder, config, loaded)
+        self._passes: dict[tuple[str, ...], SignalPass] = {}
+
+    def signals_for(self, names: Sequence[str]) -> SignalPass:
+        """The pass for the attributes of those names, fitted; the same object for the same names."""
+        from xtf.model import SignalPass
+
+        key = tuple(names)
+        if key not in self._passes:
+            chosen = {name: self._attributes[name] for name in names}
+            with waiting(self._folder.state / "fit.lock", "the process that fits the scorers"):
+                fit_attributes(self._folder, chosen, self._fingerprints, self._fit_context())
+            self._passes[key] = SignalPass(
+                self._loaded,
+                requests_of(chosen.values()),
+                self._references.reference,
+                direction_loader=self._references.direction,
+                embedder=self._embedder,
+            )
+            self._references.record(self._passes[key])
+        return self._passes[key]
+
+    def prepare_references(self, names: Iterable[str]) -> None:
+        """Make what the influence of those attributes is measured against."""
+        with waiting(self._folder.state / "fit.lock", "the process that makes the references"):
+            self._references.prepare(requests_of(self._attributes[name] for name in names))
+
+    def close(self) -> None:
+        """Give the model back as it was."""
+        self._references.close()
+
+    def _fit_context(self) -> EngineFitContext:
+        if self._context is None:
+            examples = _first_examples(self._folder, self._tokens, self._config.scoring.fit_examples)
+            vocabulary = read_vocabulary(self._loaded.tokenizer)
+            self._context = EngineFitContext(examples, self._config.seed, vocabulary, self._embedder)
+        return self._context
+
+
+def _score_missing(
+    folder: RunFolder,
+    config: RunConfig,
+    attributes: Mapping[str, AnyAttribute],
+    fingerprints: Mapping[str, str],
+    inputs: Mapping[str, str],
+    tokens: TokenShards,
+    loaded: LoadedModel | None,
+    share: Share | None,
+) -> None:
+    """Load the model only if some column is missing, and compute only those columns."""
+    if share is not None:
+        tokens = TokenShards(shard for shard in tokens if share.takes(shard.index))
+    skipped = 0
+
+    def lacking() -> Iterator[tuple[ShardRecord, Sequence[str]]]:
+        nonlocal skipped
+        for shard in tokens:
+            if names := missing_attributes(folder, shard, fingerprints):
+                yield shard, names
+            else:
+                skipped += int(shard.facts["tokens"])
+
+    def total() -> int | None:
+        return None if tokens.tokens is None else tokens.tokens - skipped
+
+    work: Iterable[tuple[ShardRecord, Sequence[str]]] = lacking()
+    first = next(iter(work), None)
+    if first is None:
+        return
+    work = chain([first], work)
+    folder.update_manifest(stages={"score": {"done": False}})
+    from xtf.model import load_model
+    from xtf.steps.references import needs_reference
+
+    if loaded is None:
+        if config.model.dtype == "auto" and inputs["dtype"] == "bfloat16":
+            notice(
+                "Scoring in bfloat16, which is faster here. About 1 label in 100, close to a cut, differs from float32 "
+                "(docs/benchmarks.md); for float32: --set model.dtype=float32"
+            )
+        loaded = load_model(config.model.model_copy(update={"dtype": inputs["dtype"]}))
+    with closing(_Scorer(folder, config, attributes, fingerprints, loaded, tokens)) as scorer:
+        if any(needs_reference(request) for request in requests_of(attributes.values())):
+            work = list(work)  # the base must be bare, and a share of the data is known when all of it is
+            scorer.prepare_references({name for _, names in work for name in names})
+        fitting = config.scoring.tokens_per_batch or fitting_tokens(loaded)
+        budget = TokenBudget(folder, loaded.device.type, fitting)
+        score_shards(folder, attributes, fingerprints, scorer, work, total, budget)
+
+
+def _first_examples(folder: RunFolder, shards: Iterable[ShardRecord], count: int) -> list[TokenizedExample]:
+    examples: list[TokenizedExample] = []
+    for shard in shards:
+        examples += examples_of(folder.read_shard("tokens", shard))
+        if len(examples) >= count:
+            break
+    return examples[:count]
+
+
+def _measure(run: RunReader, config: RunConfig, fingerprints: Mapping[str, str]) -> dict[str, str]:
+    """Measure each attribute's distribution; return what is degenerate, or refuse it.
+
+    Raises:
+        DegenerateAttributeError: unless the configuration allows degenerate attributes.
+    """
+    distributions = measure(list(fingerprints), run.shards)
+    for name, distribution in distributions.items():
+        write_distribution(run.folder, name, distribution)
+    flagged = {name: text for name, d in distributions.items() if (text := degenerate(d)) is not None}
+    if flagged and not config.scoring.allow_degenerate:
+        lines = [f"attribute {name!r} does not tell tokens apart: {text}" for name, text in flagged.items()]
+        raise DegenerateAttributeError(
+            "\n".join(lines)
+            + "\nAny cut would select rounding noise. Remove the attribute, change its parameters, or let it pass with "
+            "--set scoring.allow_degenerate=true. The scores are kept."
+        )
+    return flagged
+
+
+def _finish(
+    folder: RunFolder,
+    config: RunConfig,
+    attributes: Mapping[str, AnyAttribute],
+    fingerprints: Mapping[str, str],
+    flagged: Mapping[str, str],
+    seconds: float,
+) -> None:
+    records = folder.records("tokens")
+    folder.update_manifest(
+        attributes=[
+            {
+                "name": name,
+                "scorer": attribute.name,
+                "params": attribute.params.model_dump(mode="json"),
+                "fingerprint": fingerprints[name],
+                "degenerate": flagged.get(name),
+            }
+            for name, attribute in attributes.items()
+        ],
+        counts={
+            "examples": sum(record.rows for record in records),
+            "tokens": sum(int(record.facts["tokens"]) for record in records),
+            "response_tokens": sum(int(record.facts["response_tokens"]) for record in records),
+        },
+        stages={"score": {"done": True, "seconds": round(seconds, 2)}},
+    )

@@ -1,0 +1,121 @@
+"""The training step: labels -> arms -> metrics.json."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from xtf.config import RunConfig, TrainingConfig
+from xtf.data import DataReport, read_examples
+from xtf.evaluation import ArmResult, compare_arms
+from xtf.files import write_json
+from xtf.model import LoadedModel, load_model
+from xtf.runs import RunReader
+from xtf.steps.arms import labellings, rules_of_arms
+from xtf.steps.preparing import write_config
+from xtf.tokens import TokenizedExample
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+NOTE = (
+    "Held-out loss: mean over response tokens, in nats. ± is the sample standard deviation over seeds; without it, one "
+    "seed was run, and nothing is known of how much chance alone would change."
+)
+
+
+def train_run(
+    run: RunReader, config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
+) -> dict[str, Any]:
+    """Train and evaluate the arms that are not finished yet; see :func:`xtf.train`."""
+    assert config.training is not None
+    with run.folder.lock():
+        started = time.monotonic()
+        write_config(run.folder, config)
+        examples, labelled = labellings(run, rules_of_arms(run, config), config.training.max_examples)
+        loaded = loaded_model(config, model, tokenizer)
+        held_out = held_out_examples(config, loaded.tokenizer)
+        results = compare_arms(
+            loaded.model,
+            loaded.tokenizer,
+            examples,
+            labelled,
+            held_out,
+            training=config.training,
+            evaluation=config.evaluation,
+            output_dir=run.path / "model",
+            fingerprint=loaded.fingerprint,
+            progress=True,
+        )
+        metrics = metrics_of(config, results, len(examples), held_out)
+        write_json(run.folder.metrics_path, metrics)
+        run.folder.update_manifest(stages={"train": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
+    return metrics
+
+
+def loaded_model(
+    config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
+) -> LoadedModel:
+    """The model to train: the objects, or what the configuration names."""
+    if model is not None and tokenizer is not None:
+        return LoadedModel.from_objects(model, tokenizer)
+    return load_model(config.model)
+
+
+def held_out_examples(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> list[TokenizedExample]:
+    """The examples of ``evaluation``; none if it names no file."""
+    if config.evaluation.path is None:
+        return []
+    source = config.data.model_copy(update={"path": config.evaluation.path, "limit": config.evaluation.limit})
+    return list(read_examples(source, tokenizer, DataReport()))
+
+
+def metrics_of(
+    config: RunConfig, results: Sequence[ArmResult], trained_on: int, held_out: Sequence[TokenizedExample]
+) -> dict[str, Any]:
+    """What ``metrics.json`` holds of a comparison."""
+    training: TrainingConfig | None = config.training
+    return {
+        "arms": [
+            _arm([result for result in results if result.arm == arm])
+            for arm in dict.fromkeys(result.arm for result in results)
+        ],
+        "held_out": {
+            "path": config.evaluation.path,
+            "examples": len(held_out),
+            "response_tokens": sum(int(np.count_nonzero(example.is_response)) for example in held_out),
+        },
+        "training": {"examples": trained_on, **(training.model_dump(mode="json") if training else {})},
+        "note": NOTE,
+    }
+
+
+def _arm(results: Sequence[ArmResult]) -> dict[str, Any]:
+    """One arm over its seeds."""
+    first = results[0]
+    return {
+        "arm": first.arm,
+        "seeds": [result.seed for result in results],
+        "steps": first.steps,
+        "tokens_response": first.tokens_response,
+        "tokens_kept": first.tokens_kept,
+        "mask_share": statistics.fmean(result.mask_share for result in results),
+        "train_seconds": statistics.fmean(result.train_seconds for result in results),
+        "train_losses": [list(result.train_losses) for result in results],
+        "held_out_loss": _spread([r.held_out_loss for r in results if r.held_out_loss is not None]),
+        "exact_match": _spread(
+            [r.exact_match / r.exact_total for r in results if r.exact_match is not None and r.exact_total]
+        ),
+        "exact_total": first.exact_total,
+    }
+
+
+def _spread(values: Sequence[float]) -> dict[str, Any] | None:
+    if not values:
+        return None
+    spread = statistics.stdev(values) if len(values) > 1 else None
+    return {"mean": statistics.fmean(values), "spread": spread, "values": list(values)}

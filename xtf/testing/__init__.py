@@ -1,0 +1,48 @@
+"""The public contract suites: what a plug-in must keep to, one file for each sort of plug-in.
+
+Begin with ``attributes``; a test file of your own package imports :func:`parametrize_with_checks` from here.
+"""
+
+from xtf.testing.attributes import (
+    CHECKS,
+    Check,
+    MadeUpFitContext,
+    check_batch,
+    check_declaration,
+    check_describe,
+    check_inputs_untouched,
+    check_order,
+    check_padding,
+    check_params_yaml,
+    check_refit_forgets,
+    check_repeatable,
+    check_requires,
+    check_scores,
+    check_state,
+    check_unknown_parameter,
+    example_batch,
+    made_up_signals,
+    parametrize_with_checks,
+)
+
+__all__ = [
+    "CHECKS",
+    "Check",
+    "MadeUpFitContext",
+    "check_batch",
+    "check_declaration",
+    "check_describe",
+    "check_inputs_untouched",
+    "check_order",
+    "check_padding",
+    "check_params_yaml",
+    "check_refit_forgets",
+    "check_repeatable",
+    "check_requires",
+    "check_scores",
+    "check_state",
+    "check_unknown_parameter",
+    "example_batch",
+    "made_up_signals",
+    "parametrize_with_checks",
+]
