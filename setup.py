@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: ``attributes/`` is installed as ``xtf_attributes``, a name that no user's file takes."""
+"""What pyproject.toml cannot say: ``attributes/`` is installed as ``xtf_attributes``, which no file of a user hides."""
 
 from setuptools import find_packages, setup
 

@@ -2,6 +2,7 @@
 
 Unknown keys are refused, and every mistake is reported at once with its file, key path, what is allowed and a
 suggestion. This package imports neither torch nor any scorer, so a configuration is read in milliseconds.
+Begin reading in ``run`` (the whole file) and ``sections``.
 """
 
 from xtf.config.base import Scope, Section, Share

@@ -1,7 +1,7 @@
 """Rows -> conversations -> tokens with the response marked.
 
 Every row is accounted for: it becomes an example, or a :class:`DataReport` says where it stood and why it did not.
-Importing this package imports neither torch nor transformers nor datasets.
+Importing this package imports neither torch nor transformers nor datasets. Begin reading in ``reader``.
 """
 
 from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_examples, token_texts

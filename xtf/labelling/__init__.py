@@ -1,4 +1,7 @@
-"""Scores -> labels: rules fitted once over the corpus, then applied shard by shard, without any model."""
+"""Scores -> labels: rules fitted once over the corpus, then applied shard by shard, without any model.
+
+Begin reading in ``rules``; ``cuts`` turns a score into "lacking", ``combine`` turns lacking into noise.
+"""
 
 from xtf.labelling.degenerate import degenerate
 from xtf.labelling.rules import LabelRules, Verdicts, apply_rules, fit_rules, judge, labels_of

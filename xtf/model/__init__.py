@@ -1,7 +1,7 @@
 """Models: loading them, and reading every requested signal from one pass.
 
 ``load_model`` and ``load_tokenizer`` accept a hub id, a folder, a GGUF file or a file inside an installed package;
-``SignalPass`` turns batches of tokens into signals; ``Embedder`` embeds tokens and texts.
+``SignalPass`` (in ``signals``, where to begin reading) turns batches of tokens into signals; ``Embedder`` embeds tokens.
 """
 
 from xtf.model.embed import Embedder
