@@ -1,7 +1,7 @@
 """Models: loading them, and reading every requested signal from one pass.
 
 ``load_model`` and ``load_tokenizer`` accept a hub id, a folder, a GGUF file or a file inside an installed package;
-``SignalPass`` (in ``signals``, where to begin reading) turns batches of tokens into signals; ``Embedder`` embeds tokens.
+``SignalPass`` turns batches of tokens into signals; ``Embedder`` embeds tokens and texts. Begin reading in ``signals``.
 """
 
 from xtf.model.embed import Embedder
