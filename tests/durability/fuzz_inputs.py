@@ -123,7 +123,7 @@ damages = st.tuples(
 
 def damage(run: Path, which: int, how: str, where: int, bit: int, value: Any) -> None:
     """Do something to one file of a run."""
-    files = sorted(path for path in run.rglob("*") if path.is_file() and path.suffix not in (".lock", ".gate"))
+    files = sorted(path for path in run.rglob("*") if path.is_file() and path.suffix not in (".lock", ".owner"))
     path = files[which % len(files)]
     content = bytearray(path.read_bytes())
     if how == "flip" and content:

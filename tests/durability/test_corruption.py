@@ -51,7 +51,7 @@ def config_of(folder: Path, model: Path) -> dict[str, object]:
 
 def times(run: Path) -> dict[str, int]:
     """When each file of a run was written; of locks nobody asks."""
-    files = (path for path in run.rglob("*") if path.is_file() and path.suffix not in (".lock", ".gate"))
+    files = (path for path in run.rglob("*") if path.is_file() and path.suffix not in (".lock", ".owner"))
     return {str(path.relative_to(run)): path.stat().st_mtime_ns for path in files}
 
 

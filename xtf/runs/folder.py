@@ -27,7 +27,7 @@ from xtf.files import (
     write_sealed_json,
 )
 from xtf.progress import notice
-from xtf.runs.locks import Held, held, shared, waiting
+from xtf.runs.locks import Held, hold_after_waiting, hold_alone, hold_share
 from xtf.runs.share import Share
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ class RunFolder:
 
     def update_manifest(self, **entries: Any) -> dict[str, Any]:
         """Set entries of the manifest and write it; mappings are merged one level deep."""
-        with waiting(self.state / "manifest.lock"):
+        with hold_after_waiting(self.state / "manifest.lock"):
             manifest = self.manifest() or {"format": MANIFEST_FORMAT}
             for key, value in entries.items():
                 before = manifest.get(key)
@@ -209,11 +209,6 @@ class RunFolder:
         except RunError:
             return None  # whoever asks looks at the shards instead, and completes again
 
-    def remove_shards(self, kind: Kind) -> None:
-        """Forget every shard of a kind, records first."""
-        shutil.rmtree(self.state / kind, ignore_errors=True)
-        shutil.rmtree(self.path / kind, ignore_errors=True)
-
     # -- fitted states -------------------------------------------------------------------------------------------
 
     def write_tensors(self, name: str, tensors: Mapping[str, Any]) -> None:
@@ -252,10 +247,9 @@ class RunFolder:
         with ExitStack() as stack:
             try:
                 if share is not None:
-                    stack.enter_context(shared(self.state / "run.lock", share))
-                    stack.enter_context(held(self.state / f"share-{share.number}-of-{share.of}.lock"))
+                    stack.enter_context(hold_share(self.state / "run.lock", share))
                 elif launched is None or launched.number == 1:
-                    stack.enter_context(held(self.state / "run.lock"))
+                    stack.enter_context(hold_alone(self.state / "run.lock"))
                     for folder in (self.path, self.state, *self._kinds()):
                         remove_leftovers(folder)
             except Held as holder:
@@ -278,7 +272,7 @@ class RunFolder:
         for path in self.state.glob("*"):
             if path.is_dir():
                 shutil.rmtree(path)
-            elif path.suffix not in (".lock", ".gate"):
+            elif path.suffix not in (".lock", ".owner"):
                 path.unlink()
 
     def record_path(self, kind: Kind, index: int) -> Path:

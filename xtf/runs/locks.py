@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from xtf.files import full_disk_is_clear
 from xtf.progress import notice
@@ -22,51 +23,61 @@ class Held(Exception):
     """Another process holds the lock; the text says which."""
 
 
-def _owner() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
 @contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold ``path`` alone.
+def hold_alone(path: Path) -> Iterator[None]:
+    """Hold ``path`` alone, which nobody holds or shares.
 
     Raises:
-        Held: another process holds it.
+        Held: another process holds it, or shares it.
     """
-    with _opened(path) as file:
-        if not _take(file, fcntl.LOCK_EX):
-            raise Held(_content(file))
-        _write(file, _owner())
+    with ExitStack() as stack:
+        with hold_after_waiting(_gate(path)):
+            for other in _shares(path):
+                with _taken(other, owner=f"a process that scores {other.stem.removeprefix('share-')} of it"):
+                    pass
+            stack.enter_context(_taken(path))
         yield
 
 
 @contextmanager
-def shared(path: Path, share: Share) -> Iterator[None]:
-    """Hold ``path`` together with processes that take other shares of as many.
+def hold_share(path: Path, share: Share) -> Iterator[None]:
+    """Hold one share of ``path`` beside processes that hold other shares of as many.
 
     Raises:
-        Held: a process holds it alone, or the others have cut the work into another number of shares.
+        Held: a process holds it alone, or this share, or the others have cut the work into another number of shares.
     """
-    with _opened(path) as file:
-        with waiting(path.with_suffix(".gate")):
-            kind = f"processes that share it among {share.of}"
-            if _take(file, fcntl.LOCK_EX):
-                _write(file, kind)
-            if not _take(file, fcntl.LOCK_SH) or _content(file) != kind:
-                raise Held(_content(file))
+    own = path.with_name(f"share-{share.number}-of-{share.of}.lock")
+    with ExitStack() as stack:
+        with hold_after_waiting(_gate(path)):
+            with _taken(path):
+                pass
+            for other in _shares(path):
+                if not other.stem.endswith(f"-of-{share.of}"):
+                    with _taken(other, owner=f"processes that share it among {other.stem.rpartition('-')[2]}"):
+                        pass
+            stack.enter_context(_taken(own))
         yield
 
 
 @contextmanager
-def waiting(path: Path, what: str = "another process") -> Iterator[None]:
+def hold_after_waiting(path: Path, what: str = "another process") -> Iterator[None]:
     """Hold ``path`` alone, after waiting for whoever holds it now."""
-    with _opened(path) as file:
-        wait_until(lambda: _take(file, fcntl.LOCK_EX), what)
+    lock = _lock(path)
+
+    def taken() -> bool:
+        with suppress(Timeout):
+            lock.acquire(blocking=False)
+        return lock.is_locked
+
+    wait_until(taken, what)
+    try:
         yield
+    finally:
+        lock.release()
 
 
 def wait_until(done: Callable[[], bool], what: str) -> None:
-    """Return as soon as ``done()``."""
+    """Return as soon as ``done()``; after a second of waiting, say for ``what``."""
     started, told = time.monotonic(), False
     while not done():
         if not told and time.monotonic() - started > _PATIENCE:
@@ -76,29 +87,37 @@ def wait_until(done: Callable[[], bool], what: str) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _taken(path: Path, owner: str | None = None) -> Iterator[None]:
+    """Hold ``path``, or raise :class:`Held` with ``owner`` or the name that the holder has left beside it."""
+    lock, name = _lock(path), path.with_suffix(".owner")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise Held(owner or _read(name)) from None
+    try:
+        with suppress(OSError):  # a full disk: the lock holds all the same, it only does not say whose it is
+            name.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _lock(path: Path) -> FileLock:
     with full_disk_is_clear(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        return FileLock(path)
+
+
+def _gate(path: Path) -> Path:
+    return path.with_suffix(".gate.lock")
+
+
+def _shares(path: Path) -> list[Path]:
+    return sorted(path.parent.glob("share-*-of-*.lock"))
+
+
+def _read(path: Path) -> str:
     try:
-        yield file
-    finally:
-        os.close(file)
-
-
-def _take(file: int, how: int) -> bool:
-    try:
-        fcntl.flock(file, how | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _content(file: int) -> str:
-    return os.pread(file, 200, 0).decode(errors="replace").strip() or "unknown"
-
-
-def _write(file: int, text: str) -> None:
-    os.ftruncate(file, 0)
-    with suppress(OSError):  # a full disk: the lock holds all the same, it only does not say whose it is
-        os.pwrite(file, text.encode(), 0)
+        return path.read_text(encoding="utf-8", errors="replace").strip() or "unknown"
+    except OSError:
+        return "unknown"

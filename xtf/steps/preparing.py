@@ -18,7 +18,7 @@ from xtf.errors import ConfigError, RunError
 from xtf.files import digest, read_sealed, write_text
 from xtf.progress import notice
 from xtf.runs.folder import RunFolder
-from xtf.runs.locks import waiting
+from xtf.runs.locks import hold_after_waiting
 from xtf.runs.share import Share
 from xtf.runs.versions import versions
 from xtf.runs.vocabulary import read_vocabulary
@@ -77,7 +77,7 @@ def prepared(
     with folder.lock(share):
         inputs = _inputs(config, loaded, tokenizer, rows, {} if overwrite else _begun_in(folder))
         source = TokenSource(config.data, tokenizer, digest(inputs), int(inputs["examples_per_shard"]), rows)
-        with waiting(folder.state / "tokens.lock", "the process that tokenises"):
+        with hold_after_waiting(folder.state / "tokens.lock", "the process that tokenises"):
             _continue_or_refuse(folder, inputs, overwrite)
             folder.update_manifest(
                 versions=versions(), inputs=inputs, model=config.model.path, data=config.data.path, seed=config.seed

@@ -23,7 +23,7 @@ from xtf.labelling.distribution import measure
 from xtf.progress import notice
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder, ShardRecord
-from xtf.runs.locks import wait_until, waiting
+from xtf.runs.locks import hold_after_waiting, wait_until
 from xtf.runs.measured import write_distribution
 from xtf.runs.share import Share
 from xtf.runs.tables import examples_of
@@ -78,7 +78,7 @@ def score_folder(
     _score_missing(folder, config, attributes, fingerprints, inputs, tokens, loaded, share)
     shards = tokens.wait()
     run = RunReader(folder)
-    with waiting(folder.state / "finish.lock", "the process that measures the scores"):
+    with hold_after_waiting(folder.state / "finish.lock", "the process that measures the scores"):
         if not any(missing_attributes(folder, shard, fingerprints, verify=False) for shard in shards):
             flagged = _measure(run, config, fingerprints)
             _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
@@ -148,7 +148,7 @@ class _Scorer:
         key = tuple(names)
         if key not in self._passes:
             chosen = {name: self._attributes[name] for name in names}
-            with waiting(self._folder.state / "fit.lock", "the process that fits the scorers"):
+            with hold_after_waiting(self._folder.state / "fit.lock", "the process that fits the scorers"):
                 fit_attributes(self._folder, chosen, self._fingerprints, self._fit_context())
             self._passes[key] = SignalPass(
                 self._loaded,
@@ -162,7 +162,7 @@ class _Scorer:
 
     def prepare_references(self, names: Iterable[str]) -> None:
         """Make what the influence of those attributes is measured against."""
-        with waiting(self._folder.state / "fit.lock", "the process that makes the references"):
+        with hold_after_waiting(self._folder.state / "fit.lock", "the process that makes the references"):
             self._references.prepare(requests_of(self._attributes[name] for name in names))
 
     def close(self) -> None:
