@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
-from xtf.errors import ConfigError, PluginError
+from xtf.errors import ConfigError, PluginError, listed
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
 from xtf.runs.share import Share
@@ -56,12 +56,15 @@ def open_run(path: str | Path) -> Run:
     return Run(RunFolder.existing(path))
 
 
-def load_config(source: ConfigLike, overrides: Sequence[str] = ()) -> RunConfig:
+def load_config(
+    source: ConfigLike, overrides: Sequence[str] = (), scorers: Mapping[str, AnyAttribute] | None = None
+) -> RunConfig:
     """Read and check a configuration, scorer parameters included, and fill in the default cuts.
 
     Args:
         source: A YAML file, a mapping, or a configuration already checked.
         overrides: ``key.path=value`` texts, as after ``--set``.
+        scorers: Scorer objects that take the place of the section ``attributes``, by the names they go under.
 
     Raises:
         ConfigError: with every mistake, one a line.
@@ -73,12 +76,31 @@ def load_config(source: ConfigLike, overrides: Sequence[str] = ()) -> RunConfig:
     else:
         raw, where = read_yaml(source), str(source)
     merged = apply_overrides(raw, overrides)
+    if scorers is not None:
+        merged = _naming(merged, scorers)
+        return parse_config(merged, where)
     strategy = _strategy(merged)
     return parse_config(
         _with_default_cuts(merged, strategy),
         where,
         check_attributes=lambda named: registry.check(strategy.specs(named, _NEWEST)),
     )
+
+
+def _naming(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[str, Any]:
+    """The configuration of a run under scorer objects, which need not be registered."""
+    specs = {name: {"attribute": s.name, **s.params.model_dump(mode="json")} for name, s in scorers.items()}
+    replaced = [name for name in raw.get("attributes") or () if name not in scorers]
+    given = {name: cut for name, cut in (raw.get("thresholds") or {}).items() if name not in replaced}
+    cuts = {name: _completed(given.get(name), scorer.default_threshold()) for name, scorer in scorers.items()}
+    return {**raw, "attributes": specs, "thresholds": {**given, **cuts}}
+
+
+def _completed(given: Any, default: Mapping[str, Any]) -> Any:
+    """A cut as configured, its missing parts from the default unless it names a kind of its own."""
+    if given is None or (isinstance(given, Mapping) and "kind" not in given):
+        return {**default, **(given or {})}
+    return given
 
 
 def _strategy(raw: Mapping[str, Any]) -> StrategyConfig:
@@ -99,14 +121,13 @@ def _with_default_cuts(raw: Mapping[str, Any], strategy: StrategyConfig) -> dict
         return dict(raw)  # validation will say what is wrong
     completed = dict(thresholds)
     for name, spec in strategy.specs(attributes, _NEWEST).items():
-        given = completed.get(name)
-        if given is not None and not (isinstance(given, Mapping) and "kind" not in given):
-            continue
+        if isinstance(given := completed.get(name), Mapping) and "kind" in given:
+            continue  # complete; its scorer need not be installed
         try:
             default = registry.build(str(name), spec if isinstance(spec, Mapping) else {}).default_threshold()
         except PluginError:
             continue  # reported by the check of the attributes
-        completed[name] = {**default, **(given or {})}
+        completed[name] = _completed(given, default)
     return {**raw, "thresholds": completed}
 
 
@@ -115,7 +136,8 @@ def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
 
     With ``strategy: self_evolving`` the three take turns, round by round.
     """
-    config = load_config(config)
+    scorers = objects.get("attributes")
+    config = load_config(config, scorers=scorers)
     if config.strategy.kind == "self_evolving":
         from xtf.steps.evolving import evolve_run
 
@@ -156,7 +178,7 @@ def score(
     """
     from xtf.steps.scoring import score_run
 
-    config = load_config(config)
+    config = load_config(config, scorers=attributes)
     _refuse_alone("scored", config)
     share = Share.parse(shard) if shard is not None else None
     return Run(score_run(config, model, tokenizer, data, attributes, overwrite, share).folder)
@@ -168,11 +190,7 @@ def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
 
     opened = run if isinstance(run, RunReader) else open_run(run)
     _refuse_alone("labelled", opened.config)
-    for override in overrides:
-        if not override.startswith(("thresholds.", "combine.", "thresholds=", "combine=")):
-            raise ConfigError(
-                f"--set {override}: labelling reads only thresholds and combine; score again for the rest"
-            )
+    _refuse_unread("labelling", ("thresholds", "combine"), overrides, "score again for the rest")
     config = opened.config
     merged = _with_default_cuts(apply_overrides(config.model_dump(mode="json"), overrides), config.strategy)
     return Run(
@@ -190,15 +208,24 @@ def train(
     """Train and compare the arms of ``training``; returns what ``metrics.json`` holds.
 
     A self-evolving run goes through its rounds again; what the overrides do not change is kept.
+
+    Args:
+        run: A labelled run, or its folder.
+        overrides: ``key=value`` texts that may change ``training``, ``evaluation`` and ``arms``; in a self-evolving
+            run, which labels as it trains, ``thresholds`` and ``combine`` too.
+        model: A model object to train instead of loading ``model.path``; needs ``tokenizer`` too.
+        tokenizer: A tokenizer object, instead of the model's own.
     """
     from xtf.steps.training import train_run
 
     opened = run if isinstance(run, RunReader) else open_run(run)
-    config = load_config(opened.config, overrides)
+    sections = (*_TRAINED, "thresholds", "combine") if opened.evolves else _TRAINED
+    _refuse_unread("training", sections, overrides, "score or label again for the rest")
     if opened.evolves:
         from xtf.steps.evolving import evolve_again
 
-        return evolve_again(opened, config, model, tokenizer).metrics
+        return evolve_again(opened, load_config(opened.config, overrides), model, tokenizer).metrics
+    config = _changed(opened, overrides)
     if config.training is None:
         raise ConfigError(
             f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
@@ -215,10 +242,26 @@ def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict
     from xtf.steps.training import train_run
 
     opened = run if isinstance(run, RunReader) else open_run(run)
+    _refuse_unread("evaluation", ("evaluation",), overrides, "train again for the rest")
     _ = opened.metrics  # refuses a run without trained arms; those that it has are loaded, not trained again
     if opened.evolves:
         return train(opened, overrides)
-    return train_run(opened, load_config(opened.config, overrides), None, None)
+    return train_run(opened, _changed(opened, overrides), None, None)
+
+
+_TRAINED = ("training", "evaluation", "arms")
+
+
+def _changed(run: RunReader, overrides: Sequence[str]) -> RunConfig:
+    """The run's configuration with overrides; its scorers, which need not be installed here, are not looked for."""
+    return parse_config(apply_overrides(run.config.model_dump(mode="json"), overrides))
+
+
+def _refuse_unread(step: str, sections: Sequence[str], overrides: Sequence[str], instead: str) -> None:
+    """Refuse to change what a step does not read: the run's configuration would contradict what lies beside it."""
+    for override in overrides:
+        if override.partition("=")[0].partition(".")[0] not in sections:
+            raise ConfigError(f"--set {override}: {step} reads only {listed(sections)}; {instead}")
 
 
 def _refuse_alone(done: str, config: RunConfig) -> None:

@@ -48,7 +48,7 @@ class FitContext(Protocol):
         """The text of token ids."""
 
     def texts(self, path: str) -> list[str]:
-        """The response texts of another data file, in any schema that ``data.path`` accepts."""
+        """The response texts of another data file, in any schema that ``data.path`` accepts, by ``data.columns``."""
 
     def embed_tokens(self, ids: NDArray[np.int64], source: str) -> torch.Tensor:
         """``(k, dim)`` float32 context-free embeddings of token ids (see :class:`TokenEmbedding`).

@@ -6,7 +6,6 @@ theirs as entry points of the group ``xtf.attributes``; a notebook calls :func:`
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -140,15 +139,3 @@ def _usable(loaded: object, name: str, where: str) -> type[AnyAttribute]:
 
 def _identity(scorer: type[AnyAttribute]) -> str:
     return f"{scorer.__module__}.{scorer.__qualname__}"
-
-
-def source_of(scorer: type[AnyAttribute]) -> str:
-    """The source text of the scorer's module or class, from which its code version is computed."""
-    try:
-        module = inspect.getmodule(scorer)
-        if module is not None and module.__name__ != "__main__":
-            return inspect.getsource(module)
-        return inspect.getsource(scorer)
-    except (OSError, TypeError):  # typed at a prompt: no source text exists
-        functions = (member for _, member in sorted(vars(scorer).items()) if inspect.isfunction(member))
-        return "".join(function.__code__.co_code.hex() + repr(function.__code__.co_consts) for function in functions)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import DataConfig
+from xtf.config import ColumnsConfig, DataConfig
 from xtf.files import digest
 from xtf.runs.folder import RunFolder
 from xtf.runs.vocabulary import Vocabulary
@@ -25,10 +25,16 @@ class EngineFitContext:
     """The engine's side of :class:`xtf.attribute.FitContext`."""
 
     def __init__(
-        self, examples: Sequence[TokenizedExample], seed: int, vocabulary: Vocabulary, embedder: Embedder
+        self,
+        examples: Sequence[TokenizedExample],
+        seed: int,
+        vocabulary: Vocabulary,
+        embedder: Embedder,
+        columns: ColumnsConfig | None = None,
     ) -> None:
         self.examples = examples
         self.seed = seed
+        self._columns = columns if columns is not None else ColumnsConfig()
         self._vocabulary = vocabulary
         self._embedder = embedder
 
@@ -37,10 +43,10 @@ class EngineFitContext:
         return self._vocabulary.text(ids)
 
     def texts(self, path: str) -> list[str]:
-        """The response texts of another data file."""
+        """The response texts of another data file, whose columns are named as in ``data.columns``."""
         from xtf.data import response_texts
 
-        return response_texts(DataConfig(path=path))
+        return response_texts(DataConfig(path=path, columns=self._columns))
 
     def embed_tokens(self, ids: NDArray[np.int64], source: str) -> torch.Tensor:
         """Context-free embeddings of token ids, ``(k, dim)`` float32."""

@@ -221,13 +221,14 @@ def joined(results: Sequence[ArmResult]) -> ArmResult:
 
 
 def _kept_result(path: Path, fingerprint: str) -> ArmResult | None:
+    """The result that ``path`` holds, if it is whole and was made under ``fingerprint``."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        return None
-    if content.pop("fingerprint", None) != fingerprint:
-        return None
-    return ArmResult(**{**content, "train_losses": tuple(content["train_losses"])})
+        if content.pop("fingerprint", None) != fingerprint:
+            return None
+        return ArmResult(**{**content, "train_losses": tuple(content["train_losses"])})
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
+        return None  # not there, or not what was written: the arm is trained or evaluated again
 
 
 def _digest_of(items: Sequence[TrainingRow] | Sequence[TokenizedExample]) -> str:

@@ -65,7 +65,9 @@ class RunReader:
         if not self.folder.metrics_path.exists():
             raise RunError(f"{self.path}: no metrics yet. Train with: xtf train {self.path}")
         try:
-            loaded: dict[str, Any] = json.loads(self.folder.metrics_path.read_text(encoding="utf-8"))
+            loaded = json.loads(self.folder.metrics_path.read_text(encoding="utf-8"))
+            if not isinstance(loaded, dict) or not isinstance(loaded.get("arms"), list):
+                raise ValueError("holds no arms")
         except ValueError as error:
             raise RunError(
                 f"{self.folder.metrics_path}: damaged: {error}. Write it again: xtf train {self.path}"

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xtf.attribute import registry
@@ -17,7 +16,6 @@ from xtf.engine.fit import EngineFitContext, fit_attributes
 from xtf.engine.score import missing_attributes, requests_of, score_shards
 from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError
-from xtf.files import digest, file_digest
 from xtf.labelling import degenerate
 from xtf.labelling.distribution import measure
 from xtf.progress import notice
@@ -28,6 +26,7 @@ from xtf.runs.measured import write_distribution
 from xtf.runs.share import Share
 from xtf.runs.tables import examples_of
 from xtf.runs.vocabulary import read_vocabulary
+from xtf.steps.fingerprints import attribute_fingerprint
 from xtf.steps.preparing import prepared
 from xtf.tokens import TokenizedExample
 
@@ -74,7 +73,7 @@ def score_folder(
     are scored, and whichever process finds all of them scored measures the whole.
     """
     started = time.monotonic()
-    fingerprints = {name: _fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
+    fingerprints = {name: attribute_fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
     _score_missing(folder, config, attributes, fingerprints, inputs, tokens, loaded, share)
     shards = tokens.wait()
     run = RunReader(folder)
@@ -88,34 +87,6 @@ def score_folder(
 def build_attributes(config: RunConfig) -> dict[str, AnyAttribute]:
     """The scorers that a configuration names, in its order."""
     return {name: registry.build(name, spec) for name, spec in config.attributes.items()}
-
-
-def _fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], config: RunConfig) -> str:
-    """What a column of scores is made from: code, parameters, files and models they name, and the run's inputs."""
-    from xtf.steps.references import reference_contents
-
-    params = attribute.params.model_dump(mode="json")
-    files = {text: file_digest(Path(text)) for text in _strings(params) if _is_file(text)}
-    models = reference_contents(attribute.requires(), config)
-    return digest(registry.source_of(type(attribute)), params, files, inputs["data"], inputs["model"], models)
-
-
-def _strings(value: object) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from _strings(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            yield from _strings(inner)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 class _Scorer:
@@ -173,7 +144,9 @@ class _Scorer:
         if self._context is None:
             examples = _first_examples(self._folder, self._tokens, self._config.scoring.fit_examples)
             vocabulary = read_vocabulary(self._loaded.tokenizer)
-            self._context = EngineFitContext(examples, self._config.seed, vocabulary, self._embedder)
+            self._context = EngineFitContext(
+                examples, self._config.seed, vocabulary, self._embedder, self._config.data.columns
+            )
         return self._context
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from xtf.config import RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
+from xtf.errors import ConfigError
 from xtf.evaluation import ArmResult, compare_arms
 from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
@@ -60,10 +61,17 @@ def train_run(
 def loaded_model(
     config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
 ) -> LoadedModel:
-    """The model to train: the objects, or what the configuration names."""
+    """The model to train: the objects, or what the configuration names.
+
+    Raises:
+        ConfigError: a model object without its tokenizer.
+    """
+    if model is not None and tokenizer is None:
+        raise ConfigError("a model object needs its tokenizer: train(run, model=…, tokenizer=…)")
     if model is not None and tokenizer is not None:
         return LoadedModel.from_objects(model, tokenizer)
-    return load_model(config.model)
+    loaded = load_model(config.model)
+    return loaded if tokenizer is None else LoadedModel.from_objects(loaded.model, tokenizer, loaded.fingerprint)
 
 
 def held_out_examples(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> list[TokenizedExample]:
