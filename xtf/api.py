@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
-from xtf.errors import ConfigError, PluginError, listed
+from xtf.errors import ConfigError, PluginError
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
 from xtf.runs.share import Share
@@ -212,14 +212,14 @@ def train(
     Args:
         run: A labelled run, or its folder.
         overrides: ``key=value`` texts that may change ``training``, ``evaluation`` and ``arms``; in a self-evolving
-            run, which labels as it trains, ``thresholds`` and ``combine`` too.
+            run, which labels as it trains, ``thresholds``, ``combine`` and ``strategy`` too.
         model: A model object to train instead of loading ``model.path``; needs ``tokenizer`` too.
         tokenizer: A tokenizer object, instead of the model's own.
     """
     from xtf.steps.training import train_run
 
     opened = run if isinstance(run, RunReader) else open_run(run)
-    sections = (*_TRAINED, "thresholds", "combine") if opened.evolves else _TRAINED
+    sections = (*_TRAINED, "thresholds", "combine", "strategy") if opened.evolves else _TRAINED
     _refuse_unread("training", sections, overrides, "score or label again for the rest")
     if opened.evolves:
         from xtf.steps.evolving import evolve_again
@@ -261,7 +261,11 @@ def _refuse_unread(step: str, sections: Sequence[str], overrides: Sequence[str],
     """Refuse to change what a step does not read: the run's configuration would contradict what lies beside it."""
     for override in overrides:
         if override.partition("=")[0].partition(".")[0] not in sections:
-            raise ConfigError(f"--set {override}: {step} reads only {listed(sections)}; {instead}")
+            raise ConfigError(f"--set {override}: {step} reads only {_words(sections)}; {instead}")
+
+
+def _words(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
 def _refuse_alone(done: str, config: RunConfig) -> None:

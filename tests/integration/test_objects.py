@@ -90,13 +90,13 @@ def test_train_takes_the_model_it_is_given(tmp_path: Path, tiny_folder: Path) ->
 @pytest.mark.parametrize(
     ("step", "override", "reads"),
     [
-        ("train", "data.path=other.jsonl", "arms, evaluation, training"),
-        ("train", "thresholds.knowledge_novelty.cut=0.5", "arms, evaluation, training"),
-        ("train", "seed=4", "arms, evaluation, training"),
-        ("train", "model.path=elsewhere", "arms, evaluation, training"),
+        ("train", "data.path=other.jsonl", "training, evaluation and arms"),
+        ("train", "thresholds.knowledge_novelty.cut=0.5", "training, evaluation and arms"),
+        ("train", "seed=4", "training, evaluation and arms"),
+        ("train", "model.path=elsewhere", "training, evaluation and arms"),
         ("evaluate", "training.seeds=[1]", "evaluation"),
         ("evaluate", "output=elsewhere", "evaluation"),
-        ("label", "training.seeds=[1]", "combine, thresholds"),
+        ("label", "training.seeds=[1]", "thresholds and combine"),
     ],
 )
 def test_a_step_takes_only_what_it_reads(
