@@ -20,21 +20,33 @@ if TYPE_CHECKING:
         AttentionToPrompt,
         Attribute,
         AttributeParams,
+        Detail,
         Entropy,
         FitContext,
+        HiddenState,
         LogProb,
+        LogRank,
+        LossDerivative,
+        MaxLogProb,
         NoParams,
+        Projection,
         Reference,
+        Scored,
+        SignalRequest,
         Signals,
+        SurpriseSpread,
+        Target,
         TokenEmbedding,
+        TopTokens,
     )
     from xtf.attribute.registry import register
     from xtf.errors import XTFError
 
 _HOMES = {
     "xtf.attribute": (
-        "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Entropy FitContext LogProb "
-        "NoParams Reference Signals TokenEmbedding"
+        "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail Entropy "
+        "FitContext HiddenState LogProb LogRank LossDerivative MaxLogProb NoParams Projection Reference "
+        "Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
@@ -48,14 +60,25 @@ __all__ = [
     "AttentionToPrompt",
     "Attribute",
     "AttributeParams",
+    "Detail",
     "Entropy",
     "FitContext",
+    "HiddenState",
     "LogProb",
+    "LogRank",
+    "LossDerivative",
+    "MaxLogProb",
     "NoParams",
+    "Projection",
     "Reference",
     "Run",
+    "Scored",
+    "SignalRequest",
     "Signals",
+    "SurpriseSpread",
+    "Target",
     "TokenEmbedding",
+    "TopTokens",
     "XTFError",
     "evaluate",
     "inspect",

@@ -17,7 +17,6 @@ from xtf.attribute.registry import AnyAttribute
 from xtf.engine.fit import EngineFitContext
 from xtf.engine.score import checked_scores, requests_of
 from xtf.model import Embedder, SignalPass
-from xtf.runs.vocabulary import read_vocabulary
 
 SAMPLE = 64
 """Examples for comparisons that need no whole shard."""
@@ -39,7 +38,7 @@ def three_attributes(work: Setting, embedder: Embedder | None = None) -> None:
 def fitted(work: Setting, embedder: Embedder) -> Mapping[str, AnyAttribute]:
     """The three attributes, fitted on the examples."""
     attributes = {name: registry.build(name, {}) for name in THREE}
-    context = EngineFitContext(work.examples, 0, read_vocabulary(work.loaded.tokenizer), embedder)
+    context = EngineFitContext(work.examples, work.loaded, embedder)
     for attribute in attributes.values():
         attribute.fit(context)
     return attributes

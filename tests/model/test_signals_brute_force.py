@@ -19,7 +19,6 @@ from xtf.attribute import (
     AttentionToPrompt,
     Entropy,
     LogProb,
-    LossDerivative,
     Reference,
     SignalRequest,
     TokenEmbedding,
@@ -98,7 +97,7 @@ def brute_force(request: SignalRequest, item: TokenizedExample, model: Any, own:
                 share = kept.softmax(-1)
                 out[target] = -(share * share.log()).sum()
         return out
-    assert not isinstance(request, LossDerivative), "see test_loss_derivative_brute_force"
+    assert isinstance(request, AttentionReceived | AttentionRowMean | AttentionToPrompt), "each has a test of its own"
     layers = range(len(output.attentions)) if request.layers == "all" else request.layers
     per_layer = []
     for layer in layers:

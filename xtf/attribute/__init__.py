@@ -3,18 +3,24 @@
 Everything that a scorer of your own needs can be imported from here; ``xtf.testing`` holds the checks it must pass.
 """
 
-from xtf.attribute.base import Attribute, AttributeParams, FitContext, NoParams
+from xtf.attribute.base import Attribute, AttributeParams, Detail, FitContext, NoParams, Scored
 from xtf.attribute.reference import Reference, Target
 from xtf.attribute.signals import (
     AttentionReceived,
     AttentionRowMean,
     AttentionToPrompt,
     Entropy,
+    HiddenState,
     LogProb,
+    LogRank,
     LossDerivative,
+    MaxLogProb,
+    Projection,
     SignalRequest,
     Signals,
+    SurpriseSpread,
     TokenEmbedding,
+    TopTokens,
 )
 
 __all__ = [
@@ -23,14 +29,22 @@ __all__ = [
     "AttentionToPrompt",
     "Attribute",
     "AttributeParams",
+    "Detail",
     "Entropy",
     "FitContext",
+    "HiddenState",
     "LogProb",
+    "LogRank",
     "LossDerivative",
+    "MaxLogProb",
     "NoParams",
+    "Projection",
     "Reference",
+    "Scored",
     "SignalRequest",
     "Signals",
+    "SurpriseSpread",
     "Target",
     "TokenEmbedding",
+    "TopTokens",
 ]

@@ -18,9 +18,10 @@ the same signal, and the request itself is the key under which the tensor arrive
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,33 @@ from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """What one more number of a token means, beside its score.
+
+    Attributes:
+        kind: ``category`` (an index into ``names``), ``probability``, or ``token`` (a token id).
+        names: Of the categories, as people read them.
+    """
+
+    kind: Literal["category", "probability", "token"]
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Scores with details.
+
+    Attributes:
+        score: ``(batch, seq)`` float32.
+        details: Name of each of :meth:`Attribute.details` to ``(batch, seq)``, whole numbers for ``category`` and
+            ``token``.
+    """
+
+    score: torch.Tensor
+    details: Mapping[str, torch.Tensor]
 
 
 class FitContext(Protocol):
@@ -46,6 +74,24 @@ class FitContext(Protocol):
 
     def decode(self, ids: NDArray[np.int32]) -> str:
         """The text of token ids."""
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """The token ids of a text as it would go on behind other text, without any that begin or end a sequence."""
+
+    def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
+        """The bytes that each token spells; one may hold part of a character."""
+
+    def vocabulary(self) -> Sequence[str]:
+        """The texts of all ordinary tokens: not special, and printable."""
+
+    def signals(
+        self, examples: Sequence[TokenizedExample], requests: AbstractSet[SignalRequest]
+    ) -> Iterator[tuple[list[int], Signals]]:
+        """Run the base model over examples that the scorer makes.
+
+        Yields:
+            Batches in any order: the positions of their examples, and the signals asked for.
+        """
 
     def texts(self, path: str) -> list[str]:
         """The response texts of another data file, in any schema that ``data.path`` accepts, by ``data.columns``."""
@@ -82,10 +128,12 @@ class Attribute(ABC, Generic[P]):
     Attributes:
         name: The name used in configurations; equals the entry-point name.
         Params: The pydantic model of its parameters, validated before any model is loaded.
+        is_probability: Whether a score is the probability that the token is right.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type[AttributeParams]] = NoParams
+    is_probability: ClassVar[bool] = False
 
     def __init__(self, params: P) -> None:
         self.params = params
@@ -95,11 +143,16 @@ class Attribute(ABC, Generic[P]):
         """The signals :meth:`score` reads."""
 
     @abstractmethod
-    def score(self, signals: Signals) -> torch.Tensor:
+    def score(self, signals: Signals) -> torch.Tensor | Scored:
         """Return ``(batch, seq)`` float32 scores; only response positions are read, and they must be finite.
 
-        A token's score may depend on its own example only, never on padding or on its neighbours in the batch.
+        A token's score may depend on its own example only, never on padding or on its neighbours in the batch. A
+        scorer with :meth:`details` returns them beside the scores.
         """
+
+    def details(self) -> Mapping[str, Detail]:
+        """More that :meth:`score` says of each token, by name; stored beside the scores, and shown."""
+        return {}
 
     def default_threshold(self) -> Mapping[str, Any]:
         """The cut used when a configuration gives none, written as in its ``thresholds`` section."""
@@ -120,3 +173,7 @@ class Attribute(ABC, Generic[P]):
     def describe(self, score: float) -> str:
         """What this score means in plain words, for one token's explanation: no subject, no full stop."""
         return f"scores {score:.3g}"
+
+    def describe_token(self, score: float, details: Mapping[str, str | float]) -> str:
+        """As :meth:`describe`, with the token's details: the category's name, a probability, the text of a token."""
+        return self.describe(score)

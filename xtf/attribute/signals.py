@@ -34,6 +34,67 @@ class Entropy:
 
 
 @dataclass(frozen=True, slots=True)
+class SurpriseSpread:
+    """Standard deviation of ``-log p`` under the prediction itself, ``(batch, seq)`` float32 in nats, NaN off-response.
+
+    The surprise of a token drawn from the prediction has this spread around the entropy.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class LogRank:
+    """Logarithm of the target's rank among all tokens, ``(batch, seq)`` float32, 0 for the likeliest, NaN elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class MaxLogProb:
+    """Log-probability of the likeliest token, ``(batch, seq)`` float32 in nats, ≤ 0, NaN off-response."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopTokens:
+    """Ids of the ``k`` likeliest tokens, likeliest first: ``(batch, seq, k)`` int64, -1 off-response."""
+
+    k: int = 1
+
+
+class Projection:
+    """A linear map that a scorer learns in :meth:`Attribute.fit`: ``(x - mean) @ matrix``.
+
+    Two projections are the same signal's only if they are one object. Until it is set, nothing is reduced.
+    """
+
+    def __init__(self) -> None:
+        self.mean: torch.Tensor | None = None
+        self.matrix: torch.Tensor | None = None
+
+    def __repr__(self) -> str:
+        return "Projection()"
+
+    def set(self, mean: torch.Tensor, matrix: torch.Tensor) -> None:
+        """Take ``(dim,)`` and ``(dim, k)`` float32."""
+        self.mean, self.matrix = mean, matrix
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenState:
+    """Hidden state of one layer, beside each response token: ``(batch, seq, dim or k)`` float32, NaN off-response.
+
+    The value at ``i`` is the state at position ``i + offset``, so that offset -1 is what predicts the token, 0 the
+    token read, 1 the token after it read; 0 where that position is behind the example's last token.
+
+    Attributes:
+        layer: After so many layers (1 = the first), before any final norm; or as a share of all, above 0 up to 1.
+        offset: At least -1.
+        projection: Reduces each state inside the pass to ``k`` numbers; None, or one that is not set yet: all ``dim``.
+    """
+
+    layer: int | float
+    offset: int = 0
+    projection: Projection | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AttentionReceived:
     """Attention that other positions pay to each response token, ``(batch, seq)`` float32, NaN off-response.
 
@@ -117,7 +178,18 @@ class LossDerivative:
 
 
 SignalRequest = (
-    LogProb | Entropy | AttentionReceived | AttentionRowMean | AttentionToPrompt | TokenEmbedding | LossDerivative
+    LogProb
+    | Entropy
+    | SurpriseSpread
+    | LogRank
+    | MaxLogProb
+    | TopTokens
+    | HiddenState
+    | AttentionReceived
+    | AttentionRowMean
+    | AttentionToPrompt
+    | TokenEmbedding
+    | LossDerivative
 )
 
 

@@ -2,45 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.attribute import SignalRequest, Signals
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import ColumnsConfig, DataConfig
+from xtf.engine.batches import TokenBudget, fitting_tokens
 from xtf.files import digest
 from xtf.runs.folder import RunFolder
-from xtf.runs.vocabulary import Vocabulary
+from xtf.runs.vocabulary import read_vocabulary
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
     import torch
 
-    from xtf.model import Embedder
+    from xtf.model import Embedder, LoadedModel
 
 
 class EngineFitContext:
-    """The engine's side of :class:`xtf.attribute.FitContext`."""
+    """The engine's side of :class:`xtf.attribute.FitContext`.
+
+    Args:
+        examples: The sample of the data.
+        loaded: The base model.
+        embedder: Shares its cache of embeddings.
+        seed: The run's seed.
+        columns: How other files name their columns.
+        budget: Of a batch; what fits the device, if not given.
+    """
 
     def __init__(
         self,
         examples: Sequence[TokenizedExample],
-        seed: int,
-        vocabulary: Vocabulary,
+        loaded: LoadedModel,
         embedder: Embedder,
+        *,
+        seed: int = 0,
         columns: ColumnsConfig | None = None,
+        budget: TokenBudget | None = None,
     ) -> None:
         self.examples = examples
         self.seed = seed
         self._columns = columns if columns is not None else ColumnsConfig()
-        self._vocabulary = vocabulary
-        self._embedder = embedder
+        self._loaded, self._embedder, self._budget = loaded, embedder, budget
+        self._vocabulary = read_vocabulary(loaded.tokenizer)
 
     def decode(self, ids: NDArray[np.int32]) -> str:
         """The text of token ids."""
         return self._vocabulary.text(ids)
+
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """The token ids of a text, as it would go on behind other text."""
+        plain = self._ids(text)
+        if self._vocabulary.text(plain) == text:
+            return plain
+        anchored = self._ids("\n" + text)  # vocabularies that put a space before the first word
+        lengths = np.cumsum([len(self._vocabulary.pieces[int(i)]) for i in anchored])
+        start = int(np.searchsorted(lengths, lengths[-1] - len(text.encode()), side="right")) if len(lengths) else 0
+        return anchored[start:]
+
+    def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
+        """The bytes that each token spells."""
+        return [self._vocabulary.pieces[int(i)] for i in ids]
+
+    def vocabulary(self) -> Sequence[str]:
+        """The texts of all ordinary tokens."""
+        return self._vocabulary.ordinary()
+
+    def signals(
+        self, examples: Sequence[TokenizedExample], requests: AbstractSet[SignalRequest]
+    ) -> Iterator[tuple[list[int], Signals]]:
+        """Run the base model over examples, in batches that fit."""
+        from xtf.engine.score import run_batches
+        from xtf.model import SignalPass
+
+        signal_pass = SignalPass(self._loaded, requests, embedder=self._embedder)
+        yield from run_batches(examples, signal_pass, self._budget or fitting_tokens(self._loaded))
+
+    def _ids(self, text: str) -> NDArray[np.int32]:
+        return np.asarray(self._loaded.tokenizer(text, add_special_tokens=False)["input_ids"], np.int32)
 
     def texts(self, path: str) -> list[str]:
         """The response texts of another data file, whose columns are named as in ``data.columns``."""

@@ -10,19 +10,17 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import pyarrow as pa
 
-from xtf.attribute import SignalRequest, Signals
+from xtf.attribute import Scored, SignalRequest, Signals
 from xtf.attribute.registry import AnyAttribute
 from xtf.engine.batches import TokenBudget, batches
-from xtf.errors import ModelError, PluginError
+from xtf.errors import ModelError, PluginError, listed
 from xtf.parallel import ahead, behind
 from xtf.progress import Advance, progress
 from xtf.runs.folder import RunFolder, ShardRecord
-from xtf.runs.tables import examples_of, flat, scores_table
+from xtf.runs.tables import Column, attribute_of, examples_of, flat, scores_table
 from xtf.tokens import FloatArray, TokenBatch, TokenizedExample
 
 if TYPE_CHECKING:
-    import torch
-
     from xtf.model import SignalPass
 
 
@@ -81,7 +79,7 @@ def _write(
     folder: RunFolder,
     shard: ShardRecord,
     tokens: pa.Table,
-    columns: Mapping[str, FloatArray],
+    columns: Mapping[str, Column],
     fingerprints: Mapping[str, str],
 ) -> None:
     """Write new columns of a shard beside those that stay."""
@@ -90,8 +88,9 @@ def _write(
     scores = scores_table(ids, offsets, columns)
     for name, column in kept.items():
         scores = scores.append_column(name, column)
-    facts |= {name: fingerprints[name] for name in columns}
-    scores = scores.select(["example_id", *(name for name in fingerprints if name in facts)])
+    facts |= {name: fingerprints[name] for name in map(attribute_of, columns)}
+    order = [column for name in fingerprints for column in scores.column_names if attribute_of(column) == name]
+    scores = scores.select(["example_id", *order])
     folder.write_shard("scores", shard.index, scores, {"attributes": facts, "tokens": shard.sha256})
 
 
@@ -113,9 +112,11 @@ def _kept_columns(
     if record is None:
         return {}, {}
     have: Mapping[str, str] = record.facts.get("attributes", {})
-    names = [n for n in fingerprints if n not in set(rescored) and have.get(n) == fingerprints[n]]
-    table = folder.read_shard("scores", record, columns=names)
-    return {name: table[name] for name in names}, {name: have[name] for name in names}
+    new = set(map(attribute_of, rescored))
+    names = [n for n in fingerprints if n not in new and have.get(n) == fingerprints[n]]
+    table = folder.read_shard("scores", record)
+    kept = {column: table[column] for column in table.column_names if attribute_of(column) in names}
+    return kept, {name: have[name] for name in names}
 
 
 def _score_examples(
@@ -124,24 +125,41 @@ def _score_examples(
     signal_pass: SignalPass,
     budget: TokenBudget,
     advance: Advance,
-) -> dict[str, FloatArray]:
-    """Flat score columns of ``examples``, NaN off-response."""
+) -> dict[str, Column]:
+    """Flat columns of ``examples``: the score of each attribute and its details."""
     starts = np.cumsum([0, *(len(example) for example in examples)])
-    columns = {name: np.full(int(starts[-1]), np.nan, np.float32) for name in attributes}
-    for positions in batches(examples, budget):
-        members = [examples[position] for position in positions]
-        for rows, signals in _run(signal_pass, members, list(range(len(members))), budget):
-            for name, attribute in attributes.items():
-                values = checked_scores(name, attribute, signals)
-                for row, member in enumerate(rows):
-                    start, length = int(starts[positions[member]]), len(members[member])
-                    columns[name][start : start + length] = values[row, :length]
-            advance(sum(len(members[member]) for member in rows))
+    columns: dict[str, Column] = {}
+    for rows, signals in run_batches(examples, signal_pass, budget):
+        for name, attribute in attributes.items():
+            for column, values in checked_columns(name, attribute, signals).items():
+                if column not in columns:
+                    columns[column] = _empty(values, int(starts[-1]))
+                for row, position in enumerate(rows):
+                    start, length = int(starts[position]), len(examples[position])
+                    columns[column][start : start + length] = values[row, :length]
+        advance(sum(len(examples[position]) for position in rows))
     return columns
 
 
+def _empty(like: Column, tokens: int) -> Column:
+    """A column of nothing: NaN, or -1 where whole numbers stand."""
+    if like.dtype == np.int32:
+        return np.full(tokens, -1, np.int32)
+    return np.full(tokens, np.nan, np.float32)
+
+
+def run_batches(
+    examples: Sequence[TokenizedExample], signal_pass: SignalPass, budget: TokenBudget | int
+) -> Iterator[tuple[list[int], Signals]]:
+    """Run a pass over ``examples`` in batches within ``budget``: the positions of a batch, and its signals."""
+    for positions in batches(examples, budget):
+        members = [examples[position] for position in positions]
+        for rows, signals in _run(signal_pass, members, list(range(len(members))), budget):
+            yield [positions[row] for row in rows], signals
+
+
 def _run(
-    signal_pass: SignalPass, members: Sequence[TokenizedExample], rows: list[int], budget: TokenBudget
+    signal_pass: SignalPass, members: Sequence[TokenizedExample], rows: list[int], budget: TokenBudget | int
 ) -> Iterator[tuple[list[int], Signals]]:
     """Run the pass; on out-of-memory halve the batch and try again, and keep to smaller ones from now on.
 
@@ -166,7 +184,8 @@ def _run(
     if signals is not None:
         yield rows, signals
         return
-    budget.exceeded(batch.input_ids.numel())
+    if isinstance(budget, TokenBudget):
+        budget.exceeded(batch.input_ids.numel())
     torch.cuda.empty_cache()
     half = len(rows) // 2
     yield from _run(signal_pass, members, rows[:half], budget)
@@ -180,28 +199,50 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def checked_scores(name: str, attribute: AnyAttribute, signals: Signals) -> FloatArray:
-    """Scores of one batch as ``(batch, seq)`` float32 with NaN off-response.
+    """Scores of one batch as ``(batch, seq)`` float32 with NaN off-response; raises as :func:`checked_columns`."""
+    scores: FloatArray = checked_columns(name, attribute, signals)[name].astype(np.float32, copy=False)
+    return scores
+
+
+def checked_columns(name: str, attribute: AnyAttribute, signals: Signals) -> dict[str, Column]:
+    """Score and details of one batch, each ``(batch, seq)``: float32 and NaN, or int32 and -1, off-response.
 
     Raises:
-        PluginError: if the scorer fails, returns another shape, or a response token has no finite score.
+        PluginError: if the scorer fails, returns another shape, other details than it declares, or if a response token
+            has no finite score or detail.
     """
+    where = f"attribute {name!r} ({type(attribute).__module__}.{type(attribute).__qualname__})"
+    found = attribute.score(signals)
+    given = found if isinstance(found, Scored) else Scored(found, {})
+    declared = attribute.details()
+    if set(given.details) != set(declared):
+        raise PluginError(
+            f"{where}: score() must return the details that details() declares, {listed(declared) or 'none'}; "
+            f"got {listed(given.details) or 'none'}"
+        )
+    columns: dict[str, Column] = {name: _checked(where, "score", given.score, signals.tokens)}
+    for detail, values in given.details.items():
+        checked = _checked(where, f"detail {detail}", values, signals.tokens)
+        kind = declared[detail]
+        if kind.kind != "probability":
+            checked = np.where(np.isnan(checked), -1.0, checked).astype(np.int32)
+        columns[f"{name}.{detail}"] = checked
+    return columns
+
+
+def _checked(where: str, what: str, values: object, tokens: TokenBatch) -> FloatArray:
     import torch
 
-    tokens = signals.tokens
-    scores: torch.Tensor = attribute.score(signals)
-    where = f"attribute {name!r} ({type(attribute).__module__}.{type(attribute).__qualname__})"
-    if not isinstance(scores, torch.Tensor) or scores.shape != tokens.input_ids.shape:
-        found = tuple(scores.shape) if isinstance(scores, torch.Tensor) else type(scores).__name__
-        raise PluginError(
-            f"{where}: score() must return a tensor of shape {tuple(tokens.input_ids.shape)}, got {found}"
-        )
-    bad = ~torch.isfinite(scores) & tokens.is_response
+    shape = tokens.input_ids.shape
+    if not isinstance(values, torch.Tensor) or values.shape != shape:
+        found = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
+        raise PluginError(f"{where}: score() must return a tensor of shape {tuple(shape)} as {what}, got {found}")
+    bad = ~torch.isfinite(values) & tokens.is_response
     if bad.any():
         row, position = (int(index) for index in bad.nonzero()[0])
         raise PluginError(
-            f"{where}: the score of example {tokens.example_ids[row]!r}, position {position} is "
-            f"{float(scores[row, position])}; every response token needs a finite score"
+            f"{where}: the {what} of example {tokens.example_ids[row]!r}, position {position} is "
+            f"{float(values[row, position])}; every response token needs a finite {what.partition(' ')[0]}"
         )
-    masked = scores.float().masked_fill(~tokens.is_response, torch.nan)
-    result: FloatArray = masked.cpu().numpy()
+    result: FloatArray = values.float().masked_fill(~tokens.is_response, torch.nan).cpu().numpy()
     return result

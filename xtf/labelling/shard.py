@@ -7,7 +7,8 @@ they take :data:`Shards`: a callable that starts a new pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ class ScoredShard:
         is_response: ``(tokens,)`` bool, the supervised targets.
         is_protected: ``(tokens,)`` bool, the response tokens that no rule may call noise.
         scores: Attribute name to ``(tokens,)`` float32, NaN off-response.
+        details: ``ATTRIBUTE.DETAIL`` to ``(tokens,)``, as far as they were asked for; no cut looks at them.
     """
 
     example_ids: Sequence[str]
@@ -38,10 +40,11 @@ class ScoredShard:
     is_response: BoolArray
     is_protected: BoolArray
     scores: Mapping[str, FloatArray]
+    details: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         tokens = self.input_ids.shape[0]
-        columns = {"is_response": self.is_response, "is_protected": self.is_protected, **self.scores}
+        columns = {"is_response": self.is_response, "is_protected": self.is_protected, **self.scores, **self.details}
         wrong = {name: column.shape for name, column in columns.items() if column.shape != (tokens,)}
         if wrong:
             raise ValueError(f"a shard of {tokens} tokens has columns of another shape: {wrong}")
@@ -83,6 +86,7 @@ class ScoredShard:
             self.is_response[here].copy(),
             self.is_protected[here].copy(),
             {name: column[here].copy() for name, column in self.scores.items()},
+            {name: column[here].copy() for name, column in self.details.items()},
         )
 
     def candidates(self) -> BoolArray:

@@ -14,12 +14,17 @@ from xtf.attribute import (
     AttentionRowMean,
     AttentionToPrompt,
     Entropy,
+    HiddenState,
     LogProb,
+    LogRank,
     LossDerivative,
+    MaxLogProb,
     Reference,
     SignalRequest,
     Signals,
+    SurpriseSpread,
     TokenEmbedding,
+    TopTokens,
 )
 from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
@@ -29,6 +34,7 @@ from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
 from xtf.model.prediction import LOGITS_BYTES, PredictionRequest, predictions
+from xtf.model.states import StateReader
 from xtf.model.tangent import Tangent
 from xtf.tokens import TokenBatch
 
@@ -66,7 +72,11 @@ class SignalPass:
         self.requests = frozenset(requests)
         self.device = loaded.device
         self._logits_bytes, self._block_bytes = logits_bytes, block_bytes
-        predicted: list[PredictionRequest] = [r for r in self.requests if isinstance(r, LogProb | Entropy)]
+        predicted: list[PredictionRequest] = [
+            r
+            for r in self.requests
+            if isinstance(r, LogProb | Entropy | SurpriseSpread | LogRank | MaxLogProb | TopTokens)
+        ]
         self._predicted = [r for r in predicted if not _reference(r)]
         self._attention: list[AttentionRequest] = [
             r for r in self.requests if isinstance(r, AttentionReceived | AttentionRowMean | AttentionToPrompt)
@@ -75,7 +85,8 @@ class SignalPass:
         self.embedder = embedder
         if self._embedded and embedder is None:
             self.embedder = Embedder(loaded)
-        needed = bool(self._predicted or self._attention)
+        self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, HiddenState)])
+        needed = bool(self._predicted or self._attention or self._states.requests)
         self._base = Forward(loaded) if needed else None
         if self._base is not None:
             for attention in self._attention:
@@ -96,8 +107,9 @@ class SignalPass:
     def run(self, tokens: TokenBatch) -> Signals:
         """Return every requested signal of one batch.
 
-        All are ``(batch, seq)`` float32, NaN off-response, but :class:`TokenEmbedding`: ``(batch, seq, dim)``, NaN on
-        padding. No value depends on padding, on the other examples of the batch, or on their order.
+        All are ``(batch, seq)`` float32, NaN off-response, but :class:`TokenEmbedding` and :class:`HiddenState`:
+        ``(batch, seq, dim)``, and :class:`TopTokens`: ``(batch, seq, k)`` int64, -1 off-response. No value depends on
+        padding, on the other examples of the batch, or on their order.
         """
         values: dict[SignalRequest, Tensor] = {}
         if self._base is not None:
@@ -115,6 +127,14 @@ class SignalPass:
         return Signals(tokens, values)
 
     def _run_base(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
+        if self._states.requests:
+            with self._states.reading():
+                values = self._measured(forward, tokens)
+            values.update((request, value) for request, value in self._states.results(tokens).items())
+            return values
+        return self._measured(forward, tokens)
+
+    def _measured(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
         values: dict[SignalRequest, Tensor] = {}
         if not self._attention:
             return self._predict(forward, tokens, self._predicted)
@@ -123,7 +143,7 @@ class SignalPass:
             forward.layers,
             tokens,
             block_bytes=self._block_bytes,
-            stop_early=not self._predicted,
+            stop_early=not self._predicted and not self._states.requests,
         )
         with measuring(forward.loaded.model, meter), suppress(Enough):
             values = self._predict(forward, tokens, self._predicted)
@@ -139,7 +159,9 @@ class SignalPass:
         found = predictions(rows[:, :-1][wanted], targets, project, forward.vocabulary, requests, self._logits_bytes)
         values: dict[SignalRequest, Tensor] = {}
         for request, column in found.items():
-            values[request] = torch.full(tokens.input_ids.shape, torch.nan, device=column.device)
+            empty: float = -1 if column.dtype == torch.int64 else torch.nan
+            shape = (*tokens.input_ids.shape, *column.shape[1:])
+            values[request] = torch.full(shape, empty, dtype=column.dtype, device=column.device)
             values[request][:, 1:][wanted] = column
         return values
 

@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
-from xtf.attribute import registry
+from xtf.attribute import Detail, registry
 from xtf.config import RunConfig, parse_config, read_yaml
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import ExampleExplanation, explain_example
@@ -111,12 +111,32 @@ class RunReader:
             )
         return read_rules(self.folder, self.distributions)
 
+    @property
+    def details(self) -> dict[str, dict[str, Detail]]:
+        """For each scored attribute that has details, what each of them means."""
+        return {
+            entry["name"]: {name: Detail(**{**d, "names": tuple(d["names"])}) for name, d in entry["details"].items()}
+            for entry in self.manifest.get("attributes", [])
+            if entry.get("details") and entry["name"] in self.scored
+        }
+
+    @property
+    def detail_columns(self) -> list[str]:
+        """The columns ``ATTRIBUTE.DETAIL`` of ``scores/``."""
+        return [f"{name}.{detail}" for name, details in self.details.items() for detail in details]
+
+    @property
+    def probabilities(self) -> list[str]:
+        """The attributes whose scores are probabilities that a token is right."""
+        entries = self.manifest.get("attributes", [])
+        return [entry["name"] for entry in entries if entry.get("is_probability") and entry["name"] in self.scored]
+
     def distributions(self) -> dict[str, Distribution]:
         """The distribution of each attribute over the corpus."""
         return {name: read_distribution(self.folder, name) for name in self.scored}
 
     def shards(self, names: Sequence[str] | None = None) -> Iterator[ScoredShard]:
-        """Every scored shard, in order, one at a time, with the scores of ``names`` (default: all)."""
+        """Every scored shard, in order, one at a time, with the scores and details of ``names`` (all scores)."""
         for part in self.parts:
             read = partial(part.read_scored, names=part.scored if names is None else list(names))
             yield from in_order(read, part.folder.records("scores"))
@@ -173,7 +193,8 @@ class RunReader:
             for record in part.folder.records("scores"):
                 ids = part.folder.read_shard("scores", record, ["example_id"])["example_id"].to_pylist()
                 if example_id in ids:
-                    return part, part.read_scored(record, part.scored).example(ids.index(example_id))
+                    names = [*part.scored, *part.detail_columns]
+                    return part, part.read_scored(record, names).example(ids.index(example_id))
         some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
         raise RunError(
             f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtf.labelling.shard import Labels, ScoredShard
-from xtf.tokens import BoolArray, FloatArray, IntArray, TokenizedExample
+from xtf.tokens import BoolArray, IntArray, TokenizedExample
 
 if TYPE_CHECKING:
     from numpy import int64
@@ -59,17 +59,34 @@ def examples_of(table: pa.Table) -> list[TokenizedExample]:
     ]
 
 
-def scores_table(example_ids: Sequence[str], offsets: NDArray[int64], scores: Mapping[str, FloatArray]) -> pa.Table:
-    """``scores/``: example_id and one list column for each attribute."""
+Column = NDArray[np.float32] | NDArray[np.int32]
+"""Of a score or a probability, or of a category or a token."""
+
+
+def attribute_of(column: str) -> str:
+    """The attribute whose score (``NAME``) or detail (``NAME.DETAIL``) a column of ``scores/`` holds."""
+    return column.partition(".")[0]
+
+
+def scores_table(example_ids: Sequence[str], offsets: NDArray[int64], scores: Mapping[str, Column]) -> pa.Table:
+    """``scores/``: example_id and one list column for each attribute and each of its details."""
     columns = {name: _lists(offsets, values) for name, values in scores.items()}
     return pa.table({"example_id": pa.array(example_ids, pa.string()), **columns})
 
 
-def scored_shard(tokens: pa.Table, scores: pa.Table, attributes: Sequence[str]) -> ScoredShard:
-    """Join a ``tokens/`` shard with its ``scores/`` shard."""
+def scored_shard(tokens: pa.Table, scores: pa.Table, names: Sequence[str]) -> ScoredShard:
+    """Join a ``tokens/`` shard with columns of its ``scores/`` shard: of attributes, and of details."""
     ids, offsets, columns = flat(tokens, ["input_ids", "is_response", "is_protected"])
-    _, _, values = flat(scores, list(attributes))
-    return ScoredShard(ids, offsets, columns["input_ids"], columns["is_response"], columns["is_protected"], values)
+    _, _, values = flat(scores, list(names))
+    return ScoredShard(
+        ids,
+        offsets,
+        columns["input_ids"],
+        columns["is_response"],
+        columns["is_protected"],
+        {name: column for name, column in values.items() if "." not in name},
+        {name: column for name, column in values.items() if "." in name},
+    )
 
 
 def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:

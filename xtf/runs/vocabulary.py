@@ -35,6 +35,11 @@ class Vocabulary:
         """Text of a sequence; bytes that are not UTF-8 become U+FFFD."""
         return b"".join(self.pieces[int(i)] for i in ids).decode("utf-8", errors="replace")
 
+    def ordinary(self) -> list[str]:
+        """The distinct texts of tokens that people could have written: not special, whole characters, not blank."""
+        texts = (piece.decode("utf-8", "replace") for i, piece in enumerate(self.pieces) if i not in self.special)
+        return sorted({text for text in texts if text.strip() and text.strip().isprintable() and "\ufffd" not in text})
+
     def token_texts(self, ids: Sequence[int] | NDArray[np.int32]) -> list[str]:
         """One text a token. A character split over several tokens appears with the last of them.
 

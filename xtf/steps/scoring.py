@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from xtf.runs.locks import hold_after_waiting, wait_until
 from xtf.runs.measured import write_distribution
 from xtf.runs.share import Share
 from xtf.runs.tables import examples_of
-from xtf.runs.vocabulary import read_vocabulary
 from xtf.steps.fingerprints import attribute_fingerprint
 from xtf.steps.preparing import prepared
 from xtf.tokens import TokenizedExample
@@ -107,6 +107,7 @@ class _Scorer:
         self._folder, self._config, self._tokens = folder, config, tokens
         self._attributes, self._fingerprints = attributes, fingerprints
         self._loaded = loaded
+        self.budget = TokenBudget(folder, loaded.device.type, config.scoring.tokens_per_batch or fitting_tokens(loaded))
         self._embedder = Embedder(loaded)
         self._context: EngineFitContext | None = None
         self._references = ReferenceModels(folder, config, loaded)
@@ -143,9 +144,13 @@ class _Scorer:
     def _fit_context(self) -> EngineFitContext:
         if self._context is None:
             examples = _first_examples(self._folder, self._tokens, self._config.scoring.fit_examples)
-            vocabulary = read_vocabulary(self._loaded.tokenizer)
             self._context = EngineFitContext(
-                examples, self._config.seed, vocabulary, self._embedder, self._config.data.columns
+                examples,
+                self._loaded,
+                self._embedder,
+                seed=self._config.seed,
+                columns=self._config.data.columns,
+                budget=self.budget,
             )
         return self._context
 
@@ -196,9 +201,7 @@ def _score_missing(
         if any(needs_reference(request) for request in requests_of(attributes.values())):
             work = list(work)  # the base must be bare, and a share of the data is known when all of it is
             scorer.prepare_references({name for _, names in work for name in names})
-        fitting = config.scoring.tokens_per_batch or fitting_tokens(loaded)
-        budget = TokenBudget(folder, loaded.device.type, fitting)
-        score_shards(folder, attributes, fingerprints, scorer, work, total, budget)
+        score_shards(folder, attributes, fingerprints, scorer, work, total, scorer.budget)
 
 
 def _first_examples(folder: RunFolder, shards: Iterable[ShardRecord], count: int) -> list[TokenizedExample]:
@@ -247,6 +250,8 @@ def _finish(
                 "params": attribute.params.model_dump(mode="json"),
                 "fingerprint": fingerprints[name],
                 "degenerate": flagged.get(name),
+                "is_probability": attribute.is_probability,
+                "details": {detail: asdict(meaning) for detail, meaning in attribute.details().items()},
             }
             for name, attribute in attributes.items()
         ],

@@ -15,7 +15,8 @@ positions and token ids. A check that a scorer is known to break is named, with 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -31,11 +32,16 @@ from xtf.attribute import (
     AttentionToPrompt,
     Attribute,
     Entropy,
+    HiddenState,
     LogProb,
+    LogRank,
     LossDerivative,
+    MaxLogProb,
     SignalRequest,
     Signals,
+    SurpriseSpread,
     TokenEmbedding,
+    TopTokens,
 )
 from xtf.config import Threshold
 from xtf.engine.score import checked_scores
@@ -100,6 +106,28 @@ class MadeUpFitContext:
         """Words made of the ids."""
         return " ".join(f"w{i}" for i in ids)
 
+    def encode(self, text: str) -> NDArray[np.int32]:
+        """The ids of words made of ids; other words by their letters."""
+        words = text.split()
+        ids = [int(w[1:]) if w[1:].isdigit() else zlib.crc32(w.encode()) for w in words]
+        return np.array([i % _VOCABULARY for i in ids], np.int32)
+
+    def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
+        """A word and the space before it for each id; the first has none."""
+        return [f"{' ' if place else ''}w{i}".encode() for place, i in enumerate(ids)]
+
+    def vocabulary(self) -> Sequence[str]:
+        """The words of all ids."""
+        return [f" w{i}" for i in range(_VOCABULARY)]
+
+    def signals(
+        self, examples: Sequence[TokenizedExample], requests: AbstractSet[SignalRequest]
+    ) -> Iterator[tuple[list[int], Signals]]:
+        """Made-up signals of each example alone."""
+        for position, example in enumerate(examples):
+            batch = TokenBatch.collate([example])
+            yield [position], Signals(batch, {request: _signal(request, batch) for request in requests})
+
     def texts(self, path: str) -> list[str]:
         """Two texts that depend on ``path``."""
         return [f"{path} w1 w2", f"{path} w3"]
@@ -122,6 +150,16 @@ def _signal(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
     if isinstance(request, TokenEmbedding):
         vectors = [_vector(f"{request.source}:{int(i)}") for i in batch.input_ids.flatten()]
         return torch.stack(vectors).reshape(*batch.input_ids.shape, _DIM)
+    if isinstance(request, HiddenState):
+        return _states(request, batch)
+    if isinstance(request, TopTokens):
+        keys = [
+            [f"{request}:{example_id}:{i}" for i in range(batch.input_ids.shape[1])] for example_id in batch.example_ids
+        ]
+        ids = [
+            [[(zlib.crc32(key.encode()) + k) % _VOCABULARY for k in range(request.k)] for key in row] for row in keys
+        ]
+        return torch.tensor(ids).masked_fill(~batch.is_response[..., None], -1)
     values = torch.full(batch.input_ids.shape, torch.nan)
     for row, example_id in enumerate(batch.example_ids):
         length = int(batch.lengths[row])
@@ -131,12 +169,34 @@ def _signal(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
     return values.masked_fill(~batch.is_response, torch.nan)
 
 
+def _states(request: HiddenState, batch: TokenBatch) -> torch.Tensor:
+    """States that depend on example, layer and position, reduced as the engine reduces them."""
+    width = batch.input_ids.shape[1]
+    values = torch.full((*batch.input_ids.shape, _DIM), torch.nan)
+    for row, example_id in enumerate(batch.example_ids):
+        for i in range(int(batch.lengths[row])):
+            place = i + request.offset
+            inside = place < int(batch.lengths[row])
+            key = f"{example_id}:{request.layer}:{place}:{int(batch.input_ids[row, min(place, width - 1)])}"
+            values[row, i] = _vector(key) if inside else torch.zeros(_DIM)
+    projection = request.projection
+    if projection is not None and projection.matrix is not None and projection.mean is not None:
+        values = (values - projection.mean) @ projection.matrix
+    return values.masked_fill(~batch.is_response[..., None], torch.nan)
+
+
 def _plausible(request: SignalRequest, uniform: torch.Tensor, length: int) -> torch.Tensor:
     match request:
         case LogProb():
             return uniform.clamp_min(1e-6).log()
         case Entropy():
             return uniform * float(np.log(request.top_k or _VOCABULARY))
+        case SurpriseSpread():
+            return uniform * 3.0
+        case LogRank():
+            return (uniform * _VOCABULARY).floor().log1p()
+        case MaxLogProb():
+            return uniform.clamp_min(1e-6).log() * 0.5
         case AttentionReceived():
             return uniform * (3.0 if request.queries == "response" else 1.0 / length)
         case AttentionRowMean():

@@ -1,0 +1,96 @@
+"""Hidden states of chosen layers, reduced as soon as the layer has computed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtf.attribute import HiddenState, Projection
+from xtf.errors import ModelError
+from xtf.tokens import TokenBatch
+
+
+class StateReader:
+    """Reads the states that requests name from one pass over one batch.
+
+    Args:
+        model: The model; its layers must stand in one list.
+        requests: What to read.
+
+    Raises:
+        ModelError: the model has no such layer, or its layers cannot be told apart.
+    """
+
+    def __init__(self, model: Any, requests: Iterable[HiddenState]) -> None:
+        self.requests = list(requests)
+        layers = _layers(model) if self.requests else []
+        self._layer = {request: layers[_index(request, len(layers))] for request in self.requests}
+        self._read: dict[tuple[nn.Module, Projection | None], Tensor] = {}
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let the layers report while the block lasts; what an earlier batch left is forgotten."""
+        self._read.clear()
+        with ExitStack() as stack:
+            for layer in dict.fromkeys(self._layer.values()):
+                handle = layer.register_forward_hook(self._take)
+                stack.callback(handle.remove)
+            yield
+
+    def _take(self, layer: nn.Module, _: Any, output: Any) -> None:
+        states: Tensor = output[0] if isinstance(output, tuple) else output
+        for request, own in self._layer.items():
+            if own is layer and (layer, request.projection) not in self._read:
+                self._read[layer, request.projection] = _reduced(states, request.projection)
+
+    def results(self, tokens: TokenBatch) -> dict[HiddenState, Tensor]:
+        """Every request's ``(batch, seq, dim)`` float32, NaN off-response."""
+        return {
+            request: _shifted(self._read[layer, request.projection], request.offset, tokens)
+            for request, layer in self._layer.items()
+        }
+
+
+def _layers(model: Any) -> list[nn.Module]:
+    count = int(model.config.get_text_config().num_hidden_layers)
+    lists = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == count]
+    if not lists:
+        raise ModelError(f"{type(model).__name__}: its layers cannot be told apart, so no hidden state can be read.")
+    return list(lists[0])
+
+
+def _index(request: HiddenState, layers: int) -> int:
+    passed = request.layer
+    number = max(1, round(passed * layers)) if isinstance(passed, float) else passed
+    if not 1 <= number <= layers or request.offset < -1:
+        raise ModelError(
+            f"{request}: this model has {layers} layers: 1 to {layers}, or a share above 0.0 up to 1.0; the offset is "
+            "at least -1"
+        )
+    return number - 1
+
+
+def _reduced(states: Tensor, projection: Projection | None) -> Tensor:
+    """``(batch, seq, dim)`` to float32, projected where that is asked."""
+    if projection is None or projection.matrix is None or projection.mean is None:
+        return states.float()
+    matrix = projection.matrix.to(states.device)
+    return states.float() @ matrix - projection.mean.to(states.device) @ matrix
+
+
+def _shifted(states: Tensor, offset: int, tokens: TokenBatch) -> Tensor:
+    """The state at ``i + offset`` for each response token ``i``; 0 behind the example, NaN off-response."""
+    length = states.shape[1]
+    found = torch.zeros_like(states)
+    if offset < 0:
+        found[:, -offset:] = states[:, :offset]
+    elif offset < length:
+        found[:, : length - offset] = states[:, offset:]
+        inside = torch.zeros_like(tokens.attention_mask)
+        inside[:, : length - offset] = tokens.attention_mask[:, offset:]
+        found = found * inside[..., None]
+    return found.masked_fill(~tokens.is_response[..., None], torch.nan)
