@@ -13,7 +13,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtf.api import Run, evaluate, inspect, label, load_config, open_run, run, score, train
+    from xtf.api import Run, evaluate, inspect, label, load_config, open_run, plant, run, score, train
     from xtf.attribute import (
         AttentionReceived,
         AttentionRowMean,
@@ -50,7 +50,7 @@ _HOMES = {
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
-    "xtf.api": "Run evaluate inspect label load_config open_run run score train",
+    "xtf.api": "Run evaluate inspect label load_config open_run plant run score train",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -85,6 +85,7 @@ __all__ = [
     "label",
     "load_config",
     "open_run",
+    "plant",
     "register",
     "run",
     "score",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from xtf.data import Inspection
     from xtf.report import Report
+    from xtf.steps.planting import PlantedFile
 
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
 Rows = Iterable[Mapping[str, Any]]
@@ -274,6 +275,47 @@ def _refuse_alone(done: str, config: RunConfig) -> None:
             f"strategy: a self-evolving run cannot be {done} alone, for each part is scored by the model trained on "
             "those before. Use xtf run CONFIG; with --set it repeats only what the change affects"
         )
+
+
+def plant(
+    data: str | Path,
+    output: str | Path,
+    *,
+    kinds: Sequence[str] | None = None,
+    rate: float = 0.1,
+    share: float = 1.0,
+    seed: int = 0,
+    model: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> PlantedFile:
+    """Plant noise in the responses of a data file, and write beside it which characters are wrong.
+
+    Args:
+        data: The examples, as for ``data.path``; every other column of a row stays as it is.
+        output: The rows with noise, as JSON lines; the truth is written to ``STEM.truth.jsonl`` beside it.
+        kinds: Names of kinds (see :func:`xtf.noise.known_kinds`); each response gets one that fits it. All by default.
+        rate: Share of a noisy response's tokens that is wrong, on average, where the text has places enough.
+        share: Share of the examples that get noise.
+        seed: With the example's id, decides everything.
+        model: As for ``model.path``: needed by kinds that exchange tokens; without it they are left out.
+        columns: As for ``data.columns``.
+
+    Raises:
+        ConfigError: a rate or share outside 0 to 1, or kinds that need a model where none is given.
+        DataError: the data cannot be read.
+    """
+    from xtf.config import ColumnsConfig, DataConfig, ModelConfig
+    from xtf.noise import Planting, choose_kinds
+    from xtf.steps.planting import plant_file
+
+    for name, value in (("rate", rate), ("share", share)):
+        if not 0.0 < value <= 1.0:
+            raise ConfigError(f"--{name} {value}: must lie above 0 and not above 1")
+    if kinds is not None and not kinds:
+        raise ConfigError("--kinds: names no kind; leave it out for all")
+    source = DataConfig(path=str(data), columns=ColumnsConfig(**(columns or {})))
+    planting = Planting(choose_kinds(kinds), rate, seed)
+    return plant_file(source, Path(output), planting, share, ModelConfig(path=model) if model else None)
 
 
 def inspect(

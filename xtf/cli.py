@@ -268,6 +268,32 @@ def inspect(
 
 
 @app.command()
+def plant(
+    data: Annotated[str, typer.Argument(metavar="DATA", help="Examples, in any form that data.path accepts.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The rows with noise, JSON lines.")],
+    kinds: Annotated[str | None, typer.Option(help="Kinds of noise, by commas. Default: all that fit.")] = None,
+    rate: Annotated[float, typer.Option(help="Share of a noisy response's tokens that is wrong.")] = 0.1,
+    share: Annotated[float, typer.Option(help="Share of the examples that get noise.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="With an example's id, decides everything.")] = 0,
+    model: Annotated[str | None, typer.Option(help="For kinds that exchange tokens; its tokens are counted.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option("--column", metavar="ROLE=NAME", help="As data.columns: prompt=ask.")
+    ] = None,
+) -> None:
+    """Plant wrong tokens of known kinds in the responses of your data, with a truth file beside it.
+
+    Example: `xtf plant train.jsonl --output noisy.jsonl --rate 0.1 --model Qwen/Qwen3-0.6B`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    names = [name.strip() for name in kinds.split(",") if name.strip()] if kinds is not None else None
+    columns = dict(entry.partition("=")[::2] for entry in column or [])
+    planted = api.plant(data, output, kinds=names, rate=rate, share=share, seed=seed, model=model, columns=columns)
+    terminal.print_planted(_out(), planted)
+
+
+@app.command()
 def attributes(name: Annotated[str | None, typer.Argument(help="Show one scorer in full.")] = None) -> None:
     """List the scorers that are installed, or one with its parameters.
 

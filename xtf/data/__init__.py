@@ -5,7 +5,13 @@ Importing this package imports neither torch nor transformers nor datasets. Begi
 """
 
 from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_examples, token_texts
-from xtf.data.reader import fingerprint, read_conversations, read_examples, response_texts
+from xtf.data.reader import (
+    fingerprint,
+    read_conversations,
+    read_examples,
+    read_named_conversations,
+    response_texts,
+)
 from xtf.data.report import Count, DataReport, RowError
 from xtf.data.schema import Conversation, PreTokenized, to_conversation
 from xtf.data.seen import SeenIds
@@ -29,6 +35,7 @@ __all__ = [
     "inspect_examples",
     "read_conversations",
     "read_examples",
+    "read_named_conversations",
     "read_rows",
     "repeatable",
     "response_texts",

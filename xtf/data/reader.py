@@ -73,12 +73,20 @@ def read_conversations(config: DataConfig, report: DataReport, rows: Any = None)
     Raises:
         DataError: as for :func:`read_examples`.
     """
+    for name, _, conversation in read_named_conversations(config, report, rows):
+        yield name, conversation
 
-    def conversation(name: str, row: Row) -> tuple[str, Conversation]:
+
+def read_named_conversations(
+    config: DataConfig, report: DataReport, rows: Any = None
+) -> Iterator[tuple[str, Row, Conversation]]:
+    """As :func:`read_conversations`, with the row that each is read from."""
+
+    def conversation(name: str, row: Row) -> tuple[str, Row, Conversation]:
         value = to_conversation(row, config.columns)
         if isinstance(value, PreTokenized):
             raise RowError("tokens only, where text is needed")
-        return name, value
+        return name, row, value
 
     yield from _read(config, report, rows, 0, None, conversation, SeenIds())
 

@@ -91,7 +91,10 @@ class Planting:
 
 
 def plant_response(response: Response, planting: Planting, name: str) -> tuple[str, list[WrongSpan]]:
-    """Plant one kind of noise in a response.
+    """Plant one kind of noise in a response, the first in random order that fits it.
+
+    Where a single edit of that kind is more than the rate allows, the response gets it with the probability that keeps
+    the mean at the rate, and stays clean otherwise.
 
     Args:
         response: The response as it is.
@@ -104,7 +107,8 @@ def plant_response(response: Response, planting: Planting, name: str) -> tuple[s
     random = planting.random(name)
     for place in random.permutation(len(planting.kinds)):
         kind = planting.kinds[int(place)]
-        if edits := choose_edits(response, kind, planting.rate, planting.random(name, kind.name)):
+        if kind.fits(response):
+            edits = choose_edits(response, kind, planting.rate, planting.random(name, kind.name))
             return apply_edits(response.text, edits, kind.name)
     return response.text, []
 

@@ -3,6 +3,7 @@
 from xtf.explain.terminal import print_explanation, print_inspection
 from xtf.report.terminal.attributes import print_attributes
 from xtf.report.terminal.comparison import print_comparison
+from xtf.report.terminal.planting import print_planted
 from xtf.report.terminal.runs import (
     print_first_example,
     print_metrics,
@@ -20,6 +21,7 @@ __all__ = [
     "print_inspection",
     "print_metrics",
     "print_next_steps",
+    "print_planted",
     "print_run_head",
     "print_scored",
     "print_summary",
