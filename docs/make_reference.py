@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from xtf.config import RunConfig, Threshold
+from xtf.config import CUTS, RULES, CombineConfig, PluginSection, RunConfig
 
 HEAD = """# Reference: every setting
 
@@ -37,15 +37,18 @@ def reference_page() -> str:
             for section in _sections(field.annotation):
                 lines += _section("`arms.NAME`", section)
     lines.append("## `thresholds.NAME`\n")
-    for cut in get_args(get_args(Threshold)[0]):
-        lines += _section(f"kind: `{cut.model_fields['kind'].default}`", cut, level=3)
+    for kind in CUTS.names():
+        lines += _section(f"kind: `{kind}`", CUTS.load(kind), level=3)
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _section(title: str, section: type[BaseModel], level: int = 2) -> list[str]:
     about = (inspect.getdoc(section) or "").split("\n")[0]
     lines = [f"{'#' * level} {title}\n", f"{about}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
-    for name, field in section.model_fields.items():
+    fields = dict(section.model_fields)
+    for kind in RULES.names() if section is CombineConfig else ():
+        fields |= RULES.load(kind).model_fields
+    for name, field in fields.items():
         if name != "kind":
             cells = (f"`{name}`", f"`{_type(field)}`", _default(field), field.description or "")
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
@@ -69,8 +72,6 @@ def _type_text(annotation: Any) -> str:
     if origin is typing.Literal:
         return " | ".join(str(argument) for argument in arguments)
     if origin in (typing.Union, types.UnionType):
-        if len(arguments) > 4:
-            return "cut"
         return " | ".join(_type_text(argument) for argument in arguments)
     if origin in (tuple, dict):
         inner = ", ".join(_type_text(argument) for argument in arguments if argument is not Ellipsis)
@@ -78,6 +79,8 @@ def _type_text(annotation: Any) -> str:
     if annotation is type(None):
         return "null"
     if isinstance(annotation, type):
+        if issubclass(annotation, PluginSection):
+            return "cut"
         if issubclass(annotation, BaseModel):
             return "section"
         return {"str": "text", "bool": "yes/no"}.get(annotation.__name__, annotation.__name__)
@@ -87,7 +90,7 @@ def _type_text(annotation: Any) -> str:
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=True)  # type: ignore[call-arg]
+    value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         return ""
     if value is None or isinstance(value, bool):

@@ -41,7 +41,7 @@ def quick(cases: int) -> settings:
 def _entry_points_read_once() -> Iterator[None]:
     """Reading the metadata of every installed package is most of what checking a configuration takes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xtf.attribute.registry.entry_points", cache(entry_points))
+        patch.setattr("xtf.plugins.entry_points", cache(entry_points))
         yield
 
 

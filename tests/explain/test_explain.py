@@ -12,12 +12,13 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests.labelling.kinds import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
 from tests.labelling.scored import COARSE, shard, stream
-from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
+from xtf.config import CombineConfig
 from xtf.explain import ExampleExplanation, Flip, explain_example
 from xtf.explain.flips import numbers_apart, round_past
 from xtf.labelling import LabelRules, apply_rules, fit_rules
-from xtf.labelling.combine import MEAN_RANK
+from xtf.labelling.combiners.weighted import MEAN_RANK
 from xtf.labelling.shard import ScoredShard
 
 SCORES = COARSE | st.floats(-2, 2, width=32) | st.floats(width=32, allow_nan=False, allow_infinity=False)

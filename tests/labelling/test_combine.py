@@ -9,11 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.labelling.kinds import Above, Below, BottomShare, Iqr, Never, Threshold
 from tests.labelling.scored import COARSE, shard, stream
-from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, Never, Threshold
+from xtf.config import CombineConfig
 from xtf.errors import ConfigError
 from xtf.labelling import LabelRules, apply_rules, fit_rules
-from xtf.labelling.combine import mean_rank, noise_caps, vote
+from xtf.labelling.combiners.votes import count_votes
+from xtf.labelling.combiners.weighted import WeightedRanks, mean_rank
+from xtf.labelling.guards import noise_caps
 from xtf.labelling.rules import judge
 from xtf.labelling.shard import ScoredShard
 from xtf.tokens import BoolArray
@@ -72,7 +75,7 @@ def test_vote_reads_only_the_voters_bits() -> None:
     bits = np.arange(16, dtype=np.uint16)
     for needed in (1, 2, 3):
         want = [sum(bool(bit & 1 << voter) for voter in (0, 1, 3)) >= needed for bit in range(16)]
-        assert vote(bits, (0, 1, 3), needed).tolist() == want
+        assert count_votes(bits, (0, 1, 3), needed).tolist() == want
 
 
 def test_weighted_cuts_the_mean_of_corpus_ranks() -> None:
@@ -80,8 +83,9 @@ def test_weighted_cuts_the_mean_of_corpus_ranks() -> None:
     thresholds: dict[str, Threshold] = {"a": Never(), "b": Below(cut=0.0)}
     combine = CombineConfig(rule="weighted", weights={"a": 3.0}, threshold=BottomShare(share=0.25))
     rules = fit_rules(["a", "b"], thresholds, combine, stream(part))
-    assert rules.rank_weights == {"a": 0.75, "b": 0.25}
-    ranks = mean_rank(part, rules.rank_weights, rules.distributions)
+    assert isinstance(rules.combiner, WeightedRanks)
+    assert rules.combiner.weights == {"a": 0.75, "b": 0.25}
+    ranks = mean_rank(part, rules.combiner.weights, rules.distributions)
     a, b = np.array([0.125, 0.375, 0.625, 0.875]), np.array([0.125, 0.875, 0.375, 0.625])
     assert ranks[1:] == pytest.approx(0.75 * a + 0.25 * b, abs=1e-6)
     assert math.isnan(ranks[0])
@@ -94,7 +98,8 @@ def test_equal_mean_ranks_tie_however_they_are_summed() -> None:
     columns = np.array([[0, 1, 2], [2, 0, 1], [1, 2, 0]], np.float32)
     part = shard([dict(zip(NAMES, columns.tolist(), strict=True))])
     rules = fit_rules(NAMES, THRESHOLDS, CombineConfig(rule="weighted"), stream(part))
-    assert len(np.unique(mean_rank(part, rules.rank_weights, rules.distributions)[1:])) == 1
+    assert isinstance(rules.combiner, WeightedRanks)
+    assert len(np.unique(mean_rank(part, rules.combiner.weights, rules.distributions)[1:])) == 1
 
 
 def test_weighted_reports_its_own_key() -> None:
@@ -120,7 +125,7 @@ def reference_guard(part: ScoredShard, rules: LabelRules, combine: CombineConfig
                 score = part.scores[name][token : token + 1]
                 one = float(rules.distributions[name].percentile_of(score)[0])
                 if apply_rules(rules, part).lacking[token] >> rules.attributes.index(name) & 1:
-                    levels.append(100 - one if cut.side == "high" else one)
+                    levels.append(100 - one if cut.cut.lacking_side == "high" else one)
             return min(levels)
 
         noisy = sorted((token for token in tokens if kept[token]), key=lambda token: (severity(token), token))
@@ -160,11 +165,11 @@ def test_weighted_guard_releases_the_highest_mean_rank(part: ScoredShard) -> Non
         ),
         part,
     )
-    assert found.ranks is not None
+    assert found.combined is not None
     for index in range(len(part)):
         here = slice(int(part.offsets[index]), int(part.offsets[index + 1]))
-        released = found.ranks[here][found.unguarded[here] & ~found.noise[here]]
-        masked = found.ranks[here][found.noise[here]]
+        released = found.combined[here][found.unguarded[here] & ~found.noise[here]]
+        masked = found.combined[here][found.noise[here]]
         assert not len(released) or not len(masked) or masked.max() <= released.min()
 
 

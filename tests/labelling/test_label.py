@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.labelling.kinds import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Threshold, TopShare
 from tests.labelling.scored import shard, stream
-from xtf.config import Above, Below, BottomShare, CombineConfig, Iqr, MultiOtsu, Never, Threshold, TopShare
+from xtf.config import CombineConfig
 from xtf.errors import PluginError
 from xtf.labelling import LabelRules, apply_rules, degenerate, fit_rules, summarise
 from xtf.labelling.distribution import Distribution, measure

@@ -170,6 +170,9 @@ CUTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+RANKS = {"weights": {}, "threshold": {"kind": "bottom_share", "share": 0.3, "scope": "dataset"}}
+
+
 @pytest.mark.parametrize("thresholds", [cuts for _, cuts in CUTS], ids=[name for name, _ in CUTS])
 def test_rules_and_guards_are_those_of_python(open_page: Open, tmp_path: Path, thresholds: dict[str, Any]) -> None:
     run = made_run(tmp_path / "run", examples=25, tokens=50, thresholds=thresholds, seed=len(thresholds))
@@ -196,7 +199,7 @@ def test_rules_and_guards_are_those_of_python(open_page: Open, tmp_path: Path, t
                 for name, cut in thresholds.items()
                 if cut["kind"] in moves
             }
-            combine = {**CombineConfig().model_dump(mode="json"), **rule, **guard}
+            combine = {**CombineConfig().model_dump(mode="json"), **RANKS, **rule, **guard}
             found = page.evaluate(SET, [cuts, combine])
             assert found["estimate"] is False
             assert_same(found, run, cuts, combine)

@@ -7,7 +7,6 @@ theirs as entry points of the group ``xtf.attributes``; a notebook calls :func:`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from pydantic import ValidationError
@@ -15,8 +14,9 @@ from pydantic import ValidationError
 from xtf.attribute import Attribute, AttributeParams
 from xtf.config import validation_problems
 from xtf.errors import PluginError, did_you_mean, listed
+from xtf.plugins import PluginGroup
 
-GROUP = "xtf.attributes"
+_GROUP = PluginGroup("xtf.attributes", "attribute")
 
 AnyAttribute = Attribute[Any]
 
@@ -36,7 +36,7 @@ def register(scorer: type[AnyAttribute]) -> type[AnyAttribute]:
     previous = _registered.get(name)
     if previous is not None and _identity(previous) != _identity(checked):
         raise PluginError(f"attribute {name!r}: already registered by {_identity(previous)}. Choose another name.")
-    if name in {point.name for point in entry_points(group=GROUP)}:
+    if name in _GROUP.points():
         raise PluginError(f"attribute {name!r}: an installed package already provides that name. Choose another name.")
     _registered[name] = checked
     return scorer
@@ -44,15 +44,14 @@ def register(scorer: type[AnyAttribute]) -> type[AnyAttribute]:
 
 def names() -> list[str]:
     """Names of every known scorer, sorted; imports none of them."""
-    return sorted({*_registered, *_points()})
+    return sorted({*_registered, *_GROUP.points()})
 
 
 def provider(name: str) -> str:
     """Where a scorer comes from, for listings: the distribution's name and version, or the registering module."""
     if name in _registered:
         return _registered[name].__module__
-    point = _points()[name]
-    return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+    return _GROUP.provider(name)
 
 
 def load(name: str) -> type[AnyAttribute]:
@@ -63,18 +62,11 @@ def load(name: str) -> type[AnyAttribute]:
     """
     if name in _registered:
         return _registered[name]
-    point = _points().get(name)
-    if point is None:
+    points = _GROUP.points()
+    if name not in points:
         known = names()
         raise PluginError(f"no attribute of that name.{did_you_mean(name, known)} Known: {listed(known)}")
-    try:
-        loaded = point.load()
-    except Exception as error:  # whatever a third party's import raises
-        raise PluginError(
-            f"attribute {name!r}: {point.value} of package {provider(name)} cannot be imported "
-            f"({type(error).__name__}: {error}). Repair or uninstall that package."
-        ) from error
-    return _usable(loaded, name, f"{point.value} of package {provider(name)}")
+    return _usable(_GROUP.load(name), name, f"{points[name].value} of package {provider(name)}")
 
 
 def build(name: str, spec: Mapping[str, Any]) -> AnyAttribute:
@@ -107,19 +99,6 @@ def check(attributes: Mapping[str, Any]) -> list[str]:
         except PluginError as error:
             problems += str(error).split("\n")
     return problems
-
-
-def _points() -> dict[str, EntryPoint]:
-    points: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        other = points.setdefault(point.name, point)
-        if other.value != point.value:
-            packages = " and ".join(p.dist.name if p.dist else p.value for p in (other, point))
-            raise PluginError(
-                f"attribute {point.name!r} is provided twice, by {packages} ({other.value}, {point.value}). "
-                "Uninstall one of them, or ask its author to choose another name."
-            )
-    return points
 
 
 def _usable(loaded: object, name: str, where: str) -> type[AnyAttribute]:

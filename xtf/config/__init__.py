@@ -6,7 +6,7 @@ Begin reading in ``run`` (the whole file) and ``sections``.
 """
 
 from xtf.config.base import Scope, Section, Share
-from xtf.config.cuts import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
+from xtf.config.kinds import CUTS, RULES, PluginSection, Threshold
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides, quoted, read_yaml
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
@@ -25,22 +25,18 @@ from xtf.config.strategy import BUILT_IN_ARMS, CONTROLS, PREDEFINED_ARMS, ArmCon
 __all__ = [
     "BUILT_IN_ARMS",
     "CONTROLS",
+    "CUTS",
     "PREDEFINED_ARMS",
-    "Above",
+    "RULES",
     "ArmConfig",
     "AttributeCheck",
-    "Below",
-    "BottomShare",
     "ColumnsConfig",
     "CombineConfig",
     "DataConfig",
     "EvaluationConfig",
-    "Iqr",
     "LoraSettings",
     "ModelConfig",
-    "MultiOtsu",
-    "Never",
-    "Outside",
+    "PluginSection",
     "RunConfig",
     "Scope",
     "ScoringConfig",
@@ -48,7 +44,6 @@ __all__ = [
     "Share",
     "StrategyConfig",
     "Threshold",
-    "TopShare",
     "TrainingConfig",
     "apply_overrides",
     "arm_parts",

@@ -7,52 +7,65 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ValidationError
 
-from xtf.config.base import Section
-from xtf.config.cuts import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, TopShare
 from xtf.errors import did_you_mean, listed
+
+Problem = tuple[tuple[str, ...], str]
+"""The path of a key, and what is wrong there; a text of several lines names its places itself."""
+
+
+class SettingsError(ValueError):
+    """Mistakes inside a section that pydantic did not read itself; ``problems`` are relative to that section."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(_lines(self.problems)))
 
 
 def validation_problems(error: ValidationError, root: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[str]:
     """One line for each pydantic error: key path (``prefix`` first), what was wrong, what is allowed."""
-    lines = []
+    return _lines([((*prefix, *path), text) for path, text in problems_of(error, root)])
+
+
+def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
+    """Each pydantic error as key path and text."""
+    found: list[Problem] = []
     for item in error.errors():
-        path = [str(part) for part in item["loc"]]
-        start = 2 if path[:1] == ["arms"] else 0
-        if path[start : start + 1] == ["thresholds"] or path[start : start + 2] == ["combine", "threshold"]:
-            path = path[: start + 2] + path[start + 3 :]  # pydantic inserts the name of the chosen cut
-        place = ".".join((*prefix, *path))
+        path = tuple(str(part) for part in item["loc"])
         match item["type"]:
+            case "value_error" if isinstance(item["ctx"]["error"], SettingsError):
+                found += [((*path, *inner), text) for inner, text in item["ctx"]["error"].problems]
+                continue
             case "extra_forbidden":
-                text = f"unknown key {_one_of(path[-1], _fields_at(root, item['loc'][:-1]))}"
+                text = f"unknown key {one_of(path[-1], _fields_at(root, item['loc'][:-1]))}"
             case "missing":
                 text = "required, but not given"
             case "value_error":
                 text = str(item["ctx"]["error"])
-            case "union_tag_invalid":
-                text = f"no cut named {_one_of(item['ctx']['tag'], _quoted(item['ctx']['expected_tags']))}"
-                place += ".kind"
-            case "union_tag_not_found":
-                text = "required: which cut to use, for example 'below' or 'iqr'"
-                place += ".kind"
             case "literal_error":
-                text = f"cannot be {_one_of(item['input'], _quoted(item['ctx']['expected']))}"
+                text = f"cannot be {one_of(item['input'], _quoted(item['ctx']['expected']))}"
             case _:
                 text = f"{item['msg'][0].lower()}{item['msg'][1:]}, got {_short(item['input'])}"
+        found.append((path, text))
+    return found
+
+
+def one_of(given: object, allowed: Sequence[str]) -> str:
+    """A wrong value, the closest allowed one, and all allowed ones."""
+    return f"{_short(given)}.{did_you_mean(str(given), allowed)} Allowed: {listed(allowed)}"
+
+
+def _lines(problems: Sequence[Problem]) -> list[str]:
+    lines = []
+    for path, text in problems:
+        place = ".".join(path)
         lines += [f"{place}: {line}" if place else line for line in text.split("\n")]
     return lines
 
 
 def _fields_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """The keys allowed in the section that ``loc`` points to."""
-    kinds: dict[str, type[Section]] = {
-        str(kind.model_fields["kind"].default): kind
-        for kind in (Below, Above, Outside, Iqr, MultiOtsu, BottomShare, TopShare, Never)
-    }
     section = root
     for part in loc:
-        if str(part) in kinds:
-            section = kinds[str(part)]
-            continue
         field = section.model_fields.get(str(part))
         annotations = [field.annotation, *getattr(field.annotation, "__args__", ())] if field is not None else []
         section = next((a for a in annotations if isinstance(a, type) and issubclass(a, BaseModel)), section)
@@ -61,10 +74,6 @@ def _fields_at(root: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
 
 def _quoted(text: object) -> list[str]:
     return re.findall(r"'([^']+)'", str(text))
-
-
-def _one_of(given: object, allowed: Sequence[str]) -> str:
-    return f"{_short(given)}.{did_you_mean(str(given), allowed)} Allowed: {listed(allowed)}"
 
 
 def _short(value: object) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from xtf.config.base import Section
-from xtf.config.cuts import Threshold
+from xtf.config.kinds import Threshold
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides
 from xtf.config.sections import (
@@ -38,7 +38,7 @@ class RunConfig(Section):
         description="Name to parameters. A second instance of a scorer gets a name of its own and 'attribute: NAME'.",
     )
     thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Attribute name to its cut.")
-    combine: CombineConfig = Field(CombineConfig(), description="How lacking becomes noise.")
+    combine: CombineConfig = Field(default_factory=CombineConfig, description="How lacking becomes noise.")
     scoring: ScoringConfig = Field(ScoringConfig(), description="How the scoring pass runs.")
     strategy: StrategyConfig = Field(StrategyConfig(), description="When tokens are scored.")
     arms: dict[str, ArmConfig] = Field(default_factory=dict, description="Arm name to its way of labelling the scores.")
@@ -74,7 +74,9 @@ class RunConfig(Section):
 
     def arm(self, name: str) -> ArmConfig | None:
         """How an arm labels the scores, or None if there is no such arm."""
-        return self.arms.get(name) or PREDEFINED_ARMS.get(name)
+        if name in self.arms or name not in PREDEFINED_ARMS:
+            return self.arms.get(name)
+        return ArmConfig.model_validate(PREDEFINED_ARMS[name])
 
     @model_validator(mode="after")
     def _names_refer(self) -> RunConfig:
@@ -146,9 +148,7 @@ def _attributes_named(
 ) -> Iterator[tuple[str, str]]:
     """Each place where a labelling names an attribute, and the name."""
     yield from ((f"{prefix}thresholds.{name}", name) for name in thresholds)
-    yield from ((f"{prefix}combine.weights.{name}", name) for name in combine.weights)
-    if combine.weight_by:
-        yield f"{prefix}combine.weight_by", combine.weight_by
+    yield from ((f"{prefix}combine.{key}", name) for key, name in combine.attributes_named().items())
 
 
 AttributeCheck = Callable[[Mapping[str, Any]], list[str]]

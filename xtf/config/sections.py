@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from xtf.config.base import Section, Share
-from xtf.config.cuts import BottomShare, Threshold
+from xtf.config.kinds import RULES, PluginSection, read_rule
+from xtf.config.problems import SettingsError, problems_of
 
 
 class ModelConfig(Section):
@@ -49,22 +59,50 @@ class DataConfig(Section):
 
 
 class CombineConfig(Section):
-    """How lacking attributes become noise, and the guards that limit it."""
+    """How lacking attributes become noise, the guards that limit it, and the settings of the rule beside them."""
 
-    rule: Literal["any", "all", "vote", "weighted"] = Field(
+    model_config = ConfigDict(extra="allow")
+
+    rule: str = Field(
         "any", description="Noise if any attribute lacks (XTF), if all do, by votes, or by a cut on the mean rank."
-    )
-    votes: PositiveInt = Field(2, description="For vote: noise when at least this many attributes lack.")
-    weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
-        default_factory=dict, description="For weighted: weight of each attribute's corpus rank (default 1)."
-    )
-    threshold: Threshold = Field(
-        default_factory=lambda: BottomShare(share=0.3), description="For weighted: the cut on the mean rank."
     )
     noise_weight: Share = Field(0.0, description="Weight of a noise token when training with objective: weight.")
     weight_by: str | None = Field(None, description="Attribute whose score, within [0, 1], weights each kept token.")
     max_noise_share: Share = Field(1.0, description="Greatest share of an example's response that may be noise.")
     min_kept: Annotated[int, Field(ge=0)] = Field(0, description="Fewest unprotected tokens to keep in an example.")
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _with_settings_of_the_rule(cls, value: Any, handler: ModelWrapValidatorHandler[CombineConfig]) -> CombineConfig:
+        if not isinstance(value, Mapping):
+            return handler(value)
+        own = {key: value[key] for key in value if key in cls.model_fields}
+        beside = {key: value[key] for key in value if key not in own}
+        settings, wrong = read_rule(own.get("rule", "any"), beside, cls.model_fields)
+        problems = list(wrong)
+        try:
+            read = handler({**own, **settings})
+        except ValidationError as error:
+            problems += problems_of(error, cls)
+        if problems:
+            raise SettingsError(problems)
+        return read
+
+    def settings(self) -> PluginSection:
+        """The rule with the settings it reads."""
+        return RULES.load(self.rule).model_validate(self._settings_of(self.rule))
+
+    def attributes_named(self) -> dict[str, str]:
+        """Keys whose settings name an attribute, also of rules that are not chosen, and the attributes they name."""
+        found: dict[str, str] = {"weight_by": self.weight_by} if self.weight_by else {}
+        for kind in RULES.names() if self.model_extra else ():
+            if own := self._settings_of(kind):
+                found |= RULES.load(kind).model_construct(None, **own).attributes_named()
+        return found
+
+    def _settings_of(self, kind: str) -> dict[str, Any]:
+        fields = RULES.load(kind).model_fields
+        return {key: value for key, value in (self.model_extra or {}).items() if key in fields}
 
 
 class ScoringConfig(Section):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from xtf.config.base import Section
-from xtf.config.cuts import Threshold, TopShare
+from xtf.config.kinds import Threshold
 from xtf.config.sections import CombineConfig
 from xtf.errors import listed
 
@@ -54,7 +54,7 @@ class ArmConfig(Section):
 
     attributes: tuple[str, ...] = Field((), description="What it uses, by the run's own cuts; default: its thresholds.")
     thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Cuts of its own.")
-    combine: CombineConfig = Field(CombineConfig(), description="Its rule and guards.")
+    combine: CombineConfig = Field(default_factory=CombineConfig, description="Its rule and guards.")
 
     @property
     def used(self) -> tuple[str, ...]:
@@ -70,9 +70,9 @@ class ArmConfig(Section):
         return self
 
 
-PREDEFINED_ARMS: Mapping[str, ArmConfig] = {
-    "token_cleaning": ArmConfig(thresholds={"influence": TopShare(keep=0.6)}),
-    "rho": ArmConfig(thresholds={"influence": TopShare(keep=0.6, scope="example")}),
+PREDEFINED_ARMS: Mapping[str, Mapping[str, Any]] = {
+    "token_cleaning": {"thresholds": {"influence": {"kind": "top_share", "keep": 0.6}}},
+    "rho": {"thresholds": {"influence": {"kind": "top_share", "keep": 0.6, "scope": "example"}}},
 }
 """Arms that need no entry in ``arms``: the top 60 % of the data set (arXiv 2502.01968), or of each example (Rho-1)."""
 

@@ -6,15 +6,12 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
-from typing import Literal
 
 import numpy as np
 
-from xtf.config import Iqr, MultiOtsu, Outside
-from xtf.labelling.cuts import FittedCut, Interval
-from xtf.labelling.cuts.statistics import nearest
-
-End = Literal["start", "stop"]
+from xtf.labelling.cuts import Cut, Interval
+from xtf.labelling.cuts.base import End
+from xtf.labelling.cuts.float32 import nearest
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +69,7 @@ def margin(score: float, intervals: Sequence[Interval]) -> float | None:
     return min(near) if inside is None else -min(near)
 
 
-def find_flip(
-    name: str, score: float, intervals: Sequence[Interval], cut: FittedCut
-) -> tuple[Bound, float, str] | None:
+def find_flip(name: str, score: float, intervals: Sequence[Interval], cut: Cut) -> tuple[Bound, float, str] | None:
     """The nearest bound, where it would have to be for the other verdict, and that in words.
 
     None if no bound can do it, as for a cut with none, or if it would have to cross another one.
@@ -82,13 +77,13 @@ def find_flip(
     keep = interval_of(score, intervals) is not None
     for bound in sorted(_facing(score, intervals), key=lambda one: abs(score - one.value)):
         upward = (bound.end == "start") == keep
-        strict = not keep or (isinstance(cut.threshold, MultiOtsu) and bound.end == "start")
+        strict = not keep or (cut.start_is_kept and bound.end == "start")
         limit = math.inf if keep else _next_bound(bound, intervals)
         rounded = round_past(score, upward, strict, limit)
         if rounded is not None:
             value, text = rounded
             direction = "higher" if upward else "lower"
-            return bound, value, f"the {_bound_name(name, bound, cut)} were {text} or {direction}"
+            return bound, value, f"the {cut.bound_name(name, bound.end)} were {text} or {direction}"
     return None
 
 
@@ -147,16 +142,6 @@ def _next_bound(bound: Bound, intervals: Sequence[Interval]) -> float:
     if not 0 <= index < len(intervals):
         return math.inf if bound.end == "stop" else -math.inf
     return intervals[index][0 if bound.end == "stop" else 1]
-
-
-def _bound_name(name: str, bound: Bound, cut: FittedCut) -> str:
-    match cut.threshold:
-        case MultiOtsu():
-            return f"{'lower' if bound.end == 'start' else 'upper'} end of the lacking {name} cluster"
-        case Outside() | Iqr(side="both"):
-            return f"{'low' if bound.end == 'stop' else 'high'} {name} cut"
-        case _:
-            return f"{name} cut"
 
 
 def _negated(text: str) -> str:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtf.explain.flips import Flip, find_flip, interval_of, margin
+from xtf.explain.flips import Flip, bounds, find_flip, interval_of, margin
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
-from xtf.labelling.combine import MEAN_RANK, noise_caps
 from xtf.labelling.cuts import FittedCut, Interval
-from xtf.labelling.rules import LabelRules, apply_rules, judge
+from xtf.labelling.guards import noise_caps
+from xtf.labelling.rules import LabelRules, judge, labels_of
 from xtf.labelling.shard import ScoredShard
+from xtf.tokens import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -143,30 +144,96 @@ def explain_example(
     return ExampleExplanation(shard.example_ids[0], tokens, sum(token.noise for token in tokens) / max(response, 1))
 
 
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """One score of one example: of an attribute, or the combined score of a rule.
+
+    Attributes:
+        name: Of the attribute or the combined score.
+        cut: Its fitted cut.
+        intervals: In which a score of this example lacks.
+        percentile_of: ``(k,)`` scores to percentiles, 0 to 100.
+        describe: A score in the attribute's words.
+        text: When a score lacks, in words.
+    """
+
+    name: str
+    cut: FittedCut
+    intervals: Sequence[Interval]
+    percentile_of: Callable[[FloatArray], FloatArray]
+    describe: Callable[[float], str] | None
+    text: str
+
+    def verdicts(self, values: FloatArray, judged: BoolArray) -> list[AttributeVerdict]:
+        """One for each of ``(k,)`` scores; those not ``judged`` cannot lack."""
+        ends = {bound.value for bound in bounds(self.intervals)}
+        places = {end: float(self.percentile_of(np.array([end], np.float32))[0]) for end in ends}
+        percentiles = self.percentile_of(values)
+        rows = zip(values.tolist(), percentiles.tolist(), judged.tolist(), strict=True)
+        return [self._verdict(score, percentile, places if judged_ else None) for score, percentile, judged_ in rows]
+
+    def _verdict(self, score: float, percentile: float, places: Mapping[float, float] | None) -> AttributeVerdict:
+        """``places`` are the percentiles of the bounds; None where nothing is judged."""
+        judged = places is not None
+        inside = interval_of(score, self.intervals) if judged else None
+        flip = None
+        found = find_flip(self.name, score, self.intervals, self.cut.cut) if judged else None
+        if found is not None and places is not None:
+            bound, value, text = found
+            distance = abs(places[bound.value] - percentile)
+            flip = Flip(self.name, bound.end, bound.interval, bound.value, value, text, distance)
+        return AttributeVerdict(
+            name=self.name,
+            value=score,
+            percentile=percentile,
+            lacking=inside is not None,
+            cut=self.text,
+            interval=None if inside is None else _finite(self.intervals[inside]),
+            margin=margin(score, self.intervals) if judged else None,
+            meaning=None if self.describe is None else self.describe(score),
+            flip=flip,
+        )
+
+
 class _Explainer:
     """The rules applied to one example, and what its tokens' explanations share."""
 
     def __init__(self, rules: LabelRules, shard: ScoredShard, describe: Describe) -> None:
-        self._rules, self._shard, self._describe = rules, shard, describe
-        self._labels, self._verdicts = apply_rules(rules, shard), judge(rules, shard)
-        judged = shard.candidates()
-        self._intervals = {name: cut.intervals(shard.scores[name], judged) for name, cut in rules.cuts.items()}
-        self._percentiles = {
-            name: rules.distributions[name].percentile_of(np.nan_to_num(shard.scores[name])) for name in rules.cuts
-        }
-        self._cut_texts = {name: cut_text(cut, self._intervals[name]) for name, cut in rules.cuts.items()}
-        self._bound_percentiles: dict[tuple[str, float], float] = {}
-        self._rank_intervals: list[Interval] = []
-        if rules.rank_cut is not None and self._verdicts.ranks is not None:
-            self._rank_intervals = rules.rank_cut.intervals(self._verdicts.ranks, judged)
-        by_count = int(judged.sum()) - rules.combine.min_kept
+        self._rules, self._shard = rules, shard
+        self._verdicts = judge(rules, shard)
+        self._labels = labels_of(rules, shard, self._verdicts)
+        self._judged = shard.candidates()
+        self._places = {int(token): place for place, token in enumerate(np.flatnonzero(shard.is_response))}
+        self._columns = [
+            self._column(name, cut, shard.scores[name], rules.distributions[name].percentile_of, describe.get(name))
+            for name, cut in rules.cuts.items()
+        ]
+        combined, cut = self._verdicts.combined, rules.combiner.cut
+        self._combined: list[AttributeVerdict] | None = None
+        if combined is not None and cut is not None:
+            self._combined = self._column(rules.combiner.name, cut, combined, lambda ranks: 100.0 * ranks, None)
+        by_count = int(self._judged.sum()) - rules.combine.min_kept
         self._guard = "min_kept" if max(by_count, 0) == noise_caps(shard, rules.combine)[0] else "max_noise_share"
+
+    def _column(
+        self,
+        name: str,
+        cut: FittedCut,
+        scores: FloatArray,
+        percentile_of: Callable[[FloatArray], FloatArray],
+        describe: Callable[[float], str] | None,
+    ) -> list[AttributeVerdict]:
+        """The verdict on each response token under one score."""
+        intervals, response = cut.intervals(scores, self._judged), self._shard.is_response
+        measure = _Measure(name, cut, intervals, percentile_of, describe, cut_text(cut, intervals))
+        return measure.verdicts(scores[response], self._judged[response])
 
     def token(self, index: int, text: str) -> TokenExplanation:
         shard, labels = self._shard, self._labels
         response, protected = bool(shard.is_response[index]), bool(shard.is_protected[index])
-        verdicts = tuple(self._verdict(name, index) for name in self._rules.attributes) if response else ()
-        combined = self._rank_verdict(index) if response else None
+        place = self._places.get(index)
+        verdicts = tuple(column[place] for column in self._columns) if place is not None else ()
+        combined = self._combined[place] if self._combined is not None and place is not None else None
         noise = bool(labels.noise[index])
         released = bool(self._verdicts.unguarded[index]) and not noise
         if not response:
@@ -174,7 +241,7 @@ class _Explainer:
         elif protected:
             rule, reason = PROTECTED, "is protected, because it ends the turn or belongs to the template"
         else:
-            rule = self._rule(verdicts, combined)
+            rule = self._rule(verdicts, noise or released)
             reason = _reason(noise or released, verdicts, combined)
             if released:
                 rule, reason = (
@@ -183,61 +250,25 @@ class _Explainer:
                 )
         flips = self._flips(noise, verdicts, combined) if response and not (protected or released) else ()
         return TokenExplanation(
-            index,
-            int(shard.input_ids[index]),
-            text,
-            response,
-            protected,
-            noise,
-            float(labels.weights[index]),
-            verdicts,
-            combined,
-            rule,
-            _sentence(text, response, noise, reason),
-            flips,
-            f"masked without the guard {self._guard}" if released else self._flip_text(noise, flips),
+            index=index,
+            token_id=int(shard.input_ids[index]),
+            text=text,
+            is_response=response,
+            is_protected=protected,
+            noise=noise,
+            weight=float(labels.weights[index]),
+            verdicts=verdicts,
+            combined=combined,
+            rule=rule,
+            sentence=_sentence(text, response, noise, reason),
+            flips=flips,
+            flip=f"masked without the guard {self._guard}" if released else self._flip_text(noise, flips),
         )
 
-    def _verdict(self, name: str, index: int) -> AttributeVerdict:
-        score = float(self._shard.scores[name][index])
-        describe = self._describe.get(name)
-        return _verdict(
-            name,
-            score,
-            float(self._percentiles[name][index]),
-            self._rules.cuts[name],
-            self._intervals[name],
-            None if describe is None else describe(score),
-            not self._shard.is_protected[index],
-            self._cut_texts[name],
-            lambda bound: self._percentile_of_bound(name, bound),
-        )
-
-    def _percentile_of_bound(self, name: str, bound: float) -> float:
-        """The percentile of a bound, looked up once per example."""
-        key = name, bound
-        if key not in self._bound_percentiles:
-            found = self._rules.distributions[name].percentile_of(np.array([bound], np.float32))
-            self._bound_percentiles[key] = float(found[0])
-        return self._bound_percentiles[key]
-
-    def _rank_verdict(self, index: int) -> AttributeVerdict | None:
-        ranks, cut = self._verdicts.ranks, self._rules.rank_cut
-        if ranks is None or cut is None:
-            return None
-        rank, judged = float(ranks[index]), not self._shard.is_protected[index]
-        words = cut_text(cut, self._rank_intervals)
-        return _verdict(
-            MEAN_RANK, rank, 100.0 * rank, cut, self._rank_intervals, None, judged, words, lambda bound: 100.0 * bound
-        )
-
-    def _rule(self, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None) -> str:
-        if combined is not None:
-            return f"weighted: the mean rank {'lacks' if combined.lacking else 'does not lack'}"
-        voters = len(self._rules.voters)
-        lacking = sum(verdict.lacking for verdict in verdicts)
-        needed = self._rules.votes_needed
-        return f"{self._rules.combine.rule}: {lacking} of {voters} attributes lack, {needed} needed"
+    def _rule(self, verdicts: Sequence[AttributeVerdict], noise: bool) -> str:
+        """Which rule decided, in words; ``noise`` is before the guards."""
+        lacks = [verdict.lacking for verdict in verdicts]
+        return f"{self._rules.combine.rule}: {self._rules.combiner.words(lacks, noise)}"
 
     def _flips(
         self, noise: bool, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None
@@ -245,10 +276,8 @@ class _Explainer:
         """The fewest and smallest moves that turn the outcome."""
         if combined is not None:
             return () if combined.flip is None else (combined.flip,)
-        lacking = sum(verdict.lacking for verdict in verdicts)
-        needed = self._rules.votes_needed
-        moves = lacking - needed + 1 if noise else needed - lacking
-        options = [verdict.flip for verdict in verdicts if verdict.lacking == noise and verdict.flip is not None]
+        bits, moves = self._rules.combiner.turning([verdict.lacking for verdict in verdicts], noise)
+        options = [flip for bit in bits if (flip := verdicts[bit].flip) is not None]
         chosen = sorted(options, key=lambda flip: flip.distance)[:moves]
         return tuple(chosen) if len(chosen) == moves else ()
 
@@ -263,44 +292,14 @@ class _Explainer:
         return f"masked if {words}" + (", unless a guard then keeps it" if guarded else "")
 
 
-def _verdict(
-    name: str,
-    score: float,
-    percentile: float,
-    cut: FittedCut,
-    intervals: Sequence[Interval],
-    meaning: str | None,
-    judged: bool,
-    words: str,
-    percentile_of_bound: Callable[[float], float],
-) -> AttributeVerdict:
-    inside = interval_of(score, intervals) if judged else None
-    flip = None
-    found = find_flip(name, score, intervals, cut) if judged else None
-    if found is not None:
-        bound, value, text = found
-        distance = abs(percentile_of_bound(bound.value) - percentile)
-        flip = Flip(name, bound.end, bound.interval, bound.value, value, text, distance)
-    return AttributeVerdict(
-        name,
-        score,
-        percentile,
-        inside is not None,
-        words,
-        None if inside is None else (_finite(intervals[inside][0]), _finite(intervals[inside][1])),
-        margin(score, intervals) if judged else None,
-        meaning,
-        flip,
-    )
-
-
 def _reason(masked: bool, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None) -> str:
     """Why a judged token is masked (or would be, but for a guard) or kept; completes "Masked: 'x' …"."""
     if combined is not None:
         interval = _ends(combined)
         numbers = lacking_text(combined.value, interval) if interval else kept_text(combined.value, combined.margin)
         lowest = min(verdicts, key=lambda verdict: verdict.percentile)
-        return f"has a mean rank of {numbers}; lowest is {spoken(lowest.name)}, at percentile {lowest.percentile:.3g}"
+        where = f"lowest is {spoken(lowest.name)}, at percentile {lowest.percentile:.3g}"
+        return f"has a {combined.name} of {numbers}; {where}"
     lacks = [_lack(verdict) for verdict in verdicts if verdict.lacking]
     if lacks:
         return "lacks " + "; and ".join(lacks) + ("" if masked else ", which is not enough to mask it")
@@ -329,5 +328,6 @@ def _ends(verdict: AttributeVerdict) -> Interval | None:
     return (-math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _finite(number: float) -> float | None:
-    return number if math.isfinite(number) else None
+def _finite(interval: Interval) -> tuple[float | None, float | None]:
+    low, high = interval
+    return low if math.isfinite(low) else None, high if math.isfinite(high) else None

@@ -5,36 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from xtf.config import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, TopShare
 from xtf.explain.flips import numbers_apart
 from xtf.labelling.cuts import FittedCut, Interval
 
 
 def cut_text(cut: FittedCut, intervals: Sequence[Interval]) -> str:
     """When a score lacks, such as ``below 0.05`` or ``below 0.12 (Q1 − 1 IQR of this example)``."""
-    if isinstance(cut.threshold, Never):
+    if not cut.cut.decides:
         return "never lacking"
+    origin = cut.cut.origin()
     if not intervals:
-        return f"nothing lacks ({origin(cut)})"
+        return f"nothing lacks ({origin or 'as configured'})"
     ranges = " or ".join(_range_text(*interval) for interval in intervals)
-    return ranges if isinstance(cut.threshold, Below | Above | Outside) else f"{ranges} ({origin(cut)})"
-
-
-def origin(cut: FittedCut) -> str:
-    """What set the bounds."""
-    match cut.threshold:
-        case Iqr(k=k, side=side, scope=scope):
-            sides = {"low": f"Q1 − {k:g} IQR", "high": f"Q3 + {k:g} IQR", "both": f"{k:g} IQR beyond the quartiles"}
-            return f"{sides[side]} of {_whole(scope)}"
-        case MultiOtsu(classes=classes, lacking=lacking, scope=scope):
-            clusters = ", ".join(str(cluster) for cluster in sorted(set(lacking))) or "none"
-            return f"Multi-Otsu cluster {clusters} of 0 to {classes - 1} in {_whole(scope)}"
-        case BottomShare(share=share, scope=scope):
-            return f"the lowest {100 * share:g} % of {_whole(scope)}"
-        case TopShare(keep=keep, scope=scope):
-            return f"outside the highest {100 * keep:g} % of {_whole(scope)}"
-        case _:
-            return "as configured"
+    return ranges if origin is None else f"{ranges} ({origin})"
 
 
 def lacking_text(value: float, interval: Interval) -> str:
@@ -67,7 +50,3 @@ def _range_text(low: float, high: float) -> str:
     if math.isinf(low):
         return f"below {high:.6g}"
     return f"above {low:.6g}" if math.isinf(high) else f"between {low:.6g} and {high:.6g}"
-
-
-def _whole(scope: str) -> str:
-    return "this example" if scope == "example" else "the corpus"

@@ -237,21 +237,24 @@ class ExactSelector:
 
     def __init__(self, distributions: Mapping[str, Distribution], ranks: Mapping[str, Iterable[int]]) -> None:
         self._places: dict[str, dict[int, tuple[int, int]]] = {}
-        self._counts: dict[str, dict[int, NDArray[np.int64]]] = {}
+        self._rows: dict[str, NDArray[np.int16]] = {}
+        self._counts: dict[str, NDArray[np.int64]] = {}
         for name, wanted in ranks.items():
             places = {rank: distributions[name].bin_of_rank(rank) for rank in set(wanted)}
+            bins = sorted({bin_ for bin_, _ in places.values()})
             self._places[name] = places
-            self._counts[name] = {bin_: np.zeros(1 << _LOW_BITS, np.int64) for bin_, _ in places.values()}
+            self._rows[name] = np.full(_BINS, -1, np.int16)
+            self._rows[name][bins] = np.arange(len(bins))
+            self._counts[name] = np.zeros((len(bins), 1 << _LOW_BITS), np.int64)
 
     def add(self, name: str, values: FloatArray) -> None:
-        """Take in scores of one shard, those that :func:`measure` counted."""
-        for bin_, counts in self._counts[name].items():
-            first = bin_ << _LOW_BITS
-            last = min(first | 0xFFF, 0x7FFFFFFE) if first < 0x80000000 else first | 0xFFF  # -0.0 counts as 0.0
-            low, high = keys_to_values(np.array([first, last], np.uint32))
-            inside = values[(values >= low) & (values <= high)]
-            if len(inside):
-                counts += np.bincount(ordered_keys(inside) & np.uint32(0xFFF), minlength=1 << _LOW_BITS)
+        """Take in ``(n,)`` scores of one shard, those that :func:`measure` counted."""
+        keys = ordered_keys(values)
+        row = self._rows[name][keys >> np.uint32(_LOW_BITS)]
+        inside = row >= 0
+        counts = self._counts[name]
+        place = row[inside].astype(np.int64) << _LOW_BITS | (keys[inside] & np.uint32(0xFFF)).astype(np.int64)
+        counts += np.bincount(place, minlength=counts.size).reshape(counts.shape)
 
     def results(self) -> dict[str, dict[int, float]]:
         """Attribute to rank (from 0, smallest first) to score, exact."""
@@ -259,7 +262,7 @@ class ExactSelector:
         for name, places in self._places.items():
             found[name] = {}
             for rank, (bin_, before) in places.items():
-                running = np.cumsum(self._counts[name][bin_])
+                running = np.cumsum(self._counts[name][self._rows[name][bin_]])
                 low = int(np.searchsorted(running, rank - before, side="right"))
                 key = np.array([(bin_ << _LOW_BITS) | low], np.uint32)
                 found[name][rank] = float(keys_to_values(key)[0])

@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from xtf.config import CombineConfig, Threshold
-from xtf.errors import ConfigError
-from xtf.labelling.combine import (
-    MEAN_RANK,
-    apply_guards,
-    lacking_severity,
-    mean_rank,
-    rank_severity,
-    rank_weights,
-    vote,
-    votes_needed,
-)
+from xtf.config import CombineConfig, PluginSection
+from xtf.labelling.combiners import Combiner, FittedCombiner, Panel
 from xtf.labelling.cuts import FittedCut, fit_cuts
 from xtf.labelling.distribution import Distribution, measure
+from xtf.labelling.guards import apply_guards
 from xtf.labelling.shard import Labels, ReasonArray, ScoredShard, Shards
 from xtf.tokens import BoolArray, FloatArray
 
@@ -31,30 +22,29 @@ class LabelRules:
     """Fitted rules.
 
     Attributes:
-        attributes: The attributes in the order of their reason bits.
-        cuts: Attribute name to its fitted cut, in that order.
+        panel: Each attribute's fitted cut and distribution, in the order of the reason bits.
         combine: The combination as configured.
-        distributions: Attribute name to its distribution over the corpus.
-        rank_weights: For ``weighted``: each attribute's share in the mean rank; empty otherwise.
-        rank_cut: For ``weighted``: the fitted cut on the mean rank; None otherwise.
+        combiner: The rule it names, fitted.
     """
 
-    attributes: tuple[str, ...]
-    cuts: Mapping[str, FittedCut]
+    panel: Panel
     combine: CombineConfig
-    distributions: Mapping[str, Distribution]
-    rank_weights: Mapping[str, float]
-    rank_cut: FittedCut | None
+    combiner: FittedCombiner
 
     @property
-    def voters(self) -> tuple[int, ...]:
-        """The bits of the attributes that can lack; the others have no say."""
-        return tuple(bit for bit, name in enumerate(self.attributes) if self.cuts[name].decides)
+    def attributes(self) -> tuple[str, ...]:
+        """The attributes in the order of their reason bits."""
+        return tuple(self.panel.cuts)
 
     @property
-    def votes_needed(self) -> int:
-        """How many voters must lack before a token is noise (not for ``weighted``)."""
-        return votes_needed(self.combine, len(self.voters))
+    def cuts(self) -> Mapping[str, FittedCut]:
+        """Attribute name to its fitted cut."""
+        return self.panel.cuts
+
+    @property
+    def distributions(self) -> Mapping[str, Distribution]:
+        """Attribute name to its distribution over the corpus."""
+        return self.panel.distributions
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able, without the distributions, which are arrays (``Distribution.to_arrays``)."""
@@ -62,22 +52,15 @@ class LabelRules:
             "attributes": list(self.attributes),
             "cuts": {name: cut.to_dict() for name, cut in self.cuts.items()},
             "combine": self.combine.model_dump(mode="json"),
-            "rank_weights": dict(self.rank_weights),
-            "rank_cut": self.rank_cut.to_dict() if self.rank_cut else None,
+            **self.combiner.state(),
         }
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], distributions: Mapping[str, Distribution]) -> LabelRules:
         """Restore what :meth:`to_dict` gave."""
-        attributes = tuple(data["attributes"])
-        return cls(
-            attributes,
-            {name: FittedCut.from_dict(data["cuts"][name]) for name in attributes},
-            CombineConfig.model_validate(data["combine"]),
-            distributions,
-            data["rank_weights"],
-            FittedCut.from_dict(data["rank_cut"]) if data["rank_cut"] else None,
-        )
+        panel = Panel({name: FittedCut.from_dict(data["cuts"][name]) for name in data["attributes"]}, distributions)
+        combine = CombineConfig.model_validate(data["combine"])
+        return cls(panel, combine, combiner_of(combine).restore(panel, data))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,18 +71,30 @@ class Verdicts:
         lacking: uint16, bit ``i`` is set where attribute ``i`` lacks.
         unguarded: bool, noise before the guards.
         noise: bool, noise in the end.
-        ranks: float32, the mean rank of ``weighted``; None under the voting rules.
+        combined: float32, the combined score of a rule that cuts one; else None.
     """
 
     lacking: ReasonArray
     unguarded: BoolArray
     noise: BoolArray
-    ranks: FloatArray | None
+    combined: FloatArray | None
+
+
+def combiner_of(combine: CombineConfig) -> Combiner:
+    """The rule that a configuration names.
+
+    Raises:
+        TypeError: what is installed under that name is not a rule.
+    """
+    settings = combine.settings()
+    if not isinstance(settings, Combiner):
+        raise TypeError(f"combine.rule: {settings!r} is not a rule")
+    return settings
 
 
 def fit_rules(
     attributes: Sequence[str],
-    thresholds: Mapping[str, Threshold],
+    thresholds: Mapping[str, PluginSection],
     combine: CombineConfig,
     shards: Shards,
     distributions: Mapping[str, Distribution] | None = None,
@@ -119,51 +114,20 @@ def fit_rules(
     if distributions is None:
         distributions = measure(attributes, shards)
     cuts = fit_cuts({name: thresholds[name] for name in attributes}, shards, distributions)
-    weights: dict[str, float] = {}
-    rank_cut = None
-    if combine.rule == "weighted":
-        weights = rank_weights(combine, cuts)
-        rank_cut = _fit_rank_cut(combine, weights, shards, distributions)
-    else:
-        votes_needed(combine, sum(cut.decides for cut in cuts.values()))
-    return LabelRules(
-        tuple(attributes), cuts, combine, {name: distributions[name] for name in attributes}, weights, rank_cut
-    )
-
-
-def _fit_rank_cut(
-    combine: CombineConfig, weights: Mapping[str, float], shards: Shards, distributions: Mapping[str, Distribution]
-) -> FittedCut:
-    """Fit the cut on the mean rank, over shards that hold it as their only score."""
-
-    def ranked() -> Iterator[ScoredShard]:
-        for shard in shards():
-            yield replace(shard, scores={MEAN_RANK: mean_rank(shard, weights, distributions)})
-
-    try:
-        return fit_cuts({MEAN_RANK: combine.threshold}, ranked)[MEAN_RANK]
-    except ConfigError as error:
-        prefix = f"thresholds.{MEAN_RANK}"
-        raise ConfigError([problem.replace(prefix, "combine.threshold") for problem in error.problems]) from None
+    panel = Panel(cuts, {name: distributions[name] for name in attributes})
+    return LabelRules(panel, combine, combiner_of(combine).fit(panel, shards))
 
 
 def judge(rules: LabelRules, shard: ScoredShard) -> Verdicts:
     """Apply cuts, combination and guards to one shard."""
     judged = shard.candidates()
     lacking = np.zeros(len(judged), dtype=np.uint16)
-    for bit, name in enumerate(rules.attributes):
-        if rules.cuts[name].decides:
-            found = rules.cuts[name].lacking(shard.scores[name], shard.offsets, judged)
+    for bit, (name, cut) in enumerate(rules.cuts.items()):
+        if cut.cut.decides:
+            found = cut.lacking(shard.scores[name], shard.offsets, judged)
             lacking |= found.astype(np.uint16) << np.uint16(bit)
-    ranks = None
-    if rules.rank_cut is None:
-        unguarded = vote(lacking, rules.voters, rules.votes_needed) if rules.voters else np.zeros_like(judged)
-        severity = lacking_severity(shard, lacking, rules.cuts, rules.distributions)
-    else:
-        ranks = mean_rank(shard, rules.rank_weights, rules.distributions)
-        unguarded = rules.rank_cut.lacking(ranks, shard.offsets, judged)
-        severity = rank_severity(ranks, rules.rank_cut)
-    return Verdicts(lacking, unguarded, apply_guards(unguarded, shard, rules.combine, severity), ranks)
+    decision = rules.combiner.decide(shard, lacking)
+    return Verdicts(lacking, decision.noise, apply_guards(decision, shard, rules.combine), decision.combined)
 
 
 def apply_rules(rules: LabelRules, shard: ScoredShard) -> Labels:
@@ -172,7 +136,7 @@ def apply_rules(rules: LabelRules, shard: ScoredShard) -> Labels:
 
 
 def labels_of(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Labels:
-    """The labels that follow from verdicts already at hand (which a :class:`~xtf.label.Tally` can count as well)."""
+    """The labels that follow from verdicts already at hand."""
     weights = shard.is_response.astype(np.float32)
     by = rules.combine.weight_by
     if by is not None:

@@ -6,10 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from xtf.config import ArmConfig, Never, RunConfig, Threshold, arm_parts
+from xtf.config import ArmConfig, PluginSection, RunConfig, arm_parts
 from xtf.data.arrays import ArrayFile
 from xtf.errors import ConfigError
 from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling.cuts.never import Never
 from xtf.runs import RunReader
 from xtf.training import Labelling
 from xtf.training.storage import ExampleWriter, StoredExamples
@@ -68,6 +69,6 @@ def arm_rules(run: RunReader, config: RunConfig, name: str) -> LabelRules:
         raise ConfigError([f"arms.{name}.{problem}" for problem in error.problems]) from None
 
 
-def _thresholds(spec: ArmConfig, config: RunConfig) -> Mapping[str, Threshold]:
+def _thresholds(spec: ArmConfig, config: RunConfig) -> Mapping[str, PluginSection]:
     own = {**config.thresholds, **spec.thresholds}
     return {name: own[name] if name in spec.used else Never() for name in config.attributes}

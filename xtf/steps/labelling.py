@@ -12,7 +12,8 @@ from xtf.config import CombineConfig, RunConfig
 from xtf.errors import RunError
 from xtf.files import digest
 from xtf.labelling import LabelRules, apply_rules, fit_rules
-from xtf.labelling.cuts import needs_corpus
+from xtf.labelling.cuts.fit import checked_cut
+from xtf.labelling.rules import combiner_of
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.parallel import in_order
 from xtf.progress import progress
@@ -32,7 +33,8 @@ def label_run(run: RunReader, config: RunConfig) -> RunReader:
         names = run.scored
         thresholds = {name: config.thresholds[name] for name in names}
         combine = config.combine if names else CombineConfig()  # a warm-up round keeps every token
-        read = names if combine.rule == "weighted" else [name for name in names if needs_corpus(thresholds[name])]
+        corpus_wide = [name for name in names if checked_cut(name, thresholds[name]).sees == "dataset"]
+        read = names if combiner_of(combine).reads_all_scores() else corpus_wide
         rules = fit_rules(names, thresholds, combine, partial(run.shards, read), run.distributions())
         described = rules.to_dict()
         folder.update_manifest(stages={"label": {"done": False}})

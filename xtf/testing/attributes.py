@@ -24,7 +24,7 @@ import pytest
 import torch
 import yaml
 from numpy.typing import NDArray
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from xtf.attribute import (
     AttentionReceived,
@@ -43,7 +43,7 @@ from xtf.attribute import (
     TokenEmbedding,
     TopTokens,
 )
-from xtf.config import Threshold
+from xtf.config.kinds import read_cut
 from xtf.engine.score import checked_scores
 from xtf.tokens import TokenBatch, TokenizedExample
 
@@ -253,7 +253,7 @@ def check_declaration(attribute: AnyAttribute) -> None:
     scorer = type(attribute)
     assert scorer.name.isidentifier(), f"{scorer.__qualname__}.name {scorer.name!r} is not an identifier"
     assert (scorer.__doc__ or "").strip(), f"{scorer.__qualname__} has no docstring; its first line is shown to users"
-    TypeAdapter(Threshold).validate_python(dict(attribute.default_threshold()))
+    read_cut(dict(attribute.default_threshold()))
 
 
 def check_requires(attribute: AnyAttribute) -> None:

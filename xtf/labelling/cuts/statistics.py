@@ -1,148 +1,189 @@
-"""The numbers behind cuts: float32 neighbours, quartiles, shares, and Multi-Otsu on a histogram."""
+"""What cuts may ask about scores: of every example of a shard at once, or of the corpus, by the same few requests.
+
+A request is a small frozen value; equal requests are one statistic. Populations are examples, or the corpus alone.
+"""
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.labelling.distribution import keys_to_values, ordered_keys
+from xtf.labelling.distribution import Distribution, keys_to_values, ordered_keys
 from xtf.labelling.shard import OffsetArray
 from xtf.tokens import BoolArray, FloatArray
 
 Float64Array = NDArray[np.float64]
-OTSU_BINS = 256
+T = TypeVar("T", covariant=True)
 
 
-def nearest(value: float) -> float:
-    """``value`` rounded to float32, the precision of scores; beyond its range, infinite."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(value))
+class Scores(Protocol):
+    """Sorted scores of one or several populations."""
+
+    @property
+    def counts(self) -> OffsetArray:
+        """``(populations,)`` int64: scores of each."""
+
+    def at(self, rank: OffsetArray) -> Float64Array:
+        """``(populations,)`` the score of that rank, from 0; 0 where there is none."""
+
+    def binned(self, bins: int) -> Binned:
+        """Counts in equal steps between the extremes."""
 
 
-def float32_up(values: Float64Array) -> FloatArray:
-    """The smallest float32 not below each value: a score is below the one exactly when it is below the other."""
-    with np.errstate(over="ignore"):
-        rounded = values.astype(np.float32)
-        return np.where(rounded < values, np.nextafter(rounded, np.float32(np.inf)), rounded).astype(np.float32)
+class Statistic(ABC, Generic[T]):
+    """A request; :meth:`of` answers it and must ask for the same ranks and bins whatever the scores are."""
+
+    @abstractmethod
+    def of(self, scores: Scores) -> T:
+        """The answer for every population."""
 
 
-def float32_down(values: Float64Array) -> FloatArray:
-    """The largest float32 not above each value: a score is above the one exactly when it is above the other."""
-    return -float32_up(-values)
+@dataclass(frozen=True, slots=True)
+class Quantile(Statistic[Float64Array]):
+    """``(populations,)`` float64: the score below which a share lies, as ``numpy.quantile`` interpolates it."""
+
+    share: float
+
+    def of(self, scores: Scores) -> Float64Array:
+        place = np.asarray((scores.counts - 1) * self.share, dtype=np.float64)
+        rank = np.floor(place).astype(np.int64)
+        low, high = scores.at(rank), scores.at(np.minimum(rank + 1, scores.counts - 1))
+        weight, step = place - rank, high - low
+        return np.where(weight >= 0.5, high - step * (1 - weight), low + step * weight)
 
 
-def predecessor(value: float) -> float:
-    """The largest float32 below a float32 number."""
-    return float(np.nextafter(np.float32(value), np.float32(-np.inf)))
+@dataclass(frozen=True, slots=True)
+class FirstKept(Statistic[FloatArray]):
+    """``(populations,)`` float32: the lowest score that is not among the lowest ``share``; infinite where none is."""
+
+    share: float
+
+    def of(self, scores: Scores) -> FloatArray:
+        rank = share_counts(self.share, scores.counts)
+        return np.where(rank < scores.counts, scores.at(rank), np.inf).astype(np.float32)
 
 
-def lacking_count(share: float, tokens: int) -> int:
-    """How many of ``tokens`` a bottom share takes: rounded down, computed in exact decimals (0.29 of 100 is 29)."""
-    return math.floor(_decimal(share) * tokens)
+@dataclass(frozen=True, slots=True)
+class Binned:
+    """``counts`` ``(populations, bins)`` int64 in equal steps from ``low`` to ``high``, both ``(populations,)``."""
+
+    counts: NDArray[np.int64]
+    low: Float64Array
+    high: Float64Array
 
 
-def lacking_counts(share: float, tokens: OffsetArray) -> OffsetArray:
-    """:func:`lacking_count` of many examples at once."""
-    exact = _decimal(share)
+@dataclass(frozen=True, slots=True)
+class Histogram(Statistic[Binned]):
+    """Counts in equal steps between the extremes; a population of equal scores fills the first bin alone."""
+
+    bins: int
+
+    def of(self, scores: Scores) -> Binned:
+        return scores.binned(self.bins)
+
+
+class Seen:
+    """Answers to the statistics that a cut required."""
+
+    def __init__(self, answers: Mapping[Statistic[Any], Any]) -> None:
+        self._answers = answers
+
+    @classmethod
+    def of(cls, statistics: tuple[Statistic[Any], ...], scores: Scores) -> Seen:
+        """Ask ``scores`` for all of them."""
+        return cls({one: one.of(scores) for one in statistics})
+
+    def __getitem__(self, statistic: Statistic[T]) -> T:
+        if statistic not in self._answers:
+            raise KeyError(f"{statistic} was not in requires()")
+        answer: T = self._answers[statistic]
+        return answer
+
+
+def share_counts(share: float, tokens: OffsetArray) -> OffsetArray:
+    """How many of ``tokens`` a share takes: rounded down, computed in exact decimals (0.29 of 100 is 29)."""
+    exact = decimal(share)
     return tokens * exact.numerator // exact.denominator
 
 
-def _decimal(share: float) -> Fraction:
+def decimal(share: float) -> Fraction:
     """The decimal that was written, not its binary neighbour; a small denominator keeps int64 products in range."""
     return Fraction(repr(share)).limit_denominator(10**9)
 
 
-def interpolate(low: Float64Array, high: Float64Array, weight: Float64Array) -> Float64Array:
-    """``numpy.quantile``'s linear interpolation, operation for operation."""
-    step = high - low
-    return np.where(weight >= 0.5, high - step * (1 - weight), low + step * weight)
+def bin_of(values: FloatArray, low: float, high: float, bins: int) -> NDArray[np.int64]:
+    """The bin, from 0, of each score when ``[low, high]`` is cut into equal ones; the last one is closed."""
+    if not low < high:
+        return np.zeros(len(values), np.int64)
+    place = ((values.astype(np.float64) - low) * (bins / (high - low))).astype(np.int64)
+    return np.minimum(place, bins - 1, out=place)
 
 
-def quantile_place(share: float, tokens: OffsetArray) -> tuple[OffsetArray, OffsetArray, Float64Array]:
-    """Ranks below and above the ``share`` quantile of ``tokens`` sorted scores, and the weight of the upper one."""
-    place = np.asarray((tokens - 1) * share, dtype=np.float64)
-    low = np.floor(place).astype(np.int64)
-    return low, np.minimum(low + 1, tokens - 1), place - low
-
-
-class SortedExamples:
-    """The judged scores of one shard, sorted within each example.
-
-    Attributes:
-        values: ``(n,)`` float32, the examples one after another.
-        counts: ``(examples,)`` int64, judged tokens of each.
-        starts: ``(examples,)`` int64, where each begins in ``values``.
-    """
+class ExampleScores:
+    """The judged scores of one shard, sorted within each example; the populations are its examples."""
 
     def __init__(self, values: FloatArray, offsets: OffsetArray, judged: BoolArray) -> None:
         running = np.zeros(len(judged) + 1, dtype=np.int64)
         np.cumsum(judged, out=running[1:])
         self.counts: OffsetArray = np.diff(running[offsets])
-        self.starts: OffsetArray = running[offsets[:-1]]
+        self._starts: OffsetArray = running[offsets[:-1]]
         owner = np.repeat(np.arange(len(self.counts), dtype=np.uint64), self.counts)
         keys = (owner << np.uint64(32)) | ordered_keys(values[judged])
         keys.sort()
-        self.values = keys_to_values((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32))
+        self._values = keys_to_values((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32))
 
     def at(self, rank: OffsetArray) -> Float64Array:
-        """``(examples,)`` the score of that rank in each example; 0 where the example has no such rank."""
         inside = (rank >= 0) & (rank < self.counts)
         found = np.zeros(len(rank), dtype=np.float64)
-        found[inside] = self.values[(self.starts + rank)[inside]]
+        found[inside] = self._values[(self._starts + rank)[inside]]
         return found
 
-    def quantile(self, share: float) -> Float64Array:
-        """``(examples,)`` as ``numpy.quantile`` gives it on the float64 of each example's scores."""
-        low, high, weight = quantile_place(share, self.counts)
-        return interpolate(self.at(low), self.at(high), weight)
+    def binned(self, bins: int) -> Binned:
+        low, high = self.at(np.zeros_like(self.counts)), self.at(self.counts - 1)
+        counts = np.zeros((len(self.counts), bins), np.int64)
+        for one, (start, size) in enumerate(zip(self._starts.tolist(), self.counts.tolist(), strict=True)):
+            places = bin_of(self._values[start : start + size], float(low[one]), float(high[one]), bins)
+            counts[one] = np.bincount(places, minlength=bins)
+        return Binned(counts, low, high)
 
 
-def otsu_bin(values: FloatArray, low: float, high: float) -> NDArray[np.int64]:
-    """The bin, 0 to 255, of each score when ``[low, high]`` is cut into 256 equal ones; the last one is closed."""
-    place = ((values.astype(np.float64) - low) * (OTSU_BINS / (high - low))).astype(np.int64)
-    return np.minimum(place, OTSU_BINS - 1, out=place)
+@dataclass(slots=True)
+class CorpusScores:
+    """All judged scores of one attribute, as one population. Asked once in vain, it knows what a pass must find.
 
-
-def otsu_edges(counts: NDArray[np.int64], classes: int, low: float, high: float) -> list[float]:
-    """The ``classes - 1`` scores at which the upper clusters begin, as float32.
-
-    Each is the upper edge of the last bin of a cluster (not that bin's centre, which ``skimage`` returns): so every
-    token is in the cluster its bin was assigned to, also when the scores are few and discrete.
+    Attributes:
+        distribution: Of those scores.
+        ranks: Rank to its exact score; NaN while that is unknown.
+        histograms: Number of bins to counts.
     """
-    edges = []
-    for last in otsu_split(counts, classes):
-        edge = nearest(low + (last + 1) * (high - low) / OTSU_BINS)
-        while otsu_bin(np.array([edge], np.float32), low, high)[0] <= last:
-            edge = -predecessor(-edge)
-        while otsu_bin(np.array([predecessor(edge)], np.float32), low, high)[0] > last:
-            edge = predecessor(edge)
-        edges.append(edge)
-    return edges
 
+    distribution: Distribution
+    ranks: dict[int, float] = field(default_factory=dict)
+    histograms: dict[int, NDArray[np.int64]] = field(default_factory=dict)
 
-def otsu_split(counts: NDArray[np.int64], classes: int) -> list[int]:
-    """Multi-Otsu (Liao, Chen and Chung 2001): the last bin of each cluster but the highest.
+    @property
+    def counts(self) -> OffsetArray:
+        return np.array([self.distribution.count], dtype=np.int64)
 
-    The split with the greatest variance between clusters, by dynamic programming over the occupied bins in float64.
-    ``skimage.filters.threshold_multiotsu`` tries all splits in float32: for five classes it takes 2300 times as long
-    (2.3 s against 1 ms), too slow for cuts within each example, and rounding makes it miss the optimum by a bin or two.
-    """
-    bins = np.flatnonzero(counts)
-    weight = np.concatenate([[0], np.cumsum(counts[bins])]).astype(np.float64)
-    moment = np.concatenate([[0], np.cumsum(counts[bins] * bins)]).astype(np.float64)
-    mass = weight[None, :] - weight[:, None]
-    gain = np.full_like(mass, -np.inf)  # gain[i, j]: a cluster of occupied bins i up to j - 1
-    np.divide((moment[None, :] - moment[:, None]) ** 2, mass, out=gain, where=mass > 0)
-    best, choices = gain[0], []
-    for _ in range(classes - 1):
-        options = best[:, None] + gain
-        choices.append(np.argmax(options, axis=0))
-        best = np.max(options, axis=0)
-    ends, stop = [], len(bins)
-    for choice in reversed(choices):
-        stop = int(choice[stop])
-        ends.append(int(bins[stop - 1]))
-    return ends[::-1]
+    def at(self, rank: OffsetArray) -> Float64Array:
+        one = int(rank[0])
+        if not 0 <= one < self.distribution.count:
+            return np.zeros(1)
+        return np.array([self.ranks.setdefault(one, math.nan)])
+
+    def binned(self, bins: int) -> Binned:
+        counts = self.histograms.setdefault(bins, np.zeros(bins, np.int64))
+        return Binned(counts[None], np.array([self.distribution.minimum]), np.array([self.distribution.maximum]))
+
+    def add(self, values: FloatArray) -> None:
+        """Count the judged scores of one shard."""
+        for bins, counts in self.histograms.items():
+            places = bin_of(values, self.distribution.minimum, self.distribution.maximum, bins)
+            counts += np.bincount(places, minlength=bins)

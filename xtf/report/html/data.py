@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 CHUNK = 20
 """Examples whose explanations are compressed together; the page unpacks a chunk when one of them is opened."""
 _QUANTILES = 400
+_RANKS = {"kind": "bottom_share", "share": 0.3, "scope": "dataset"}
 
 
 def payload(run: RunReader, examples: Sequence[str] | None = None, compare: Sequence[RunReader] = ()) -> dict[str, Any]:
@@ -123,13 +124,11 @@ def _rules(seen: Survey) -> dict[str, Any]:
     return {
         "attributes": list(rules.attributes),
         "cuts": described["cuts"],
-        "combine": described["combine"],
-        "rankWeights": described["rank_weights"],
-        "rankCut": described["rank_cut"],
+        "combine": {"votes": 2, "weights": {}, "threshold": _RANKS, **described["combine"]},
+        "rankCut": described.get("rank_cut"),
         "edges": {name: {str(k): v for k, v in edges.items()} for name, edges in seen.otsu.items()},
         "quantiles": quantiles,
-        "sides": {name: cut.side for name, cut in rules.cuts.items()},
-        "rankSide": rules.rank_cut.side if rules.rank_cut else "low",
+        "sides": {name: cut.cut.lacking_side for name, cut in rules.cuts.items()},
     }
 
 

@@ -109,7 +109,7 @@ def _attribute(run: RunReader, seen: Survey, name: str) -> dict[str, Any]:
         "name": name,
         "scorer": entry.get("scorer", name),
         "params": entry.get("params", {}),
-        "threshold": cut.threshold.model_dump(mode="json"),
+        "threshold": cut.cut.model_dump(mode="json"),
         "cut": cut_text(cut, cut.fixed) if cut.fixed is not None else None,
         "minimum": distribution.minimum if finite else None,
         "maximum": distribution.maximum if finite else None,

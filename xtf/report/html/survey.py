@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.config import MultiOtsu
 from xtf.labelling import LabelRules, LabelSummary, Tally, Verdicts, judge
-from xtf.labelling.cuts.statistics import OTSU_BINS, otsu_bin, otsu_edges
+from xtf.labelling.cuts.multi_otsu import OTSU_BINS, MultiOtsu, otsu_edges
+from xtf.labelling.cuts.statistics import bin_of
 from xtf.report.html.facts import FactsTable
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def survey(run: RunReader) -> Survey:
             )
         for name, counts in histograms.items():
             seen = rules.distributions[name]
-            bins = otsu_bin(shard.scores[name][judged], seen.minimum, seen.maximum)
+            bins = bin_of(shard.scores[name][judged], seen.minimum, seen.maximum, OTSU_BINS)
             counts += np.bincount(bins, minlength=OTSU_BINS)
         examples.add(shard.example_ids, _facts(rules, shard, verdicts))
     edges = {name: _edges(rules, name, counts) for name, counts in histograms.items()}
@@ -106,7 +106,7 @@ def survey(run: RunReader) -> Survey:
 
 
 def _has_clusters(rules: LabelRules, name: str) -> bool:
-    threshold = rules.cuts[name].threshold
+    threshold = rules.cuts[name].cut
     return (
         isinstance(threshold, MultiOtsu) and threshold.scope == "dataset" and not rules.distributions[name].is_constant
     )
@@ -122,6 +122,6 @@ def _edges(rules: LabelRules, name: str, counts: Counts) -> dict[int, list[float
 def _facts(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Counts:
     """``(4, examples)``: the numbers of :class:`~xtf.report.html.facts.ExampleFacts`."""
     votes = np.bitwise_count(verdicts.lacking)
-    disagree = shard.counts(shard.candidates() & (votes > 0) & (votes < len(rules.voters)))
+    disagree = shard.counts(shard.candidates() & (votes > 0) & (votes < len(rules.panel.voters)))
     sizes = np.diff(shard.offsets)
     return np.stack([sizes, shard.counts(shard.is_response), shard.counts(verdicts.noise), disagree])

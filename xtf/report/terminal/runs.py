@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xtf.config import Above, Below, BottomShare, Iqr, Threshold, TopShare
+from xtf.config import PluginSection
 from xtf.data.report import DataReport
 from xtf.display import quoted, visible
 from xtf.explain.terminal import example_text, legend
+from xtf.labelling.cuts import Cut, NumberControl, StepsControl
 
 if TYPE_CHECKING:
     from xtf.labelling import LabelSummary
@@ -152,18 +153,14 @@ def print_next_steps(console: Console, run: RunReader) -> None:
         console.print(f"  {what + ':':<22}{command}", markup=False)
 
 
-def _another_cut(thresholds: Mapping[str, Threshold]) -> str:
+def _another_cut(thresholds: Mapping[str, PluginSection]) -> str:
     """A setting of one of the run's own cuts, a little different: ``novelty.cut=0.1``."""
-    for name, threshold in thresholds.items():
-        match threshold:
-            case Below(cut=cut) | Above(cut=cut):
-                return f"{name}.cut={2 * cut or 0.1:.3g}"
-            case TopShare(keep=keep):
-                return f"{name}.keep={keep / 2:.3g}"
-            case BottomShare(share=share):
-                return f"{name}.share={share / 2:.3g}"
-            case Iqr(k=k):
-                return f"{name}.k={k / 2:.3g}"
+    for name, cut in thresholds.items():
+        for control in cut.controls() if isinstance(cut, Cut) else ():
+            if isinstance(control, NumberControl):
+                return f"{name}.{control.key}={2 * getattr(cut, control.key) or 0.1:.3g}"
+            if isinstance(control, StepsControl):
+                return f"{name}.{control.key}={getattr(cut, control.key) / 2:.3g}"
     return f"{next(iter(thresholds))}.kind=never"
 
 

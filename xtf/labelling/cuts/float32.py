@@ -1,0 +1,33 @@
+"""Neighbouring float32 numbers: scores are float32, so each bound is moved to one without changing a verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.tokens import FloatArray
+
+Float64Array = NDArray[np.float64]
+
+
+def nearest(value: float) -> float:
+    """``value`` rounded to float32, the precision of scores; beyond its range, infinite."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))
+
+
+def float32_up(values: Float64Array) -> FloatArray:
+    """The smallest float32 not below each value: a score is below the one exactly when it is below the other."""
+    with np.errstate(over="ignore"):
+        rounded = values.astype(np.float32)
+        return np.where(rounded < values, np.nextafter(rounded, np.float32(np.inf)), rounded).astype(np.float32)
+
+
+def float32_down(values: Float64Array) -> FloatArray:
+    """The largest float32 not above each value: a score is above the one exactly when it is above the other."""
+    return -float32_up(-values)
+
+
+def predecessor(value: float) -> float:
+    """The largest float32 below a float32 number."""
+    return float(np.nextafter(np.float32(value), np.float32(-np.inf)))

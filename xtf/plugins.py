@@ -1,0 +1,61 @@
+"""What installed packages offer under one entry-point group: names without importing, objects with clear errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from xtf.errors import PluginError, did_you_mean, listed
+
+
+@dataclass(frozen=True, slots=True)
+class PluginGroup:
+    """One sort of plug-in.
+
+    Attributes:
+        group: The entry-point group, such as ``xtf.cuts``.
+        word: What one is called in messages, such as ``cut``.
+    """
+
+    group: str
+    word: str
+
+    def points(self) -> dict[str, EntryPoint]:
+        """Every entry point by its name; imports none of them.
+
+        Raises:
+            PluginError: two packages provide the same name.
+        """
+        points: dict[str, EntryPoint] = {}
+        for point in entry_points(group=self.group):
+            other = points.setdefault(point.name, point)
+            if other.value != point.value:
+                packages = " and ".join(p.dist.name if p.dist else p.value for p in (other, point))
+                raise PluginError(
+                    f"{self.word} {point.name!r} is provided twice, by {packages} ({other.value}, {point.value}). "
+                    "Uninstall one of them, or ask its author to choose another name."
+                )
+        return points
+
+    def provider(self, name: str) -> str:
+        """The distribution that provides ``name`` and its version, for listings and messages."""
+        point = self.points()[name]
+        return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+
+    def load(self, name: str) -> Any:
+        """Import what is called ``name``.
+
+        Raises:
+            PluginError: there is none, two packages provide it, or its package cannot be imported.
+        """
+        points = self.points()
+        if name not in points:
+            raise PluginError(f"no {self.word} of that name.{did_you_mean(name, points)} Known: {listed(points)}")
+        try:
+            return points[name].load()
+        except Exception as error:  # whatever a third party's import raises
+            raise PluginError(
+                f"{self.word} {name!r}: {points[name].value} of package {self.provider(name)} cannot be imported "
+                f"({type(error).__name__}: {error}). Repair or uninstall that package."
+            ) from error
