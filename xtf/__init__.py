@@ -13,7 +13,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtf.api import Run, evaluate, inspect, label, load_config, open_run, plant, run, score, train
+    from xtf.api import Run, detect, evaluate, inspect, label, load_config, open_run, plant, run, score, train
     from xtf.attribute import (
         AttentionReceived,
         AttentionRowMean,
@@ -50,7 +50,7 @@ _HOMES = {
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
-    "xtf.api": "Run evaluate inspect label load_config open_run plant run score train",
+    "xtf.api": "Run detect evaluate inspect label load_config open_run plant run score train",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -80,6 +80,7 @@ __all__ = [
     "TokenEmbedding",
     "TopTokens",
     "XTFError",
+    "detect",
     "evaluate",
     "inspect",
     "label",

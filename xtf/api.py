@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import ValidationError
 
@@ -267,6 +267,25 @@ def _refuse_unread(step: str, sections: Sequence[str], overrides: Sequence[str],
 
 def _words(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def detect(run: RunReader | str | Path, truth: str | Path, grain: Literal["token", "span"] = "token") -> dict[str, Any]:
+    """Compare scores and labels with a truth file; returns what ``detection.json`` holds.
+
+    For each attribute, the run's labels and position alone: AUROC, average precision, and precision and recall of the
+    run's own mask, with 95 % intervals over resampled examples; the same by kind, and among tokens at like positions.
+
+    Args:
+        run: A scored run, or its folder.
+        truth: As ``xtf plant`` writes it, or from people's annotation (see :mod:`xtf.noise.truth`).
+        grain: ``token``, or ``span``: wrong spans and lines of right tokens, by their worst token and by their mean.
+
+    Raises:
+        DataError: the truth file cannot be read, or speaks of other examples.
+    """
+    from xtf.steps.detecting import detect as detect_in
+
+    return detect_in(run if isinstance(run, RunReader) else open_run(run), truth, grain)
 
 
 def _refuse_alone(done: str, config: RunConfig) -> None:

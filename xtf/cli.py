@@ -13,7 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from xtf.display import visible
-from xtf.errors import XTFError
+from xtf.errors import ConfigError, XTFError
 from xtf.runs.share import Share
 
 
@@ -152,17 +152,31 @@ def evaluate(
     run: RunArgument,
     data: Annotated[str | None, typer.Option(help="Held-out examples, instead of evaluation.path.")] = None,
     set_: SetOption = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Which tokens are wrong: judge scores and labels instead of trained arms.")
+    ] = None,
+    grain: Annotated[str, typer.Option(help="With --truth: token, or span (wrong spans and lines).")] = "token",
+    as_json: JsonOption = False,
 ) -> None:
     """Evaluate every trained arm again, for example on other held-out examples or with longer answers.
 
     Example: `xtf evaluate runs/quickstart --data test.jsonl --set evaluation.max_new_tokens=300`
+
+    With a truth file: `xtf evaluate runs/quickstart --truth noisy.truth.jsonl`
     """
     from xtf import api
     from xtf.config import quoted
     from xtf.report import terminal
 
+    if truth is not None:
+        if grain not in ("token", "span") or data or set_:
+            raise ConfigError("--truth: goes with --grain token or span, and with no --data or --set")
+        detection = api.detect(run, truth, "span" if grain == "span" else "token")
+        _print_json(detection) if as_json else terminal.print_detection(_out(), detection)
+        return
     overrides = [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])]
-    terminal.print_metrics(_out(), api.evaluate(run, overrides))
+    metrics = api.evaluate(run, overrides)
+    _print_json(metrics) if as_json else terminal.print_metrics(_out(), metrics)
 
 
 @app.command()

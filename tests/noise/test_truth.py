@@ -78,7 +78,8 @@ def test_an_example_is_found_by_id_or_by_its_response(tmp_path: Path) -> None:
 def marks(tmp_path: Path, row: Any, pieces: list[bytes], response: list[int], protected: list[int]) -> list[int]:
     truth = read_truth(written(tmp_path / "t.jsonl", {"id": "a", **row})).of("a", [])
     assert truth is not None
-    return align(truth, example(pieces, response, protected), pieces).wrong.tolist()
+    found: list[int] = align(truth, example(pieces, response, protected), pieces).wrong.tolist()
+    return found
 
 
 PIECES = [b"Q", b"It", b" is", b" 1", b"2", b".", b"<end>"]

@@ -267,7 +267,13 @@ class RunFolder:
         """Delete what a run writes here, and nothing else. The lock file stays, for it may be held."""
         for kind in ("tokens", "scores", "labels", "rounds", "references", "model", "arms"):
             shutil.rmtree(self.path / kind, ignore_errors=True)
-        for path in (self.config_path, self.manifest_path, self.metrics_path, self.path / "report.html"):
+        for path in (
+            self.config_path,
+            self.manifest_path,
+            self.metrics_path,
+            self.path / "report.html",
+            self.path / "detection.json",
+        ):
             path.unlink(missing_ok=True)
         for path in self.state.glob("*"):
             if path.is_dir():

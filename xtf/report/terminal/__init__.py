@@ -3,6 +3,7 @@
 from xtf.explain.terminal import print_explanation, print_inspection
 from xtf.report.terminal.attributes import print_attributes
 from xtf.report.terminal.comparison import print_comparison
+from xtf.report.terminal.detection import print_detection
 from xtf.report.terminal.planting import print_planted
 from xtf.report.terminal.runs import (
     print_first_example,
@@ -16,6 +17,7 @@ from xtf.report.terminal.runs import (
 __all__ = [
     "print_attributes",
     "print_comparison",
+    "print_detection",
     "print_explanation",
     "print_first_example",
     "print_inspection",

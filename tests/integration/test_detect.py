@@ -1,0 +1,89 @@
+"""A run against a truth file: through files and the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+import xtf
+from tests.conftest import Cli, chat_rows, tiny_config, write_jsonl
+from xtf.api import Run
+from xtf.errors import DataError
+
+
+@pytest.fixture
+def planted(tmp_path: Path, tiny_folder: Path) -> Run:
+    source = write_jsonl(tmp_path / "clean.jsonl", chat_rows(14))
+    xtf.plant(
+        source, tmp_path / "noisy.jsonl", rate=0.25, kinds=["digits", "spelling", "uniform"], model=str(tiny_folder)
+    )
+    config = tiny_config(tmp_path, tiny_folder)
+    config["data"]["path"] = str(tmp_path / "noisy.jsonl")
+    return xtf.run(config)
+
+
+def test_the_figures_are_those_of_the_files(planted: Run, tmp_path: Path) -> None:
+    found = xtf.detect(planted, tmp_path / "noisy.truth.jsonl")
+    assert found == json.loads((planted.path / "detection.json").read_text())
+    truth = {
+        row["id"]: row["tokens"] for row in map(json.loads, (tmp_path / "noisy.truth.jsonl").read_text().splitlines())
+    }
+    wrong, score, masked = [], [], []
+    for shard in planted.shards():
+        for i in range(len(shard)):
+            one = shard.example(i)
+            explained = planted.explain(one.example_ids[0]).tokens
+            kinds = truth[one.example_ids[0]]
+            for kind, at in zip(kinds, np.flatnonzero(one.is_response), strict=True):
+                if not one.is_protected[at]:
+                    wrong.append(kind is not None)
+                    score.append(one.scores["knowledge_novelty"][at])
+                    masked.append(explained[at].noise)
+    assert found["tokens"] == len(wrong)
+    assert found["wrong"] == sum(wrong) > 10
+    rows = {row["name"]: row for row in found["found"]}
+    assert rows["knowledge_novelty"]["auroc"]["value"] == pytest.approx(roc_auc_score(wrong, -np.array(score)))
+    assert rows["labels"]["masked"] == sum(masked)
+    assert rows["labels"]["masked_wrong"] == sum(w and m for w, m in zip(wrong, masked, strict=True))
+    assert set(rows) == {"knowledge_novelty", "reasoning_importance", "random", "labels", "position"}
+
+
+def test_the_command_prints_a_table_or_json(cli: Cli, planted: Run, tmp_path: Path) -> None:
+    truth = tmp_path / "noisy.truth.jsonl"
+    done = cli("evaluate", planted.path, "--truth", truth)
+    assert done.code == 0, done.err
+    assert "wrong tokens," in done.out
+    assert "position alone" in done.out
+    assert "a misspelt word" in done.out
+    spans = cli("evaluate", planted.path, "--truth", truth, "--grain", "span", "--json")
+    assert json.loads(spans.out)["found"][0]["judged_by"] == "worst token"
+    assert cli("evaluate", planted.path, "--truth", truth, "--grain", "word").code == 2
+    assert cli("evaluate", planted.path, "--truth", truth, "--set", "evaluation.limit=2").code == 2
+
+
+def test_annotations_of_people_by_text(planted: Run, tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (tmp_path / "noisy.jsonl").read_text().splitlines()]
+    answer = rows[0]["messages"][-1]["content"]
+    own = write_jsonl(
+        tmp_path / "own.jsonl", [{"prompt": "?", "response": answer, "bad": [[0, 2]], "unknown": [[3, 5]]}]
+    )
+    found = xtf.detect(planted, own)
+    assert found["examples"] == 1
+    assert found["examples_without_truth"] == 13
+    assert found["wrong"] >= 1
+
+
+def test_a_truth_of_other_data_is_refused(planted: Run, tmp_path: Path) -> None:
+    other = write_jsonl(tmp_path / "other.jsonl", [{"id": "elsewhere", "response": "x", "bad": []}])
+    with pytest.raises(DataError, match="speaks of no example of"):
+        xtf.detect(planted, other)
+
+
+def test_a_run_that_is_only_scored(tmp_path: Path, tiny_folder: Path) -> None:
+    run = xtf.score(tiny_config(tmp_path, tiny_folder))
+    truth = write_jsonl(tmp_path / "truth.jsonl", [{"id": "sum-1", "bad": [[0, 3]]}])
+    assert "labels" not in {row["name"] for row in xtf.detect(run, truth)["found"]}

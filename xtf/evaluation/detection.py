@@ -1,0 +1,149 @@
+"""Do scores and labels find the tokens that are known to be wrong?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.evaluation.ranking import Ranking, Values, calibration, estimate, matched_auroc, resample
+
+Grain = Literal["token", "span"]
+POSITION = "position"
+
+
+@dataclass(slots=True)
+class JudgedTokens:
+    """Response tokens whose truth is known, end to end.
+
+    Attributes:
+        wrong: ``(tokens,)`` bool.
+        kinds: ``(tokens,)`` objects: the kind of each wrong token.
+        examples: ``(tokens,)`` int64, the number of the example.
+        position: ``(tokens,)``, the place in its response, 0 to 1.
+        units: ``(tokens,)`` int64: tokens of one wrong span, or of one line of right ones, share a number.
+        suspicion: Name to ``(tokens,)``, higher = more likely wrong.
+        masked: Name to ``(tokens,)`` bool, as far as there are labels.
+        right: Name of a probability to ``(tokens,)``, the probability that the token is right.
+    """
+
+    wrong: NDArray[np.bool_]
+    kinds: NDArray[np.object_]
+    examples: NDArray[np.int64]
+    position: Values
+    units: NDArray[np.int64]
+    suspicion: dict[str, Values] = field(default_factory=dict)
+    masked: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
+    right: dict[str, Values] = field(default_factory=dict)
+
+
+def measure_detection(tokens: JudgedTokens, grain: Grain = "token") -> dict[str, Any]:
+    """How well each name of ``suspicion``, and position alone, ranks wrong tokens; JSON-able.
+
+    With ``grain="span"`` the items are wrong spans and lines of right tokens, each judged by its most suspicious token
+    and by the mean of its tokens.
+    """
+    tokens.suspicion[POSITION] = tokens.position
+    draws = resample(tokens.examples)
+    return {
+        "grain": grain,
+        "tokens": len(tokens.wrong),
+        "wrong": int(tokens.wrong.sum()),
+        "examples": len(np.unique(tokens.examples)),
+        "found": [_row(tokens, name, draws) for name in tokens.suspicion]
+        if grain == "token"
+        else [row for name in tokens.suspicion for row in _span_rows(tokens, name)],
+        "calibration": {name: _calibration(tokens, values) for name, values in tokens.right.items()},
+    }
+
+
+def _row(tokens: JudgedTokens, name: str, draws: list[Values]) -> dict[str, Any]:
+    values = tokens.suspicion[name]
+    ranking = Ranking(values, tokens.wrong)
+    row: dict[str, Any] = {
+        "name": name,
+        "auroc": asdict(estimate(ranking.auroc(), [ranking.auroc(draw) for draw in draws])),
+        "average_precision": asdict(
+            estimate(ranking.average_precision(), [ranking.average_precision(draw) for draw in draws])
+        ),
+        "auroc_at_like_positions": matched_auroc(values, tokens.wrong, tokens.position),
+        "kinds": dict(_kinds(tokens, name)),
+    }
+    if name in tokens.masked:
+        row |= _at_mask(tokens, tokens.masked[name], draws)
+    return row
+
+
+def _at_mask(tokens: JudgedTokens, masked: NDArray[np.bool_], draws: list[Values]) -> dict[str, Any]:
+    """Precision, recall and the share of right tokens masked, each with its interval."""
+
+    def shares(weights: Values) -> tuple[float, float, float]:
+        hit = float((weights * (masked & tokens.wrong)).sum())
+        mask, wrong = float((weights * masked).sum()), float((weights * tokens.wrong).sum())
+        right = float(weights.sum()) - wrong
+        nan = float("nan")
+        return hit / mask if mask else nan, hit / wrong if wrong else nan, (mask - hit) / right if right else nan
+
+    whole = shares(np.ones(len(masked)))
+    drawn = [shares(draw) for draw in draws]
+    names = ("precision", "recall", "right_masked")
+    found: dict[str, Any] = {n: asdict(estimate(whole[i], [d[i] for d in drawn])) for i, n in enumerate(names)}
+    return {**found, "masked": int(masked.sum()), "masked_wrong": int((masked & tokens.wrong).sum())}
+
+
+def _kinds(tokens: JudgedTokens, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """For each kind of wrong token: how many, its AUROC against all right tokens, and the share masked."""
+    kinds = sorted({str(kind) for kind in tokens.kinds[tokens.wrong]})
+    for kind in kinds:
+        of_kind = tokens.wrong & (tokens.kinds == kind)
+        here = of_kind | ~tokens.wrong
+        entry: dict[str, Any] = {
+            "tokens": int(of_kind.sum()),
+            "auroc": Ranking(tokens.suspicion[name][here], of_kind[here]).auroc(),
+        }
+        if name in tokens.masked:
+            entry["recall"] = float(tokens.masked[name][of_kind].mean())
+        yield kind, entry
+
+
+def _span_rows(tokens: JudgedTokens, name: str) -> Iterator[dict[str, Any]]:
+    units, place = np.unique(tokens.units, return_inverse=True)
+    count = np.bincount(place, minlength=len(units))
+    wrong = np.zeros(len(units), np.bool_)
+    wrong[place] = tokens.wrong
+    examples = np.zeros(len(units), np.int64)
+    examples[place] = tokens.examples
+    values = tokens.suspicion[name]
+    worst = np.full(len(units), -np.inf)
+    np.maximum.at(worst, place, values)
+    mean = np.bincount(place, values, minlength=len(units)) / count
+    draws = resample(examples)
+    for how, one in (("worst token", worst), ("mean", mean)):
+        ranking = Ranking(one, wrong)
+        yield {
+            "name": name,
+            "judged_by": how,
+            "items": len(units),
+            "wrong_items": int(wrong.sum()),
+            "auroc": asdict(estimate(ranking.auroc(), [ranking.auroc(draw) for draw in draws])),
+            "average_precision": asdict(
+                estimate(ranking.average_precision(), [ranking.average_precision(draw) for draw in draws])
+            ),
+        }
+
+
+def _calibration(tokens: JudgedTokens, right: Values) -> dict[str, Any]:
+    error, table = calibration(1.0 - right, tokens.wrong)
+    return {"expected_calibration_error": error, "bins": [asdict(row) for row in table]}
+
+
+def finite(value: Any) -> Any:
+    """``value`` with NaN as None, as JSON wants it."""
+    if isinstance(value, Mapping):
+        return {key: finite(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [finite(inner) for inner in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value

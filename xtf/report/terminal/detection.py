@@ -1,0 +1,97 @@
+"""What a person reads of how well wrong tokens were found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from xtf.display import visible
+from xtf.evaluation.detection import POSITION
+from xtf.noise import known_kinds
+
+
+def print_detection(console: Console, detection: Mapping[str, Any]) -> None:
+    """Print what ``detection.json`` holds: the sentence, then a table, kinds, and calibration."""
+    console.print(_sentence(detection), markup=False, soft_wrap=True)
+    console.print()
+    console.print(_table(detection))
+    if detection["grain"] == "token":
+        console.print()
+        console.print(_kinds(detection))
+    for name, found in detection["calibration"].items():
+        console.print(
+            f"\n{name} as a probability: expected calibration error {found['expected_calibration_error']:.3f}",
+            markup=False,
+        )
+    if detection["examples_without_truth"]:
+        console.print(f"{detection['examples_without_truth']:,} examples have no truth and are left out.", markup=False)
+
+
+def _sentence(detection: Mapping[str, Any]) -> str:
+    labels = next((row for row in detection["found"] if row["name"] == "labels" and "masked" in row), None)
+    share = detection["wrong"] / max(detection["tokens"], 1)
+    known = f"{detection['wrong']:,} of {detection['tokens']:,} response tokens are known to be wrong ({share:.1%})"
+    if labels is None:
+        return f"{known}."
+    right = labels["right_masked"]["value"]
+    return (
+        f"Of {detection['wrong']:,} wrong tokens, {labels['masked_wrong']:,} found; "
+        f"masked {0.0 if right is None else right:.1%} of right ones."
+    )
+
+
+def _table(detection: Mapping[str, Any]) -> Table:
+    spans = detection["grain"] == "span"
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    table.add_column("AUROC", justify="right")
+    if spans:
+        table.add_column("judged by")
+    else:
+        table.add_column("at like positions", justify="right")
+    for heading in ("average precision",) if spans else ("average precision", "precision", "recall", "right masked"):
+        table.add_column(heading, justify="right")
+    for row in detection["found"]:
+        name = "position alone" if row["name"] == POSITION else visible(row["name"])
+        cells = [name, _interval(row["auroc"])]
+        cells.append(row["judged_by"] if spans else _number(row["auroc_at_like_positions"]))
+        cells.append(_interval(row["average_precision"]))
+        if not spans:
+            cells += [_share(row.get(key)) for key in ("precision", "recall", "right_masked")]
+        table.add_row(*cells)
+    return table
+
+
+def _kinds(detection: Mapping[str, Any]) -> Table:
+    names = [row["name"] for row in detection["found"] if row["name"] != POSITION]
+    kinds: Mapping[str, Any] = next((row["kinds"] for row in detection["found"]), {})
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title="AUROC by kind", title_justify="left")
+    table.add_column("kind")
+    table.add_column("tokens", justify="right")
+    for name in names:
+        table.add_column(visible(name), justify="right")
+    labels = {name: kind.label for name, kind in known_kinds().items()}
+    by_name = {row["name"]: row["kinds"] for row in detection["found"]}
+    for kind, entry in kinds.items():
+        cells = [_number(by_name[name].get(kind, {}).get("auroc")) for name in names]
+        table.add_row(visible(labels.get(kind, kind)), f"{entry['tokens']:,}", *cells)
+    return table
+
+
+def _interval(estimate: Mapping[str, float | None]) -> str:
+    value, low, high = estimate["value"], estimate["low"], estimate["high"]
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if low is None or high is None else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _share(estimate: Mapping[str, float | None] | None) -> str:
+    value = estimate["value"] if estimate else None
+    return "–" if value is None else f"{value:.1%}"

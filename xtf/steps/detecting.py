@@ -1,0 +1,166 @@
+"""The detection step: a run and a truth file -> ``detection.json``."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.errors import DataError, RunError
+from xtf.evaluation.detection import Grain, JudgedTokens, finite, measure_detection
+from xtf.files import write_json
+from xtf.labelling import judge
+from xtf.labelling.rules import LabelRules
+from xtf.labelling.shard import ScoredShard
+from xtf.noise.truth import TokenTruth, Truth, align, read_truth, response_runs, response_text
+from xtf.progress import progress
+from xtf.runs import RunReader
+from xtf.tokens import TokenizedExample
+
+LABELS = "labels"
+"""Name of what the run's rule makes of its attributes together."""
+
+_SHOWN = 5
+
+
+def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> dict[str, Any]:
+    """Compare a run's scores and labels with a truth file, write ``detection.json``, and return what it holds.
+
+    Raises:
+        DataError: the truth file cannot be read, speaks of no example of the run, or of other texts.
+        RunError: the run has no scores.
+    """
+    started = time.monotonic()
+    truth = read_truth(truth_file)
+    tokens, without = _judged(run, truth)
+    measured: dict[str, Any] = {
+        "truth": str(truth_file),
+        "examples_without_truth": without,
+        **measure_detection(tokens, grain),
+    }
+    measured["directions"] = {name: _direction(run, name) for name in run.scored}
+    written: dict[str, Any] = finite(measured)
+    with run.folder.lock():
+        write_json(run.path / "detection.json", written)
+        run.folder.update_manifest(stages={"detect": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
+    return written
+
+
+def _direction(run: RunReader, name: str) -> str:
+    """Which scores are taken for wrong: those at the end that the run's cut calls lacking; low ones by default."""
+    rules = _rules(run)
+    side = rules.cuts[name].side if rules is not None and rules.cuts[name].decides else "low"
+    return "high" if side == "high" else "low"
+
+
+def _rules(run: RunReader) -> LabelRules | None:
+    try:
+        return run.rules
+    except RunError:
+        return None  # scored, not labelled: there is no mask to judge
+
+
+def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, int]:
+    parts: list[JudgedTokens] = []
+    without: list[str] = []
+    rules = _rules(run)
+    directions = {name: -1.0 if _direction(run, name) == "low" else 1.0 for name in run.scored}
+    with progress("Comparing with the truth", None, "examples") as advance:
+        for shard in run.shards():
+            for index in range(len(shard)):
+                one = shard.example(index)
+                known = _truth_of(run, truth, one)
+                advance(1)
+                if known is None:
+                    without.append(one.example_ids[0])
+                else:
+                    parts.append(_tokens(run, one, known, rules, directions, len(parts)))
+    if not parts:
+        raise DataError(
+            f"{truth.path}: speaks of no example of {run.path}. Ids of the run: {', '.join(without[:_SHOWN]) or 'none'}"
+        )
+    return _joined(parts), len(without)
+
+
+def _truth_of(run: RunReader, truth: Truth, shard: ScoredShard) -> TokenTruth | None:
+    example = TokenizedExample(shard.example_ids[0], shard.input_ids, shard.is_response, shard.is_protected)
+    pieces = [run.vocabulary.pieces[int(i)] for i in example.input_ids]
+    texts = [response_text(_unprotected(pieces, example, part)) for part in response_runs(example)]
+    found = truth.of(example.example_id, texts)
+    return None if found is None else align(found, example, pieces)
+
+
+def _unprotected(pieces: list[bytes], example: TokenizedExample, part: slice) -> list[bytes]:
+    return [pieces[i] for i in range(part.start, part.stop) if not example.is_protected[i]]
+
+
+def _tokens(
+    run: RunReader,
+    shard: ScoredShard,
+    truth: TokenTruth,
+    rules: LabelRules | None,
+    directions: dict[str, float],
+    number: int,
+) -> JudgedTokens:
+    here = np.flatnonzero(truth.wrong >= 0)
+    place = np.cumsum(shard.is_response) - 1
+    found = JudgedTokens(
+        truth.wrong[here] == 1,
+        truth.kinds[here],
+        np.full(len(here), number, np.int64),
+        place[here] / max(int(shard.is_response.sum()) - 1, 1),
+        _units(run, shard, truth)[here],
+    )
+    for name, sign in directions.items():
+        found.suspicion[name] = sign * shard.scores[name][here].astype(np.float64)
+    for name in run.probabilities:
+        found.right[name] = shard.scores[name][here].astype(np.float64)
+    if rules is not None:
+        verdicts = judge(rules, shard)
+        for bit, name in enumerate(rules.attributes):
+            if rules.cuts[name].decides:
+                found.masked[name] = (verdicts.lacking[here] >> np.uint16(bit)) & np.uint16(1) == 1
+        found.suspicion[LABELS] = _suspicion(rules, shard)[here]
+        found.masked[LABELS] = verdicts.noise[here]
+    return found
+
+
+def _suspicion(rules: LabelRules, shard: ScoredShard) -> NDArray[np.float64]:
+    """The attributes that decide, together: how near the lacking end the nearest of them is, as a corpus percentile."""
+    nearest = np.full(len(shard.input_ids), 100.0)
+    for name, cut in rules.cuts.items():
+        if cut.decides:
+            percentile = rules.distributions[name].percentile_of(np.nan_to_num(shard.scores[name]))
+            sides = {"low": percentile, "high": 100.0 - percentile}
+            nearest = np.minimum(nearest, sides.get(cut.side, np.minimum(percentile, 100.0 - percentile)))
+    return -nearest
+
+
+def _units(run: RunReader, shard: ScoredShard, truth: TokenTruth) -> NDArray[np.int64]:
+    """Tokens of one wrong span share a number, and right tokens of one line between such spans."""
+    texts = [run.vocabulary.pieces[int(i)] for i in shard.input_ids]
+    breaks = np.array([False, *(b"\n" in text for text in texts[:-1])])
+    changes = np.concatenate([[False], np.diff(truth.spans) != 0]) | (breaks & (truth.spans < 0))
+    return np.cumsum(changes).astype(np.int64)
+
+
+def _joined(parts: list[JudgedTokens]) -> JudgedTokens:
+    """The tokens of all examples end to end; units keep apart."""
+    units, offset = [], 0
+    for part in parts:
+        units.append(part.units + offset)
+        offset += int(part.units.max(initial=0)) + 1
+    first = parts[0]
+    return JudgedTokens(
+        np.concatenate([part.wrong for part in parts]),
+        np.concatenate([part.kinds for part in parts]),
+        np.concatenate([part.examples for part in parts]),
+        np.concatenate([part.position for part in parts]),
+        np.concatenate(units),
+        {name: np.concatenate([part.suspicion[name] for part in parts]) for name in first.suspicion},
+        {name: np.concatenate([part.masked[name] for part in parts]) for name in first.masked},
+        {name: np.concatenate([part.right[name] for part in parts]) for name in first.right},
+    )
