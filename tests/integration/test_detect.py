@@ -58,7 +58,7 @@ def test_the_command_prints_a_table_or_json(cli: Cli, planted: Run, tmp_path: Pa
     assert done.code == 0, done.err
     assert "wrong tokens," in done.out
     assert "position alone" in done.out
-    assert "a misspelt word" in done.out
+    assert "a random token" in done.out
     spans = cli("evaluate", planted.path, "--truth", truth, "--grain", "span", "--json")
     assert json.loads(spans.out)["found"][0]["judged_by"] == "worst token"
     assert cli("evaluate", planted.path, "--truth", truth, "--grain", "word").code == 2

@@ -13,6 +13,7 @@ from xtf.errors import DataError, RunError
 from xtf.evaluation.detection import Grain, JudgedTokens, finite, measure_detection
 from xtf.files import write_json
 from xtf.labelling import judge
+from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.rules import LabelRules
 from xtf.labelling.shard import ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, align, read_truth, response_runs, response_text
@@ -52,7 +53,7 @@ def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> di
 def _direction(run: RunReader, name: str) -> str:
     """Which scores are taken for wrong: those at the end that the run's cut calls lacking; low ones by default."""
     rules = _rules(run)
-    side = rules.cuts[name].side if rules is not None and rules.cuts[name].decides else "low"
+    side = rules.cuts[name].cut.lacking_side if rules is not None and rules.cuts[name].cut.decides else "low"
     return "high" if side == "high" else "low"
 
 
@@ -121,7 +122,7 @@ def _tokens(
     if rules is not None:
         verdicts = judge(rules, shard)
         for bit, name in enumerate(rules.attributes):
-            if rules.cuts[name].decides:
+            if rules.cuts[name].cut.decides:
                 found.masked[name] = (verdicts.lacking[here] >> np.uint16(bit)) & np.uint16(1) == 1
         found.suspicion[LABELS] = _suspicion(rules, shard)[here]
         found.masked[LABELS] = verdicts.noise[here]
@@ -132,10 +133,9 @@ def _suspicion(rules: LabelRules, shard: ScoredShard) -> NDArray[np.float64]:
     """The attributes that decide, together: how near the lacking end the nearest of them is, as a corpus percentile."""
     nearest = np.full(len(shard.input_ids), 100.0)
     for name, cut in rules.cuts.items():
-        if cut.decides:
+        if cut.cut.decides:
             percentile = rules.distributions[name].percentile_of(np.nan_to_num(shard.scores[name]))
-            sides = {"low": percentile, "high": 100.0 - percentile}
-            nearest = np.minimum(nearest, sides.get(cut.side, np.minimum(percentile, 100.0 - percentile)))
+            nearest = np.minimum(nearest, from_lacking_end(percentile, cut))
     return -nearest
 
 
