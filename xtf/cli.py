@@ -93,6 +93,9 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
         api.run(settings, overwrite=overwrite) if in_rounds else api.label(api.score(settings, overwrite=overwrite))
     )
     terminal.print_run_head(console, labelled)
+    terminal.print_expected_wrong(console, labelled)
+    if settings.truth is not None and not in_rounds:
+        terminal.print_detection(console, api.detect(labelled, settings.truth))
     terminal.print_first_example(console, labelled)
     if settings.training is not None:
         if not in_rounds:
@@ -213,7 +216,13 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
 
     opened = api.open_run(run)
     if as_json:
-        _print_json({**opened.summary().to_dict(), "rounds": opened.manifest.get("rounds", [])})
+        _print_json(
+            {
+                **opened.summary().to_dict(),
+                "wrong": [w.to_dict() for w in opened.expected_wrong()],
+                "rounds": opened.manifest.get("rounds", []),
+            }
+        )
     else:
         terminal.print_summary(_out(), opened)
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 import xtf
 from tests.conftest import Cli, chat_rows, tiny_config, write_jsonl
 from xtf.api import Run
-from xtf.errors import DataError
+from xtf.errors import ConfigError, DataError
 
 
 @pytest.fixture
@@ -87,3 +87,36 @@ def test_a_run_that_is_only_scored(tmp_path: Path, tiny_folder: Path) -> None:
     run = xtf.score(tiny_config(tmp_path, tiny_folder))
     truth = write_jsonl(tmp_path / "truth.jsonl", [{"id": "sum-1", "bad": [[0, 3]]}])
     assert "labels" not in {row["name"] for row in xtf.detect(run, truth)["found"]}
+
+
+def test_the_oracle_learns_all_but_what_is_wrong(tmp_path: Path, tiny_folder: Path) -> None:
+    source = write_jsonl(tmp_path / "clean.jsonl", chat_rows(14))
+    xtf.plant(source, tmp_path / "noisy.jsonl", rate=0.25, kinds=["digits", "uniform"], model=str(tiny_folder))
+    held_out = write_jsonl(tmp_path / "held-out.jsonl", chat_rows(20)[14:])
+    training = {"arms": ["base", "full", "oracle", "random_of_oracle", "xtf"], "max_steps": 2, "batch_size": 4}
+    config = tiny_config(
+        tmp_path,
+        tiny_folder,
+        truth=str(tmp_path / "noisy.truth.jsonl"),
+        training=training,
+        evaluation={"path": str(held_out), "exact_match": False},
+    )
+    config["data"]["path"] = str(tmp_path / "noisy.jsonl")
+    run = xtf.run(config)
+    detection = xtf.detect(run, tmp_path / "noisy.truth.jsonl")
+    arms = {arm["arm"]: arm for arm in run.metrics["arms"]}
+    assert arms["full"]["tokens_kept"] - arms["oracle"]["tokens_kept"] == detection["wrong"]
+    assert arms["random_of_oracle"]["tokens_kept"] == arms["oracle"]["tokens_kept"]
+    losses = {name: arm["held_out_loss"]["mean"] for name, arm in arms.items()}
+    gap = losses["full"] - losses["oracle"]
+    for name in ("full", "oracle", "random_of_oracle", "xtf"):
+        found = arms[name]["gap_recovered"]
+        assert found == (pytest.approx((losses["full"] - losses[name]) / gap) if gap > 0 else None)
+    assert arms["base"]["gap_recovered"] is None
+
+
+def test_an_oracle_needs_a_truth(tmp_path: Path, tiny_folder: Path) -> None:
+    with pytest.raises(
+        ConfigError, match=r"training\.arms: oracle masks the tokens known to be wrong; name their file"
+    ):
+        xtf.load_config(tiny_config(tmp_path, tiny_folder, training={"arms": ["oracle"]}))

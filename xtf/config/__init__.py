@@ -20,12 +20,21 @@ from xtf.config.sections import (
     ScoringConfig,
     TrainingConfig,
 )
-from xtf.config.strategy import BUILT_IN_ARMS, CONTROLS, PREDEFINED_ARMS, ArmConfig, StrategyConfig, arm_parts
+from xtf.config.strategy import (
+    BUILT_IN_ARMS,
+    CONTROLS,
+    OWN_LABELS,
+    PREDEFINED_ARMS,
+    ArmConfig,
+    StrategyConfig,
+    arm_parts,
+)
 
 __all__ = [
     "BUILT_IN_ARMS",
     "CONTROLS",
     "CUTS",
+    "OWN_LABELS",
     "PREDEFINED_ARMS",
     "RULES",
     "ArmConfig",

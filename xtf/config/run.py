@@ -20,7 +20,7 @@ from xtf.config.sections import (
     ScoringConfig,
     TrainingConfig,
 )
-from xtf.config.strategy import BUILT_IN_ARMS, PREDEFINED_ARMS, ArmConfig, StrategyConfig, arm_parts
+from xtf.config.strategy import BUILT_IN_ARMS, OWN_LABELS, PREDEFINED_ARMS, ArmConfig, StrategyConfig, arm_parts
 from xtf.errors import ConfigError, did_you_mean, listed
 
 
@@ -42,6 +42,9 @@ class RunConfig(Section):
     scoring: ScoringConfig = Field(ScoringConfig(), description="How the scoring pass runs.")
     strategy: StrategyConfig = Field(StrategyConfig(), description="When tokens are scored.")
     arms: dict[str, ArmConfig] = Field(default_factory=dict, description="Arm name to its way of labelling the scores.")
+    truth: str | None = Field(
+        None, description="File that says which tokens are wrong (xtf plant writes one): judges scores, makes oracle."
+    )
     training: TrainingConfig | None = Field(None, description="Fine-tuning; without it a run ends with labels.")
     evaluation: EvaluationConfig = Field(EvaluationConfig(), description="Held-out comparison of the arms.")
 
@@ -100,8 +103,11 @@ class RunConfig(Section):
         problems = []
         for arm in self.training.arms if self.training is not None else ():
             _, labels = arm_parts(arm)
-            spec = self.arm(labels) if labels not in (None, "xtf") else None
-            if labels not in (None, "xtf") and spec is None:
+            own = labels is None or labels in OWN_LABELS
+            spec = None if own else self.arm(str(labels))
+            if labels == "oracle" and self.truth is None:
+                problems.append(f"training.arms: {arm} masks the tokens known to be wrong; name their file under truth")
+            if not own and spec is None:
                 problems.append(
                     f"training.arms: no arm named {arm!r}.{did_you_mean(arm, known)} Known: {listed(known)}"
                 )

@@ -76,7 +76,9 @@ PREDEFINED_ARMS: Mapping[str, Mapping[str, Any]] = {
 }
 """Arms that need no entry in ``arms``: the top 60 % of the data set (arXiv 2502.01968), or of each example (Rho-1)."""
 
-BUILT_IN_ARMS = ("base", "full", "random", "inverted", "xtf")
+BUILT_IN_ARMS = ("base", "full", "random", "inverted", "oracle", "xtf")
+OWN_LABELS = ("xtf", "oracle")
+"""Labels that no arm need define: the run's own, and those that mask just the tokens known to be wrong."""
 CONTROLS = ("random", "inverted")
 
 

@@ -15,6 +15,7 @@ from xtf.explain import ExampleExplanation, explain_example
 from xtf.labelling import LabelRules, LabelSummary, Tally, judge
 from xtf.labelling.distribution import Distribution
 from xtf.labelling.shard import ScoredShard
+from xtf.labelling.wrong import WrongShare, expect_wrong
 from xtf.parallel import in_order
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.measured import read_distribution, read_rules
@@ -130,6 +131,15 @@ class RunReader:
         """The attributes whose scores are probabilities that a token is right."""
         entries = self.manifest.get("attributes", [])
         return [entry["name"] for entry in entries if entry.get("is_probability") and entry["name"] in self.scored]
+
+    def expected_wrong(self) -> list[WrongShare]:
+        """What each attribute whose scores are probabilities expects to be wrong, over the whole run."""
+        found = []
+        for name in self.probabilities:
+            kind = self.details.get(name, {}).get("kind")
+            columns = [name] if kind is None else [name, f"{name}.kind"]
+            found.append(expect_wrong(self.shards(columns), name, kind.names if kind is not None else ()))
+        return found
 
     def distributions(self) -> dict[str, Distribution]:
         """The distribution of each attribute over the corpus."""

@@ -11,18 +11,26 @@ from xtf.data.arrays import ArrayFile
 from xtf.errors import ConfigError
 from xtf.labelling import LabelRules, apply_rules, fit_rules
 from xtf.labelling.cuts.never import Never
+from xtf.noise.truth import Truth, read_truth
 from xtf.runs import RunReader
+from xtf.steps.truth import wrong_tokens
 from xtf.training import Labelling
 from xtf.training.storage import ExampleWriter, StoredExamples
 
+ORACLE = "oracle"
+
 
 def labellings(
-    run: RunReader, rules: Mapping[str, LabelRules], limit: int | None = None
+    run: RunReader, rules: Mapping[str, LabelRules], limit: int | None = None, truth: Truth | None = None
 ) -> tuple[StoredExamples, dict[str, Labelling]]:
-    """The first ``limit`` examples, and what each of ``rules`` makes of them, on disk; loads no model."""
+    """The first ``limit`` examples, and what each of ``rules`` makes of them, on disk; loads no model.
+
+    With ``truth`` there is one labelling more, ``oracle``, whose noise is what is known to be wrong.
+    """
+    names = [*rules, *([ORACLE] if truth is not None else [])]
     examples = ExampleWriter(run.folder.state)
-    noise = {name: ArrayFile(run.folder.state, np.bool_) for name in rules}
-    weights = {name: ArrayFile(run.folder.state, np.float32) for name in rules}
+    noise = {name: ArrayFile(run.folder.state, np.bool_) for name in names}
+    weights = {name: ArrayFile(run.folder.state, np.float32) for name in names}
     taken = 0
     for shard in run.shards():
         count = len(shard) if limit is None else min(len(shard), limit - taken)
@@ -38,11 +46,15 @@ def labellings(
             labels = apply_rules(rule, shard)
             noise[name].append(labels.noise[here])
             weights[name].append(labels.weights[here])
+        if truth is not None:
+            wrong = wrong_tokens(run, truth, shard)[here]
+            noise[ORACLE].append(wrong)
+            weights[ORACLE].append((shard.is_response[here] & ~wrong).astype(np.float32))
         taken += count
         if taken == limit:
             break
     return examples.stored(), {
-        name: Labelling(examples.pieces(noise[name]), examples.pieces(weights[name])) for name in rules
+        name: Labelling(examples.pieces(noise[name]), examples.pieces(weights[name])) for name in names
     }
 
 
@@ -53,8 +65,20 @@ def rules_of_arms(run: RunReader, config: RunConfig) -> dict[str, LabelRules]:
         ConfigError: a cut of an arm that the scores do not allow.
     """
     arms = config.training.arms if config.training is not None else ()
-    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) is not None)
+    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) not in (None, ORACLE))
     return {name: run.rules if name == "xtf" else arm_rules(run, config, name) for name in named}
+
+
+def truth_of_arms(config: RunConfig) -> Truth | None:
+    """The truth file, if an arm of ``training.arms`` masks what it calls wrong.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    arms = config.training.arms if config.training is not None else ()
+    if config.truth is None or not any(arm_parts(arm)[1] == ORACLE for arm in arms):
+        return None
+    return read_truth(config.truth)
 
 
 def arm_rules(run: RunReader, config: RunConfig, name: str) -> LabelRules:

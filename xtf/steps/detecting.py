@@ -16,10 +16,10 @@ from xtf.labelling import judge
 from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.rules import LabelRules
 from xtf.labelling.shard import ScoredShard
-from xtf.noise.truth import TokenTruth, Truth, align, read_truth, response_runs, response_text
+from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
-from xtf.tokens import TokenizedExample
+from xtf.steps.truth import truth_of_example
 
 LABELS = "labels"
 """Name of what the run's rule makes of its attributes together."""
@@ -73,7 +73,7 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, int]:
         for shard in run.shards():
             for index in range(len(shard)):
                 one = shard.example(index)
-                known = _truth_of(run, truth, one)
+                known = truth_of_example(run, truth, one)
                 advance(1)
                 if known is None:
                     without.append(one.example_ids[0])
@@ -84,18 +84,6 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, int]:
             f"{truth.path}: speaks of no example of {run.path}. Ids of the run: {', '.join(without[:_SHOWN]) or 'none'}"
         )
     return _joined(parts), len(without)
-
-
-def _truth_of(run: RunReader, truth: Truth, shard: ScoredShard) -> TokenTruth | None:
-    example = TokenizedExample(shard.example_ids[0], shard.input_ids, shard.is_response, shard.is_protected)
-    pieces = [run.vocabulary.pieces[int(i)] for i in example.input_ids]
-    texts = [response_text(_unprotected(pieces, example, part)) for part in response_runs(example)]
-    found = truth.of(example.example_id, texts)
-    return None if found is None else align(found, example, pieces)
-
-
-def _unprotected(pieces: list[bytes], example: TokenizedExample, part: slice) -> list[bytes]:
-    return [pieces[i] for i in range(part.start, part.stop) if not example.is_protected[i]]
 
 
 def _tokens(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from xtf.evaluation import ArmResult, compare_arms
 from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
 from xtf.runs import RunReader
-from xtf.steps.arms import labellings, rules_of_arms
+from xtf.steps.arms import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import write_config
 from xtf.tokens import TokenizedExample
 
@@ -37,7 +37,9 @@ def train_run(
     with run.folder.lock():
         started = time.monotonic()
         write_config(run.folder, config)
-        examples, labelled = labellings(run, rules_of_arms(run, config), config.training.max_examples)
+        examples, labelled = labellings(
+            run, rules_of_arms(run, config), config.training.max_examples, truth_of_arms(config)
+        )
         loaded = loaded_model(config, model, tokenizer)
         held_out = held_out_examples(config, loaded.tokenizer)
         results = compare_arms(
@@ -87,11 +89,12 @@ def metrics_of(
 ) -> dict[str, Any]:
     """What ``metrics.json`` holds of a comparison."""
     training: TrainingConfig | None = config.training
+    arms = [
+        _arm([result for result in results if result.arm == arm])
+        for arm in dict.fromkeys(result.arm for result in results)
+    ]
     return {
-        "arms": [
-            _arm([result for result in results if result.arm == arm])
-            for arm in dict.fromkeys(result.arm for result in results)
-        ],
+        "arms": [{**arm, "gap_recovered": _gap_recovered(arm, arms)} for arm in arms],
         "held_out": {
             "path": config.evaluation.path,
             "examples": len(held_out),
@@ -120,6 +123,15 @@ def _arm(results: Sequence[ArmResult]) -> dict[str, Any]:
         ),
         "exact_total": first.exact_total,
     }
+
+
+def _gap_recovered(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> float | None:
+    """``(full - arm) / (full - oracle)`` in held-out loss; None without both, or where the oracle gains nothing."""
+    losses = {one["arm"]: one["held_out_loss"] for one in arms}
+    full, oracle, own = losses.get("full"), losses.get("oracle"), arm["held_out_loss"]
+    if full is None or oracle is None or own is None or arm["arm"] == "base" or full["mean"] <= oracle["mean"]:
+        return None
+    return float((full["mean"] - own["mean"]) / (full["mean"] - oracle["mean"]))
 
 
 def _spread(values: Sequence[float]) -> dict[str, Any] | None:

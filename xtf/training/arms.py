@@ -14,8 +14,8 @@ from xtf.errors import did_you_mean, listed
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
 from xtf.training.rows import TrainingRow
 
-ARMS: tuple[str, ...] = BUILT_IN_ARMS
-"""base: not trained. full: every response token. random, inverted: controls. xtf: the labels."""
+ARMS: tuple[str, ...] = tuple(arm for arm in BUILT_IN_ARMS if arm != "oracle")
+"""base: not trained. full: every response token. random, inverted: controls. xtf: labels, also those of oracle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from xtf.report.terminal.comparison import print_comparison
 from xtf.report.terminal.detection import print_detection
 from xtf.report.terminal.planting import print_planted
 from xtf.report.terminal.runs import (
+    print_expected_wrong,
     print_first_example,
     print_metrics,
     print_next_steps,
@@ -18,6 +19,7 @@ __all__ = [
     "print_attributes",
     "print_comparison",
     "print_detection",
+    "print_expected_wrong",
     "print_explanation",
     "print_first_example",
     "print_inspection",

@@ -70,9 +70,17 @@ def print_first_example(console: Console, run: RunReader) -> None:
         console.print(legend(best, plain=not console.is_terminal))
 
 
+def print_expected_wrong(console: Console, run: RunReader) -> None:
+    """Print what is expected to be wrong in the data; nothing where no attribute says it."""
+    for part in run.parts:
+        for wrong in part.expected_wrong():
+            console.print(f"{wrong.attribute}: {wrong.sentence()}", markup=False)
+
+
 def print_summary(console: Console, run: RunReader) -> None:
     """Print shares, overlaps, positions, tokens and examples; of a self-evolving run also its rounds."""
     print_run_head(console, run)
+    print_expected_wrong(console, run)
     print_rounds(console, run.manifest.get("rounds", []))
     summary, vocabulary = run.summary(), run.vocabulary
     overlaps = Table("lacking together", "tokens", "masked", box=None, title="Overlaps", title_justify="left")
@@ -97,7 +105,11 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     table = Table(box=None, title="Arms, on held-out examples", title_justify="left")
     for name in ("arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", "exact match", "seconds"):
         table.add_column(name, justify="left" if name == "arm" else "right")
+    gaps = any(arm.get("gap_recovered") is not None for arm in metrics["arms"])
+    if gaps:
+        table.add_column("gap recovered", justify="right")
     for arm in metrics["arms"]:
+        gap = arm.get("gap_recovered")
         table.add_row(
             arm["arm"],
             str(len(arm["seeds"])),
@@ -107,6 +119,7 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
             _spread(arm["held_out_loss"], "{:.4f}"),
             _spread(arm["exact_match"], "{:.1%}"),
             f"{arm['train_seconds']:.0f}",
+            *([("" if gap is None else f"{gap:.0%}")] if gaps else []),
         )
     console.print()
     console.print(table)
