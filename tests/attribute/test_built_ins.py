@@ -39,6 +39,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "stm": [{}],
     "eaft": [{}, {"top_k": 5}],
     "talr": [{}, {"temperature": 0.5}],
+    "label_quality": [{}, {"kinds": ["uniform", "moved"], "networks": 1, "directions": 3, "step_weight": 0.0}],
     "ss_token": [{"reference": "somewhere"}, {"reference": {"share": 0.5}, "gamma": 0.0}],
 }
 

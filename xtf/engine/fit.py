@@ -51,6 +51,7 @@ class EngineFitContext:
         self._columns = columns if columns is not None else ColumnsConfig()
         self._loaded, self._embedder, self._budget = loaded, embedder, budget
         self._vocabulary = read_vocabulary(loaded.tokenizer)
+        self._ordinary: list[str] = []
 
     def decode(self, ids: NDArray[np.int32]) -> str:
         """The text of token ids."""
@@ -72,7 +73,9 @@ class EngineFitContext:
 
     def vocabulary(self) -> Sequence[str]:
         """The texts of all ordinary tokens."""
-        return self._vocabulary.ordinary()
+        if not self._ordinary:
+            self._ordinary = self._vocabulary.ordinary()
+        return self._ordinary
 
     def signals(
         self, examples: Sequence[TokenizedExample], requests: AbstractSet[SignalRequest]

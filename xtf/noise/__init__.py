@@ -3,6 +3,7 @@
 Begin reading in ``kind`` (what a kind is) and ``plant``; ``kinds/`` holds the built-in ones, one file a family.
 """
 
+from xtf.noise.code import looks_like_code
 from xtf.noise.kind import Edit, Kind, Response
 from xtf.noise.plant import Coder, Planted, Planting, WrongSpan, plant_examples, plant_response
 from xtf.noise.registry import choose_kinds, known_kinds
@@ -19,6 +20,7 @@ __all__ = [
     "WrongSpan",
     "choose_kinds",
     "known_kinds",
+    "looks_like_code",
     "plant_examples",
     "plant_response",
     "read_texts",

@@ -260,7 +260,12 @@ def check_requires(attribute: AnyAttribute) -> None:
     """requires() is a set of known requests, the same each time and before fitting."""
     first = attribute.requires()
     assert all(isinstance(request, SignalRequest) for request in first), f"unknown request in {first}"
-    assert first == attribute.requires() == _fitted(attribute).requires()
+    assert first == attribute.requires()
+    fitted = _fresh(attribute)
+    before = fitted.requires()
+    fitted.fit(MadeUpFitContext(example_batch()))
+    assert before == fitted.requires()
+    assert {repr(request) for request in first} == {repr(request) for request in before}
 
 
 def check_scores(attribute: AnyAttribute) -> None:

@@ -1,0 +1,78 @@
+"""What was learned, whole: from windows to the probability that each token is wrong, and of what kind it is."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .calibration import Calibration
+from .networks import Networks, Scaling
+from .window import Window
+
+if TYPE_CHECKING:
+    import torch
+
+FOLDS = 3
+
+
+def folds_of(example_ids: Sequence[str]) -> torch.Tensor:
+    """``(examples,)`` int64: the fold of each, by its id alone."""
+    import torch
+
+    return torch.tensor([zlib.crc32(one.encode("utf-8", "surrogatepass")) % FOLDS for one in example_ids])
+
+
+@dataclass(frozen=True)
+class Detector:
+    """What was learned.
+
+    Attributes:
+        ends_step: ``(ids,)`` bool: token ids that end a sentence or a line.
+        kinds: ``(classes - 1,)`` int64: the kind of mistake of each class but the first, which is *right*.
+        scaling, networks, calibration: In the order in which they are applied.
+    """
+
+    ends_step: torch.Tensor
+    kinds: torch.Tensor
+    scaling: Scaling
+    networks: Networks
+    calibration: Calibration
+
+    def judge(self, window: Window, fold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """For ``n`` tokens, each of an example of ``fold``: three of ``(n,)``.
+
+        Returns:
+            The probability that it is wrong, the likeliest kind of mistake, and the probability that it is one.
+        """
+        answers = self.networks.probabilities(self.scaling.apply(window.surprise, window.states), fold)
+        wrong = self.calibration.wrong(answers, window.step)
+        kinds = answers[:, 1:] / answers[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-30)
+        share, best = kinds.max(dim=1)
+        return wrong, self.kinds.to(best.device)[best], wrong * share
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Everything, as tensors."""
+        return {
+            "ends_step": self.ends_step,
+            "kinds": self.kinds,
+            **{f"scaling.{name}": value for name, value in vars(self.scaling).items()},
+            **{f"networks.{name}": value for name, value in vars(self.networks).items()},
+            **{f"calibration.{name}": value for name, value in vars(self.calibration).items()},
+        }
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, torch.Tensor]) -> Detector:
+        """Restore what :meth:`state` returned."""
+
+        def part(of: str) -> dict[str, torch.Tensor]:
+            return {name.removeprefix(f"{of}."): value for name, value in state.items() if name.startswith(f"{of}.")}
+
+        return cls(
+            state["ends_step"],
+            state["kinds"],
+            Scaling(**part("scaling")),
+            Networks(**part("networks")),
+            Calibration(**part("calibration")),
+        )

@@ -1,0 +1,175 @@
+"""Learning from planted copies: what is run, in which order, and what is kept of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.attribute import FitContext, HiddenState, TopTokens
+from xtf.errors import DataError
+from xtf.noise import Kind, Planted
+from xtf.tokens import TokenizedExample
+
+from .calibration import Calibration
+from .copies import plant_copies
+from .detector import Detector, folds_of
+from .networks import Scaling, train_networks
+from .window import Window, read_window, surprise_requests
+
+if TYPE_CHECKING:
+    import torch
+
+_MOST_TOKENS = 100_000
+_STATE_SAMPLE = 4_000
+_ALTERNATIVES = 8
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is learned from.
+
+    Attributes:
+        kinds: Of mistakes.
+        examples: Most examples.
+        states: The hidden states looked at.
+        directions: Directions that they are reduced to.
+        networks: Networks a fold.
+        step_weight: Weight of the evidence of a token's step.
+    """
+
+    kinds: Sequence[Kind]
+    examples: int
+    states: list[HiddenState]
+    directions: int
+    networks: int
+    step_weight: float
+
+
+def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
+    """Plant copies of the context's first examples, look at them, and learn.
+
+    Raises:
+        DataError: there is no example that mistakes can be planted in.
+    """
+    import torch
+
+    examples = choose_examples(context.examples, recipe.examples)
+    reduce_states(context, recipe, examples)
+    data = look(context, recipe, examples)
+    planted = plant_copies(context, examples, recipe.kinds, lambda example: data.likely[example.example_id])
+    known, classes = _classes(planted)
+    copies = look(context, recipe, [one.example for one in planted], likely=False)
+    scaling = Scaling.of(copies.window.surprise, copies.window.states)
+    features = scaling.apply(copies.window.surprise, copies.window.states)
+    networks = train_networks(features.numpy(), classes.numpy(), copies.fold.numpy(), recipe.networks, context.seed)
+    calibration = Calibration.of(
+        (networks.probabilities(features, copies.fold), copies.window.step),
+        classes > 0,
+        (networks.probabilities(scaling.apply(data.window.surprise, data.window.states), data.fold), data.window.step),
+        recipe.step_weight,
+    )
+    return Detector(copies.ends_step, torch.from_numpy(known[1:]), scaling, networks, calibration)
+
+
+def choose_examples(examples: Sequence[TokenizedExample], most: int) -> list[TokenizedExample]:
+    """The first examples, no more than ``most`` and no more tokens than are needed."""
+    chosen: list[TokenizedExample] = []
+    tokens = 0
+    for example in examples[:most]:
+        chosen.append(example)
+        tokens += len(example)
+        if tokens >= _MOST_TOKENS:
+            break
+    return chosen
+
+
+def _classes(planted: Sequence[Planted]) -> tuple[NDArray[np.int64], torch.Tensor]:
+    """The kinds planted, the first of them -1 for right tokens; and the index among them of each response token's."""
+    import torch
+
+    kinds = np.concatenate([one.kinds[one.example.is_response] for one in planted]).astype(np.int64)
+    known, classes = np.unique(np.concatenate([[-1], kinds]), return_inverse=True)
+    if len(known) < 2:
+        raise DataError("label_quality: no mistake could be planted in any response. Are they empty, or not text?")
+    return known, torch.from_numpy(classes[1:])
+
+
+def reduce_states(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExample]) -> None:
+    """Find the directions in which hidden states differ most, and have them reduced to these from now on."""
+    import torch
+    from sklearn.decomposition import PCA
+
+    at_token = next(request for request in recipe.states if request.offset == 0)
+    projection = at_token.projection
+    assert projection is not None
+    projection.mean = projection.matrix = None
+    enough = int(np.searchsorted(np.cumsum([example.is_response.sum() for example in examples]), _STATE_SAMPLE)) + 1
+    passed = context.signals(examples[:enough], {at_token})
+    states = torch.cat([signals[at_token][signals.tokens.is_response].cpu() for _, signals in passed])
+    mean, deviation = states.mean(dim=0), states.std(dim=0, correction=0).clamp(min=1e-6)
+    scaled = ((states - mean) / deviation).clamp(-8.0, 8.0).numpy()
+    directions = min(recipe.directions, *scaled.shape)
+    pca = PCA(directions, svd_solver="randomized", random_state=context.seed).fit(scaled)
+    projection.set(mean, torch.from_numpy(pca.components_.T.astype(np.float32)) / deviation[:, None])
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen of some examples.
+
+    Attributes:
+        window: Of all their response tokens, on the CPU, in order; ``row`` is the example.
+        fold: ``(n,)`` the fold of each token's example.
+        likely: For each token of each example, the texts that the model finds likeliest there; none off-response.
+        ends_step: ``(ids,)`` bool up to the greatest id seen: whether a token ends a sentence or a line.
+    """
+
+    window: Window
+    fold: torch.Tensor
+    likely: dict[str, list[list[str]]]
+    ends_step: torch.Tensor
+
+
+def look(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExample], likely: bool = True) -> Look:
+    """Run the model over ``examples`` once."""
+    import torch
+
+    top = TopTokens(_ALTERNATIVES)
+    requests = surprise_requests() | set(recipe.states) | ({top} if likely else set())
+    ends_step = _step_ends(context, examples)
+    parts: dict[int, Window] = {}
+    texts: dict[str, list[list[str]]] = {}
+    for positions, signals in context.signals(examples, requests):
+        window = read_window(signals, recipe.states, ends_step)
+        for row, position in enumerate(positions):
+            parts[position] = window.of_row(row)
+            if likely:
+                example = examples[position]
+                ids = signals[top][row, : len(example)].cpu().numpy().astype(np.int32)
+                texts[example.example_id] = _texts(context, ids, example)
+    windows = [parts[position] for position in range(len(examples))]
+    tokens = torch.tensor([len(window.row) for window in windows])
+    fold = folds_of([example.example_id for example in examples]).repeat_interleave(tokens)
+    return Look(Window.joined(windows), fold, texts, ends_step)
+
+
+def _texts(context: FitContext, ids: NDArray[np.int32], example: TokenizedExample) -> list[list[str]]:
+    """The texts of ``(seq, k)`` ids, none off-response."""
+    return [
+        [piece.decode("utf-8", "replace") for piece in context.pieces(likely)] if inside else []
+        for likely, inside in zip(ids, example.is_response, strict=True)
+    ]
+
+
+def _step_ends(context: FitContext, examples: Sequence[TokenizedExample]) -> torch.Tensor:
+    """``(ids,)`` bool up to the greatest id seen: whether a token ends a sentence or a line."""
+    import torch
+
+    ids = np.arange(max(int(example.input_ids.max()) for example in examples) + 1, dtype=np.int32)
+    return torch.tensor(
+        [b"\n" in piece or piece.rstrip().endswith((b".", b"!", b"?")) for piece in context.pieces(ids)]
+    )

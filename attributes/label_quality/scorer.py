@@ -1,0 +1,144 @@
+"""The scorer: copies with known mistakes, a pass over them, and networks that judge no example they saw a copy of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field, field_validator
+
+from xtf.attribute import (
+    Attribute,
+    AttributeParams,
+    Detail,
+    FitContext,
+    LogProb,
+    MaxLogProb,
+    Projection,
+    Scored,
+    SignalRequest,
+    Signals,
+    TopTokens,
+)
+from xtf.errors import PluginError
+from xtf.noise import choose_kinds
+
+from .detector import Detector, folds_of
+from .fitting import Recipe, fit_detector
+from .window import read_window, state_requests, surprise_requests
+
+if TYPE_CHECKING:
+    import torch
+
+
+class LabelQualityParams(AttributeParams):
+    """Parameters of :class:`LabelQuality`."""
+
+    kinds: tuple[str, ...] = Field((), description="Kinds of mistakes to look for, as in `xtf plant`. Default: all.")
+    examples: int = Field(400, ge=1, description="Most of the data's first examples to learn from.")
+    layer: float = Field(2 / 3, gt=0.0, le=1.0, description="Depth of the hidden states looked at; 1: the last layer.")
+    directions: int = Field(96, ge=1, description="Directions that hidden states are reduced to.")
+    networks: int = Field(3, ge=1, description="Networks whose mean answer counts.")
+    step_weight: float = Field(
+        0.25, ge=0.0, description="Weight of the mean evidence of a token's sentence or line, beside its own."
+    )
+
+    @field_validator("kinds")
+    @classmethod
+    def _known(cls, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            choose_kinds(kinds)
+        except PluginError as error:
+            raise ValueError(str(error)) from None
+        return kinds
+
+
+class LabelQuality(Attribute[LabelQualityParams]):
+    """Probability that the token is right, by a detector fitted on copies of your data with planted mistakes.
+
+    The idea is ELECTRA's replaced-token detection with a frozen model, several kinds of mistakes, and cross-fitting as
+    in confident learning: no example is judged by networks that saw a copy of it. What they look at: the surprise at a
+    token and around it, and the hidden states of a middle layer before, at and after it.
+    """
+
+    name: ClassVar[str] = "label_quality"
+    Params = LabelQualityParams
+    is_probability: ClassVar[bool] = True
+
+    _detector: Detector
+
+    def __init__(self, params: LabelQualityParams) -> None:
+        super().__init__(params)
+        self._kinds = choose_kinds(params.kinds or None)
+        self._projection = Projection()
+        self._states = state_requests(params.layer, self._projection)
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        return {"kind": "below", "cut": 0.5}
+
+    def details(self) -> Mapping[str, Detail]:
+        return {
+            "kind": Detail("category", tuple(kind.label for kind in self._kinds)),
+            "kind_probability": Detail("probability"),
+            "alternative": Detail("token"),
+            "alternative_probability": Detail("probability"),
+            "probability": Detail("probability"),
+        }
+
+    def requires(self) -> AbstractSet[SignalRequest]:
+        return surprise_requests() | {*self._states, TopTokens(1)}
+
+    def fit(self, context: FitContext) -> None:
+        p = self.params
+        recipe = Recipe(self._kinds, p.examples, self._states, p.directions, p.networks, p.step_weight)
+        self._detector = fit_detector(context, recipe)
+
+    def state(self) -> dict[str, torch.Tensor]:
+        mean, matrix = self._projection.mean, self._projection.matrix
+        assert mean is not None
+        assert matrix is not None
+        return {"projection.mean": mean, "projection.matrix": matrix, **self._detector.state()}
+
+    def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        self._projection.set(state["projection.mean"], state["projection.matrix"])
+        self._detector = Detector.of_state(state)
+
+    def score(self, signals: Signals) -> Scored:
+        import torch
+
+        tokens = signals.tokens
+        response = tokens.is_response
+        window = read_window(signals, self._states, self._detector.ends_step)
+        fold = folds_of(tokens.example_ids).to(window.row.device)[window.row]
+        wrong, kind, kind_probability = self._detector.judge(window, fold)
+
+        def placed(values: torch.Tensor) -> torch.Tensor:
+            """Values of the response tokens at their places."""
+            found = torch.zeros(response.shape, dtype=values.dtype, device=values.device)
+            found[response] = values
+            return found
+
+        return Scored(
+            placed(1.0 - wrong),
+            {
+                "kind": placed(kind),
+                "kind_probability": placed(kind_probability),
+                "alternative": signals[TopTokens(1)][..., 0],
+                "alternative_probability": signals[MaxLogProb()].exp(),
+                "probability": signals[LogProb()].exp(),
+            },
+        )
+
+    def describe(self, score: float) -> str:
+        return f"is right with probability {score:.2f}"
+
+    def describe_token(self, score: float, details: Mapping[str, str | float]) -> str:
+        own, best = float(details["probability"]), float(details["alternative_probability"])
+        if best <= own:
+            model = f"the model would have written it too ({own:.2f})"
+        else:
+            model = f"the model would have written {details['alternative']!r} ({best:.2f} against {own:.2f})"
+        if score >= 0.5:
+            return f"looks right ({score:.2f}); {model}"
+        return f"looks like {details['kind']} ({float(details['kind_probability']):.2f}); {model}"

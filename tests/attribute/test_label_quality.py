@@ -1,0 +1,258 @@
+"""The label-quality detector: what it looks at, how it learns, that nothing it saw a copy of is judged by it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import QuantileTransformer
+from xtf_attributes.label_quality import LabelQuality, LabelQualityParams
+from xtf_attributes.label_quality.calibration import Calibration, estimate_share
+from xtf_attributes.label_quality.detector import FOLDS, folds_of
+from xtf_attributes.label_quality.networks import Scaling, train_networks
+from xtf_attributes.label_quality.window import read_window, state_requests
+
+import xtf
+from tests.conftest import chat_row, tiny_config
+from xtf.attribute import registry
+from xtf.engine.fit import EngineFitContext
+from xtf.model import Embedder, load_model
+from xtf.noise import Planting, choose_kinds, plant_examples
+from xtf.testing import MadeUpFitContext, example_batch, made_up_signals
+from xtf.tokens import TokenBatch, TokenizedExample
+
+SMALL = {"networks": 1, "directions": 8, "kinds": ("uniform", "moved")}
+
+
+def rows(count: int, start: int = 0) -> list[dict[str, Any]]:
+    """Answers that all go alike, about different numbers and things."""
+    things = ["apples", "pears", "trains", "three", "markets", "questions"]
+    return [
+        chat_row(
+            f"row-{i}",
+            f"Maria has {i} {things[i % 6]}. How many does she have now?",
+            f"She starts with {i} {things[i % 6]}. Then {i} + 5 = {i + 5}. The answer is {i + 5}. She has {i + 5} now.",
+        )
+        for i in range(start, start + count)
+    ]
+
+
+def better(wrong: list[float], right: list[float]) -> float:
+    """The share of pairs in which the wrong token scores lower: AUROC by counting."""
+    pairs = [(w < r) + 0.5 * (w == r) for w in wrong for r in right]
+    return float(np.mean(pairs))
+
+
+def test_planted_mistakes_score_lower_and_are_named(tmp_path: Path, tiny_folder: Path) -> None:
+    config = tiny_config(tmp_path, tiny_folder, rows(60))
+    run = xtf.score(config, attributes={"label_quality": LabelQuality(LabelQualityParams(**SMALL))})
+    assert run.probabilities == ["label_quality"]
+    loaded = load_model(xtf.load_config(config).model)
+    examples = examples_of(run)
+    context = EngineFitContext(examples[:40], loaded, Embedder(loaded), seed=3)
+    scorer = LabelQuality(LabelQualityParams(**SMALL))
+    scorer.fit(context)
+    planted = plant_examples(examples[40:], context, Planting(choose_kinds(["uniform", "moved"]), 0.1, 9, "judge"))
+    wrong: list[float] = []
+    right: list[float] = []
+    for positions, signals in context.signals([one.example for one in planted], scorer.requires()):
+        scored = scorer.score(signals)
+        assert set(scored.details) == set(scorer.details())
+        for row, position in enumerate(positions):
+            one = planted[position]
+            for i in np.flatnonzero(one.example.is_response):
+                (wrong if one.kinds[i] >= 0 else right).append(float(scored.score[row, i]))
+    assert len(wrong) > 20
+    assert better(wrong, right) > 0.7  # a random model knows nothing but which tokens there are
+    assert np.mean(np.array(right) < 0.5) < 0.1
+
+
+def examples_of(run: Any) -> list[TokenizedExample]:
+    found = []
+    for shard in run.shards([]):
+        for i in range(len(shard)):
+            one = shard.example(i)
+            found.append(TokenizedExample(one.example_ids[0], one.input_ids, one.is_response, one.is_protected))
+    return found
+
+
+def test_a_fold_learns_nothing_from_its_own_examples() -> None:
+    random = np.random.default_rng(0)
+    features = random.normal(size=(90, 4)).astype(np.float32)
+    classes = np.asarray(features[:, 0] > 0.5, np.int64)
+    fold = np.arange(90) % FOLDS
+    first = train_networks(features, classes, fold, 2, 0)
+    features[fold == 1], classes[fold == 1] = 9.0, 1
+    second = train_networks(features, classes, fold, 2, 0)
+    for name in ("first", "first_bias", "second", "second_bias"):
+        same = [torch.equal(getattr(first, name)[one], getattr(second, name)[one]) for one in range(FOLDS)]
+        assert same == [False, True, False]
+
+
+def test_an_example_is_judged_by_the_networks_of_its_own_fold() -> None:
+    scorer = fitted()
+    batch = TokenBatch.collate(example_batch())
+    detector = scorer._detector
+    detector.calibration.line[:] = torch.tensor([1.0, 0.0])
+    before = scorer.score(made_up_signals(scorer, batch)).score
+    own = int(folds_of(batch.example_ids)[0])
+    detector.networks.second[own] = 0.0
+    detector.networks.second_bias[own] = torch.linspace(0.0, 1.0, detector.networks.classes)
+    after = scorer.score(made_up_signals(scorer, batch)).score
+    changed = [bool((before[row] != after[row]).any()) for row in range(len(batch.example_ids))]
+    assert changed == [int(one) == own for one in folds_of(batch.example_ids)]
+
+
+def test_folds_depend_on_the_id_alone_and_are_about_equal() -> None:
+    ids = [f"example-{i}" for i in range(3000)]
+    assert torch.equal(folds_of(ids)[7:], folds_of(ids[7:]))
+    assert (torch.bincount(folds_of(ids), minlength=FOLDS) > 900).all()
+
+
+def fitted() -> LabelQuality:
+    scorer = LabelQuality(LabelQualityParams(**SMALL))
+    scorer.fit(MadeUpFitContext(example_batch()))
+    return scorer
+
+
+def test_what_was_learned_survives_saving(tmp_path: Path, tiny_folder: Path) -> None:
+    config = tiny_config(
+        tmp_path,
+        tiny_folder,
+        rows(24),
+        scoring={"examples_per_shard": 6, "fit_examples": 12},
+    )
+    attribute = {"label_quality": LabelQuality(LabelQualityParams(**SMALL))}
+    run = xtf.score(config, attributes=attribute)
+    files = sorted((run.path / "scores").glob("*.parquet"))
+    before = [file.read_bytes() for file in files]
+    files[2].unlink()
+    xtf.score(config, attributes={"label_quality": LabelQuality(LabelQualityParams(**SMALL))})
+    assert [file.read_bytes() for file in files] == before
+
+
+def test_the_share_of_wrong_tokens_is_found_again() -> None:
+    random = np.random.default_rng(1)
+    for share in (0.0, 0.02, 0.1, 0.3):
+        wrong = random.random(60_000) < share
+        values = random.normal(np.where(wrong, 2.0, 0.0))
+        evidence = 2.0 * values - 2.0  # of N(2, 1) to N(0, 1)
+        assert estimate_share(evidence) == pytest.approx(share, abs=0.012)
+
+
+def test_probabilities_are_calibrated_at_another_share_than_learned() -> None:
+    random = np.random.default_rng(2)
+
+    def answers(share: float, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+        wrong = random.random(count) < share
+        overconfident = 1.5 * (2.0 * random.normal(np.where(wrong, 2.0, 0.0)) - 2.0)
+        p = torch.from_numpy(1.0 / (1.0 + np.exp(-overconfident)))
+        return torch.stack([1.0 - p, p], dim=1).float(), torch.from_numpy(wrong)
+
+    copies, truth = answers(0.2, 40_000)
+    data, _ = answers(0.05, 40_000)
+    alone = torch.arange(40_000)
+    calibration = Calibration.of((copies, alone), truth, (data, alone), 0.0)
+    fresh, really = answers(0.05, 40_000)
+    found = calibration.wrong(fresh, alone)
+    for low in (0.0, 0.2, 0.4, 0.6, 0.8):
+        inside = (found >= low) & (found < low + 0.2)
+        assert float(found[inside].mean()) == pytest.approx(float(really[inside].float().mean()), abs=0.1)
+
+
+def test_ranks_are_scikit_learns() -> None:
+    random = np.random.default_rng(3)
+    values = np.stack([random.gamma(2.0, size=900), random.integers(0, 4, 900), np.zeros(900)], axis=1)
+    values = values.astype(np.float32)
+    scaling = Scaling.of(torch.from_numpy(values), torch.from_numpy(values))
+    fresh = np.concatenate([values[:50] * 1.1, [[-5.0, -5.0, -5.0], [50.0, 50.0, 50.0]]]).astype(np.float32)
+    mine = scaling.apply(torch.from_numpy(fresh), torch.from_numpy(fresh)).numpy()
+    theirs = QuantileTransformer(n_quantiles=129, subsample=None).fit(values).transform(fresh)
+    inside = (theirs[:, :2] > 1e-6) & (theirs[:, :2] < 1 - 1e-6)
+    assert torch.special.ndtr(torch.from_numpy(mine[:, :2])).numpy()[inside] == pytest.approx(
+        theirs[:, :2][inside], abs=1e-5
+    )
+    deviation = np.maximum(values.std(axis=0), 1e-6)
+    assert mine[:, 3:] == pytest.approx(np.clip((fresh - values.mean(axis=0)) / deviation, -6, 6), abs=1e-4)
+
+
+def test_networks_answer_as_scikit_learn() -> None:
+    random = np.random.default_rng(4)
+    features = random.normal(size=(400, 5)).astype(np.float32)
+    for count in (2, 4):
+        classes = np.argmax(features[:, :count], axis=1)
+        fold = np.zeros(400, np.int64)
+        fold[200:] = 1
+        mine = train_networks(features, classes, fold, 1, 7)
+        theirs = MLPClassifier((128,), alpha=0.1, batch_size=200, max_iter=40, random_state=7)
+        with pytest.warns(ConvergenceWarning):
+            theirs.fit(features[200:], classes[200:])
+        found = mine.probabilities(torch.from_numpy(features), torch.from_numpy(fold)).numpy()
+        assert found[:200] == pytest.approx(theirs.predict_proba(features[:200]), abs=1e-4)
+
+
+def test_networks_with_nothing_to_tell_apart_call_everything_right() -> None:
+    features = np.ones((8, 3), np.float32)
+    networks = train_networks(features, np.array([0, 0, 0, 0, 1, 2, 1, 2]), np.array([0] * 4 + [1] * 4), 1, 0)
+    answers = networks.probabilities(torch.ones(2, 3), torch.tensor([1, 1]))
+    assert (answers[:, 0] > 0.999).all()
+
+
+def test_the_window_by_hand() -> None:
+    scorer = fitted()
+    batch = TokenBatch.collate(example_batch())
+    signals = made_up_signals(scorer, batch)
+    ends = torch.zeros(50, dtype=torch.bool)
+    ends[batch.input_ids[0, 5]] = True
+    window = read_window(signals, state_requests(2 / 3, scorer._projection), ends)
+    loss = -signals[xtf.LogProb()]
+    places = [(row, i) for row, own in enumerate(batch.is_response.tolist()) for i, inside in enumerate(own) if inside]
+    steps: dict[int, set[tuple[int, int]]] = {}
+    for n, (row, i) in enumerate(places):
+        assert int(window.row[n]) == row
+        for k, offset in enumerate(range(-2, 5)):
+            inside = 0 <= i + offset < batch.input_ids.shape[1] and bool(batch.is_response[row, i + offset])
+            expected = float(loss[row, i + offset]) if inside else 0.0
+            assert float(window.surprise[n, 6 * k]) == pytest.approx(expected, abs=1e-5)
+        ids = batch.input_ids[row, : int(batch.lengths[row])].tolist()
+        assert window.surprise[n, -2:].tolist() == [float(ids[i] in ids[:i]), float(ids[i] in ids[i + 1 :])]
+        steps.setdefault(int(window.step[n]), set()).add((row, i))
+    for step in steps.values():
+        assert len({row for row, _ in step}) == 1
+        first, last = min(step), max(step)
+        assert len(step) == last[1] - first[1] + 1  # without a gap
+        assert not any(ends[batch.input_ids[place]] for place in step - {last})
+        assert bool(ends[batch.input_ids[last]]) or (last[0], last[1] + 1) not in places
+    losses = {place: float(loss[place]) for place in places}
+    mean_of_steps = 6 * 7 + 1 + 4 + 4
+    for n, place in enumerate(places):
+        (step,) = [members for members in steps.values() if place in members]
+        values = [losses[member] for member in step]
+        assert float(window.surprise[n, mean_of_steps]) == pytest.approx(np.mean(values), abs=1e-5)
+        assert float(window.surprise[n, mean_of_steps + 4]) == pytest.approx(max(values), abs=1e-5)
+
+
+def test_sentences() -> None:
+    scorer = LabelQuality(LabelQualityParams())
+    details = {
+        "kind": "a changed number or unit",
+        "kind_probability": 0.71,
+        "alternative": " 24",
+        "alternative_probability": 0.62,
+        "probability": 0.03,
+    }
+    assert scorer.describe_token(0.2, details) == (
+        "looks like a changed number or unit (0.71); the model would have written ' 24' (0.62 against 0.03)"
+    )
+    details |= {"alternative_probability": 0.9, "probability": 0.9}
+    assert scorer.describe_token(0.97, details) == "looks right (0.97); the model would have written it too (0.90)"
+
+
+def test_unknown_kinds_are_refused_with_a_hint() -> None:
+    with pytest.raises(Exception, match="Did you mean 'spelling'"):
+        registry.build("label_quality", {"kinds": ["speling"]})
