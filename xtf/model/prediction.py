@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,6 +14,11 @@ PredictionRequest = LogProb | Entropy | SurpriseSpread | LogRank | MaxLogProb | 
 
 LOGITS_BYTES = 64 * 2**20
 """Most float32 logits held at once, in bytes."""
+
+_BLOCK_BYTES = 2**21
+"""Float32 logits that a processor goes over many times while they lie in its cache."""
+
+_LEAST = -80.0
 
 
 def predictions(
@@ -38,13 +44,14 @@ def predictions(
     """
     values = {request: _empty(request, rows) for request in requests}
     size = max(1, chunk_bytes // (4 * vocabulary))
-    whole = any(not isinstance(r, TopTokens | LogRank) and getattr(r, "top_k", None) is None for r in values)
+    block = max(1, _BLOCK_BYTES // (4 * vocabulary)) if rows.device.type == "cpu" else size
     for start in range(0, len(rows), size):
-        where = slice(start, start + size)
-        logits = to_logits(rows[where]).float()
-        log_probs = torch.log_softmax(logits, dim=-1) if whole else logits  # ranks are the same in both
-        for request, out in values.items():
-            out[where] = _answer(request, logits, log_probs, targets[where])
+        logits = to_logits(rows[start : start + size])
+        for first in range(0, len(logits), block):
+            where = slice(start + first, min(start + first + block, start + size))
+            prediction = _Prediction(logits[first : first + block].float(), targets[where])
+            for request, out in values.items():
+                out[where] = prediction.answer(request)
     return values
 
 
@@ -54,31 +61,45 @@ def _empty(request: PredictionRequest, rows: Tensor) -> Tensor:
     return rows.new_empty(len(rows), dtype=torch.float32)
 
 
-def _answer(request: PredictionRequest, logits: Tensor, log_probs: Tensor, targets: Tensor) -> Tensor:
-    """One request about ``(n, vocabulary)`` logits and log-probabilities of ``(n,)`` targets."""
-    match request:
-        case LogProb():
-            return log_probs.gather(1, targets[:, None]).squeeze(1)
-        case Entropy(top_k=None):
-            return _entropy(log_probs)
-        case Entropy():
-            best = logits.topk(min(request.top_k or 1, logits.shape[-1]), dim=-1, sorted=False).values
-            return _entropy(torch.log_softmax(best, dim=-1))
-        case SurpriseSpread():
-            probs = log_probs.exp()
-            mean = _entropy(log_probs)
-            squares = (probs * log_probs.clamp(min=-1e4) ** 2).sum(dim=-1)  # a probability of 0 adds nothing
-            return (squares - mean**2).clamp(min=0.0).sqrt()
-        case LogRank():
-            own = logits.gather(1, targets[:, None])
-            return (logits > own).sum(dim=-1).float().log1p()
-        case MaxLogProb():
-            return log_probs.amax(dim=-1)
-        case TopTokens():
-            return logits.topk(min(request.k, logits.shape[-1]), dim=-1).indices
+class _Prediction:
+    """What ``(n, vocabulary)`` logits say of ``(n,)`` targets; what several requests need is computed once."""
+
+    def __init__(self, logits: Tensor, targets: Tensor) -> None:
+        self.logits, self.targets = logits, targets
+
+    def answer(self, request: PredictionRequest) -> Tensor:
+        """One request's ``(n,)`` or ``(n, k)``."""
+        match request:
+            case LogProb():
+                return self._log_probs.gather(1, self.targets[:, None]).squeeze(1)
+            case Entropy(top_k=None):
+                return self._moments[0]
+            case Entropy():
+                best = self.logits.topk(min(request.top_k or 1, self.logits.shape[-1]), dim=-1, sorted=False).values
+                return _moments(torch.log_softmax(best, dim=-1))[0]
+            case SurpriseSpread():
+                return self._moments[1]
+            case LogRank():
+                own = self.logits.gather(1, self.targets[:, None])
+                return (self.logits > own).sum(dim=-1).float().log1p()
+            case MaxLogProb():
+                return self._log_probs.amax(dim=-1)
+            case TopTokens():
+                return self.logits.topk(min(request.k, self.logits.shape[-1]), dim=-1).indices
+
+    @cached_property
+    def _log_probs(self) -> Tensor:
+        return torch.log_softmax(self.logits, dim=-1)
+
+    @cached_property
+    def _moments(self) -> tuple[Tensor, Tensor]:
+        return _moments(self._log_probs)
 
 
-def _entropy(log_probs: Tensor) -> Tensor:
-    """``(n, k)`` log-probabilities to ``(n,)`` nats; a token of probability 0 adds nothing."""
-    terms: Tensor = torch.special.entr(log_probs.exp())
-    return terms.sum(dim=-1)
+def _moments(log_probs: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of ``-log p`` under each of ``(n, k)`` predictions, both ``(n,)`` in nats."""
+    bounded = log_probs.clamp(min=_LEAST)  # what has no probability adds nothing; denormal numbers are very slow
+    weighted = bounded.exp()
+    mean = torch.einsum("nk,nk->n", weighted, bounded)
+    square = torch.einsum("nk,nk->n", weighted.mul_(bounded), bounded)
+    return -mean, (square - mean**2).clamp(min=0.0).sqrt()
