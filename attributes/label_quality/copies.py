@@ -10,11 +10,9 @@ from xtf.attribute import FitContext
 from xtf.noise import Kind, Planted, Planting, looks_like_code, plant_examples
 from xtf.tokens import TokenizedExample
 
-RATES = (0.06, 0.12)
-"""Shares of wrong tokens in a response, by turns."""
-
-_ENOUGH = 600
-_MOST_COPIES = 4
+_RATES = (0.06, 0.12)
+_ENOUGH = 400
+_MOST_COPIES = 3
 _CODE_FIRST = 0.8
 
 Predict = Callable[[TokenizedExample], Sequence[Sequence[str]]]
@@ -28,34 +26,39 @@ def copies_of_each(examples: int) -> int:
 def plant_copies(
     context: FitContext, examples: Sequence[TokenizedExample], kinds: Sequence[Kind], predict: Predict
 ) -> list[Planted]:
-    """Plant mistakes in copies of ``examples``: each copy gets those of one kind that fits it.
+    """Plant mistakes in copies of ``examples``, each of one kind that fits it, by turns 6 and 12 % of its tokens.
 
-    Program text mostly gets the kinds that only program text has: a bug is one wrong name or constant, and a detector
-    that has seen much coarser mistakes overlooks it.
+    Of the kinds that fit, the turn is that of which the fewest tokens were planted so far, so that rare ones are
+    learned too. Program text mostly gets the kinds that only program text has: a bug is one wrong name or constant, and
+    a detector that has seen much coarser mistakes overlooks it.
     """
+    turns = dict.fromkeys(kinds, 0)
     planted: list[Planted] = []
-    only_code = [kind for kind in kinds if _is_for_code(kind)]
     for copy in range(copies_of_each(len(examples))):
-        for example in examples:
-            planting = Planting(kinds, RATES[copy % len(RATES)], context.seed + copy, "fit")
-            draw = planting.random("code", example.example_id).random()
-            text = context.decode(example.input_ids[example.is_response])
-            if only_code and draw < _CODE_FIRST and looks_like_code(text):
-                (one,) = plant_examples([example], context, _of(planting, only_code), predict)
-                planted.append(_renumbered(one, only_code, kinds))
-            else:
-                planted += plant_examples([example], context, planting, predict)
+        planting = Planting(kinds, _RATES[copy % len(_RATES)], context.seed + copy, "fit")
+        planted += [_plant_in_turn(context, example, planting, turns, predict) for example in examples]
     return planted
+
+
+def _plant_in_turn(
+    context: FitContext, example: TokenizedExample, planting: Planting, turns: dict[Kind, int], predict: Predict
+) -> Planted:
+    """Plant the first kind that fits; ``turns`` counts the tokens planted of each, and the tries in vain."""
+    random = planting.random("turn", example.example_id)
+    is_code = looks_like_code(context.decode(example.input_ids[example.is_response]))
+    code_first = is_code and random.random() < _CODE_FIRST
+    drawn = random.permutation(len(planting.kinds))
+    order = sorted(drawn, key=lambda i: (code_first and not _is_for_code(planting.kinds[i]), turns[planting.kinds[i]]))
+    for i in order:
+        kind = planting.kinds[i]
+        alone = Planting([kind], planting.rate, planting.seed, planting.split)
+        (one,) = plant_examples([example], context, alone, predict)
+        wrong = int((one.kinds >= 0).sum())
+        turns[kind] += max(1, wrong)
+        if wrong:
+            return Planted(one.example, np.where(one.kinds >= 0, i, -1).astype(np.int16))
+    return Planted(example, np.full(len(example), -1, np.int16))
 
 
 def _is_for_code(kind: Kind) -> bool:
     return type(kind).__module__.endswith(".code")
-
-
-def _of(planting: Planting, kinds: Sequence[Kind]) -> Planting:
-    return Planting(kinds, planting.rate, planting.seed, planting.split)
-
-
-def _renumbered(planted: Planted, old: Sequence[Kind], new: Sequence[Kind]) -> Planted:
-    index = np.array([*(new.index(kind) for kind in old), -1], np.int16)
-    return Planted(planted.example, index[planted.kinds])
