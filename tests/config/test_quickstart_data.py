@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
+from xtf.noise import known_kinds
+
 DATA = Path(__file__).resolve().parents[2] / "configs" / "quickstart"
-MINIMUM_ROWS = {"train": 120, "heldout": 40}
+MINIMUM_ROWS = {"clean": 120, "train": 120, "heldout": 40}
 
 FINAL_LINE = re.compile(r"#### (-?\d+(?:\.\d+)?)")
 NUMBER = r"[$€]?\d+(?:\.\d+)?%?"
@@ -108,17 +110,17 @@ def test_false_equations_are_found() -> None:
     assert false_equations("12 + 1 = 13\n- 5 × 2 = 11") == ["5 × 2 = 11"]
 
 
-@pytest.mark.parametrize("split", ["train", "heldout"])
+@pytest.mark.parametrize("split", ["clean", "train", "heldout"])
 def test_row_count_and_keys(split: str) -> None:
     data = rows(split)
     assert len(data) >= MINIMUM_ROWS[split]
     for row in data:
         assert set(row) == {"id", "messages"}
-        assert re.fullmatch(rf"{split}-\d{{3}}", row["id"]), row["id"]
+        assert re.fullmatch(rf"{split.replace('clean', 'train')}-\d{{3}}", row["id"]), row["id"]
 
 
 def test_ids_and_questions_are_unique_across_both_files() -> None:
-    both = rows("train") + rows("heldout")
+    both = rows("clean") + rows("heldout")
     ids = [row["id"] for row in both]
     questions = [first_question(row) for row in both]
     assert len(set(ids)) == len(ids)
@@ -126,11 +128,11 @@ def test_ids_and_questions_are_unique_across_both_files() -> None:
 
 
 def test_no_answer_is_repeated() -> None:
-    both = [answer for row in rows("train") + rows("heldout") for answer in answers(row)]
+    both = [answer for row in rows("clean") + rows("heldout") for answer in answers(row)]
     assert len(set(both)) == len(both)
 
 
-@pytest.mark.parametrize("split", ["train", "heldout"])
+@pytest.mark.parametrize("split", ["clean", "heldout"])
 def test_roles_alternate(split: str) -> None:
     for row in rows(split):
         messages = row["messages"]
@@ -142,7 +144,7 @@ def test_roles_alternate(split: str) -> None:
         assert turns == ["user", "assistant"] * (len(turns) // 2), row["id"]
 
 
-@pytest.mark.parametrize("split", ["train", "heldout"])
+@pytest.mark.parametrize("split", ["clean", "heldout"])
 def test_last_line_is_a_number_the_working_reaches(split: str) -> None:
     for row in rows(split):
         for answer in answers(row):
@@ -153,7 +155,7 @@ def test_last_line_is_a_number_the_working_reaches(split: str) -> None:
             assert abs(Fraction(final.group(1))) in reached, (row["id"], last)
 
 
-@pytest.mark.parametrize("split", ["train", "heldout"])
+@pytest.mark.parametrize("split", ["clean", "heldout"])
 def test_every_equation_is_readable_and_true(split: str) -> None:
     for row in rows(split):
         for answer in answers(row):
@@ -161,3 +163,26 @@ def test_every_equation_is_readable_and_true(split: str) -> None:
             assert read == answer.count("="), (row["id"], "an equation in another form than 'a op b = c'", answer)
             assert read > 0, (row["id"], "no worked step")
             assert false_equations(answer) == [], row["id"]
+
+
+def test_the_truth_is_the_difference_between_the_clean_and_the_noisy_file() -> None:
+    truth = {row["id"]: row for row in rows("train.truth")}
+    kinds: set[str] = set()
+    for clean, noisy in zip(rows("clean"), rows("train"), strict=True):
+        turns = truth[clean["id"]].get("turns", [truth[clean["id"]]])
+        assert answers(noisy) == [turn["response"] for turn in turns]
+        assert [m for m in clean["messages"] if m["role"] != "assistant"] == [
+            m for m in noisy["messages"] if m["role"] != "assistant"
+        ]
+        for before, turn in zip(answers(clean), turns, strict=True):
+            kept, at, after = [], 0, turn["response"]
+            for start, end, kind in turn["bad"]:
+                kept.append(after[at:start])
+                at = end
+                kinds.add(kind)
+            kept.append(after[at:])
+            pattern = ".*".join(re.escape(part) for part in kept)  # what is right stands in the clean answer, in order
+            assert re.fullmatch(pattern, before, re.DOTALL), clean["id"]
+            assert bool(turn["bad"]) == (before != after)
+    prose = {name for name in known_kinds() if not name.startswith("code_") and name != "off_by_one"}
+    assert kinds == prose, "known mistakes of every kind that prose can have"
