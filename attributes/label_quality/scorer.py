@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     import torch
 
 
+DOUBTFUL = 0.75
+"""A token is masked below this probability of being right: to learn a wrong one is held to harm three times as much as
+to learn a right one helps."""
+
+
 class LabelQualityParams(AttributeParams):
     """Parameters of :class:`LabelQuality`."""
 
@@ -75,7 +80,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
         self._states = state_requests(params.layer, self._projection)
 
     def default_threshold(self) -> Mapping[str, Any]:
-        return {"kind": "below", "cut": 0.5}
+        return {"kind": "below", "cut": DOUBTFUL}
 
     def details(self) -> Mapping[str, Detail]:
         return {
@@ -139,6 +144,6 @@ class LabelQuality(Attribute[LabelQualityParams]):
             model = f"the model would have written it too ({own:.2f})"
         else:
             model = f"the model would have written {details['alternative']!r} ({best:.2f} against {own:.2f})"
-        if score >= 0.5:
+        if score >= DOUBTFUL:
             return f"looks right ({score:.2f}); {model}"
         return f"looks like {details['kind']} ({float(details['kind_probability']):.2f}); {model}"

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import QuantileTransformer
@@ -136,33 +137,43 @@ def test_what_was_learned_survives_saving(tmp_path: Path, tiny_folder: Path) -> 
     assert [file.read_bytes() for file in files] == before
 
 
-def test_the_share_of_wrong_tokens_is_found_again() -> None:
+def _evidence(values: NDArray[np.float64], share: float) -> NDArray[np.float64]:
+    """Of planted mistakes, N(2, 1), to data in which a share is wrong already: N(2, 1), the rest N(0, 1)."""
+    likelihood = np.exp(2.0 * values - 2.0)  # of wrong to right
+    found: NDArray[np.float64] = np.log(likelihood / (share * likelihood + 1.0 - share))
+    return found
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.1, 0.3])
+def test_the_share_of_wrong_tokens_is_found_though_the_networks_learned_it_as_right(share: float) -> None:
     random = np.random.default_rng(1)
-    for share in (0.0, 0.02, 0.1, 0.3):
-        wrong = random.random(60_000) < share
-        values = random.normal(np.where(wrong, 2.0, 0.0))
-        evidence = 2.0 * values - 2.0  # of N(2, 1) to N(0, 1)
-        assert estimate_share(evidence) == pytest.approx(share, abs=0.012)
+    data = random.normal(np.where(random.random(60_000) < share, 2.0, 0.0))
+    planted = random.normal(2.0, size=20_000)
+    found = estimate_share(_evidence(data, share), _evidence(planted, share))
+    assert share - 0.01 <= found <= share + 0.03
 
 
-def test_probabilities_are_calibrated_at_another_share_than_learned() -> None:
+def test_probabilities_are_calibrated_on_data_that_was_learned_from() -> None:
     random = np.random.default_rng(2)
+    share = 0.1
 
-    def answers(share: float, count: int) -> tuple[torch.Tensor, torch.Tensor]:
-        wrong = random.random(count) < share
-        overconfident = 1.5 * (2.0 * random.normal(np.where(wrong, 2.0, 0.0)) - 2.0)
-        p = torch.from_numpy(1.0 / (1.0 + np.exp(-overconfident)))
-        return torch.stack([1.0 - p, p], dim=1).float(), torch.from_numpy(wrong)
+    def answers(planted: float, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Answers of networks that are too sure of themselves, which tokens were planted, and which are wrong."""
+        copied = random.random(count) < planted
+        wrong = copied | (random.random(count) < share)
+        evidence = _evidence(random.normal(np.where(wrong, 2.0, 0.0)), share)
+        p = torch.from_numpy(1.0 / (1.0 + np.exp(-1.5 * evidence)))
+        return torch.stack([1.0 - p, p], dim=1).float(), torch.from_numpy(copied), torch.from_numpy(wrong)
 
-    copies, truth = answers(0.2, 40_000)
-    data, _ = answers(0.05, 40_000)
+    copies, planted, _ = answers(0.2, 40_000)
+    data, _, wrong = answers(0.0, 40_000)
     alone = torch.arange(40_000)
-    calibration = Calibration.of((copies, alone), truth, (data, alone), 0.0)
-    fresh, really = answers(0.05, 40_000)
-    found = calibration.wrong(fresh, alone)
+    calibration = Calibration.of((copies, alone), planted, (data, alone), 0.0)
+    found = calibration.wrong(data, alone)
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
         inside = (found >= low) & (found < low + 0.2)
-        assert float(found[inside].mean()) == pytest.approx(float(really[inside].float().mean()), abs=0.1)
+        assert float(found[inside].mean()) == pytest.approx(float(wrong[inside].float().mean()), abs=0.12)
+    assert float(found.mean()) == pytest.approx(share, abs=0.025)
 
 
 def test_ranks_are_scikit_learns() -> None:
