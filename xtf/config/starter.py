@@ -30,13 +30,14 @@ data:
 
 # Each attribute scores every response token; higher = more worth learning. List them with: xtf attributes
 attributes:
-  reasoning_importance: {{}}
-  knowledge_novelty: {{}}
-  task_relevance: {{}}     # words: [sum, total, …] or examples: FILE say what the task is about
+  label_quality: {{}}      # wrong: a detector that teaches itself on copies of your data with planted mistakes
+  knowledge_novelty: {{}}  # useless: what the model predicts already
+  # task_relevance: {{}}   # off-topic: words: [sum, total, …] or examples: FILE say what the task is about
 
 # A cut turns scores into "lacking". Kinds: below, above, outside, iqr, multi_otsu, bottom_share, top_share, never.
 thresholds:
-  knowledge_novelty: {{kind: below, cut: 0.05}}
+  label_quality: {{kind: below, cut: 0.75}}     # a probability: masked if the token is right with less than this
+  knowledge_novelty: {{kind: never}}            # scored and shown; to mask a share of it: {{kind: bottom_share, share: 0.1}}
 
 # Noise = lacking any attribute. Also: all, vote, weighted.
 combine:
