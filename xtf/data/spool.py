@@ -1,4 +1,7 @@
-"""Rows that can be gone through once, kept on disk so that they can be gone through again."""
+"""Rows that can be gone through once, kept on disk so that they can be gone through again.
+
+Pickled as they are: a table (``datasets``, Arrow) would give every row the keys of all rows, and null what it lacks.
+"""
 
 from __future__ import annotations
 
