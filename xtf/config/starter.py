@@ -37,7 +37,7 @@ attributes:
 # A cut turns scores into "lacking". Kinds: below, above, outside, iqr, multi_otsu, bottom_share, top_share, never.
 thresholds:
   label_quality: {{kind: below, cut: 0.75}}     # a probability: masked if the token is right with less than this
-  knowledge_novelty: {{kind: never}}            # scored and shown; to mask a share of it: {{kind: bottom_share, share: 0.1}}
+  knowledge_novelty: {{kind: never}}            # scored and shown; or: {{kind: bottom_share, share: 0.1}}
 
 # Noise = lacking any attribute. Also: all, vote, weighted.
 combine:

@@ -1,7 +1,7 @@
 """The rows of a JSON file, ``[...]`` or ``{"data": [...]}``, one at a time: the file may be larger than memory.
 
-``json`` itself parses each row. ijson and pyarrow were tried for it: neither names the line and column of a mistake, and
-ijson refuses NaN, which other tools write.
+``json`` itself parses each row. ijson and pyarrow were tried for it: neither names the line and column of a mistake,
+and ijson refuses NaN, which other tools write.
 """
 
 from __future__ import annotations

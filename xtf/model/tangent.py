@@ -7,9 +7,9 @@ beside the weights the direction ``v``, as large as the weights it is over. Meas
 0.25 to 0.28 GiB of working memory, beside 0.40 GiB for ``v`` over all linear weights, 9 MiB over a LoRA adapter.
 
 Where something in a model has no forward mode, central differences ``(l_i(theta + e v) - l_i(theta - e v)) / 2e`` take
-its place. They are faster over all linear weights (2.1 forward passes against 2.8, docs/benchmarks.md), and exact to one
-part in 10,000; but only in float32, for in bfloat16 the steps vanish in the rounding of the weights. A model that is
-scored in bfloat16, as all larger ones are, has an exact derivative only this way, which is why it is kept.
+its place. They are faster over all linear weights (2.1 forward passes against 2.8, docs/benchmarks.md), and right to
+one part in 10,000; but only in float32, for in bfloat16 the steps vanish in the rounding of the weights. A model scored
+in bfloat16, as all larger ones are, has an exact derivative only this way, which is why it is kept.
 """
 
 from __future__ import annotations
