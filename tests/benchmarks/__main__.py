@@ -16,6 +16,7 @@ from typing import Any
 import torch
 import yaml
 
+from tests.benchmarks.detecting import detecting
 from tests.benchmarks.influence import influence
 from tests.benchmarks.memory import long_example_memory
 from tests.benchmarks.scoring import against_published, padding_share, scoring
@@ -29,7 +30,7 @@ from xtf.runs.versions import versions
 SHARD = 256
 """Padding depends on how many examples batches are chosen from: on a CPU, a shard of so many."""
 
-GROUPS = ("scoring", "memory", "influence", "training", "labelling", "start")
+GROUPS = ("scoring", "detecting", "memory", "influence", "training", "labelling", "start")
 
 
 def main() -> None:
@@ -64,6 +65,13 @@ def _scoring(options: argparse.Namespace) -> dict[str, Any]:
         figures.update(scoring(shard.first(options.rows), options.pairs))
         figures[shard.named("scoring.padding_share")] = {"median": round(padding_share(shard), 4), "rows": SHARD}
     return {**figures, **against_published(settings, options.pairs)}
+
+
+def _detecting(options: argparse.Namespace) -> dict[str, Any]:
+    figures: dict[str, Any] = {}
+    for dtype in options.dtype:
+        figures.update(detecting(setting(dtype, options.data, options.rows), options.pairs))
+    return figures
 
 
 def _influence(options: argparse.Namespace) -> dict[str, Any]:
@@ -134,6 +142,7 @@ def _machine() -> dict[str, Any]:
 
 _MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "scoring": _scoring,
+    "detecting": _detecting,
     "memory": lambda options: long_example_memory(),
     "influence": _influence,
     "training": _training,
