@@ -14,6 +14,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import QuantileTransformer
 from xtf_attributes.label_quality import LabelQuality, LabelQualityParams
 from xtf_attributes.label_quality.calibration import Calibration, estimate_share
+from xtf_attributes.label_quality.copies import copies_of_each, plant_copies
 from xtf_attributes.label_quality.detector import FOLDS, folds_of
 from xtf_attributes.label_quality.networks import Scaling, train_networks
 from xtf_attributes.label_quality.window import read_window, state_requests
@@ -267,3 +268,54 @@ def test_sentences() -> None:
 def test_unknown_kinds_are_refused_with_a_hint() -> None:
     with pytest.raises(Exception, match="Did you mean 'spelling'"):
         registry.build("label_quality", {"kinds": ["speling"]})
+
+
+class Letters(MadeUpFitContext):
+    """A context whose tokens are bytes."""
+
+    def decode(self, ids: Any) -> str:
+        return bytes(ids.tolist()).decode()
+
+    def encode(self, text: str) -> Any:
+        return np.array(list(text.encode()), np.int32)
+
+    def pieces(self, ids: Any) -> list[bytes]:
+        return [bytes([i]) for i in ids.tolist()]
+
+    def vocabulary(self) -> list[str]:
+        return list("abcdefgh")
+
+
+def spelt(name: str, text: str) -> TokenizedExample:
+    ids = np.array(list(("?" + text).encode()), np.int32)
+    inside = np.arange(len(ids)) > 0
+    return TokenizedExample(name, ids, inside, np.zeros(len(ids), np.bool_))
+
+
+def test_every_kind_that_fits_is_planted_about_equally_often() -> None:
+    text = (
+        "Anna has {0} red apples and Peter has {1} pears. They are sold for {2} dollars on Monday. Is Anna not happy?"
+    )
+    examples = [spelt(f"e{i}", text.format(i, i + 3, 2 * i)) for i in range(12, 132)]
+    kinds = choose_kinds(["digits", "spelling", "swapped_names", "left_out", "code_call"])
+    planted = plant_copies(Letters(examples), examples, kinds, lambda example: [])
+    wrong = [sum(int((one.kinds == i).sum()) for one in planted) for i in range(len(kinds))]
+    assert wrong[-1] == 0
+    assert max(wrong[:-1]) < 1.5 * min(wrong[:-1])
+    assert [one.example.example_id for one in planted[:120]] == [one.example_id for one in examples]
+    for one in planted:
+        assert len(np.unique(one.kinds[one.kinds >= 0])) <= 1
+        assert not (one.kinds[~one.example.is_response] >= 0).any()
+
+
+def test_program_text_gets_the_mistakes_of_programs() -> None:
+    text = "def f(a{0}, b):\n    if a{0} < b and b != 3:\n        return max(a{0}, b)\n    return a{0} + b\n"
+    examples = [spelt(f"e{i}", text.format(i)) for i in range(60)]
+    kinds = choose_kinds(["uniform", "digits", "code_operator", "code_name", "code_call"])
+    planted = plant_copies(Letters(examples), examples, kinds, lambda example: [])
+    of_code = np.mean([one.kinds.max() >= 2 for one in planted])
+    assert 0.65 < of_code < 0.95
+
+
+def test_few_examples_are_copied_more_often() -> None:
+    assert [copies_of_each(n) for n in (1, 100, 150, 200, 399, 5000)] == [3, 3, 3, 2, 2, 2]
