@@ -17,7 +17,7 @@ from tests.labelling.scored import COARSE, shard, stream
 from xtf.config import CombineConfig
 from xtf.explain import ExampleExplanation, Flip, explain_example
 from xtf.explain.flips import numbers_apart, round_past
-from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.combiners.weighted import MEAN_RANK
 from xtf.labelling.shard import ScoredShard
 
@@ -44,7 +44,7 @@ def explained(
     rules = fit_rules(list(thresholds), thresholds, combine or CombineConfig(), stream(part))
     texts = [f" t{index}" for index in range(len(part.input_ids))]
     describe = {name: (lambda score: f"it scores {score:.3f}") for name in thresholds}
-    return rules, explain_example(rules, part.example(0), texts, describe)
+    return rules, explain_example(rules, part.example(0), judge(rules, part.example(0)), texts, describe)
 
 
 def moved(threshold: Threshold, flip: Flip) -> Threshold:
@@ -73,7 +73,7 @@ def test_the_stated_flip_flips(values: list[float], cut: Threshold) -> None:
         assert float(number[1]) == flip.value
         assert token.flips == (flip,)
         after = fit_rules(["a"], {"a": moved(cut, flip)}, CombineConfig(), stream(part))
-        assert bool(apply_rules(after, part).noise[token.index]) != token.noise
+        assert bool(judge(after, part).noise[token.index]) != token.noise
 
 
 @settings(max_examples=60)
@@ -94,7 +94,7 @@ def test_the_flips_of_all_attributes_together_flip_the_token(
             continue
         changed = thresholds | {flip.attribute: moved(thresholds[flip.attribute], flip) for flip in token.flips}
         after = fit_rules(list("abc"), changed, combine, stream(part))
-        assert bool(apply_rules(after, part).noise[token.index]) != token.noise
+        assert bool(judge(after, part).noise[token.index]) != token.noise
         assert token.flip is not None
         assert token.flip.startswith("kept if the " if token.noise else "masked if the ")
 
@@ -109,7 +109,7 @@ def test_the_flips_of_all_attributes_together_flip_the_token(
 def test_explanations_agree_with_the_labels(values: list[float], cut: Threshold, share: float, protected: int) -> None:
     part = shard([{"a": values, "b": [0.0] * len(values)}], prompt=2, protected=protected)
     rules, found = explained(part, {"a": cut, "b": Below(cut=-1.0)}, CombineConfig(max_noise_share=share))
-    labels = apply_rules(rules, part)
+    labels = judge(rules, part)
     assert [token.noise for token in found.tokens] == labels.noise.tolist()
     assert [token.weight for token in found.tokens] == labels.weights.tolist()
     assert [
@@ -244,6 +244,6 @@ def test_one_example_and_a_text_per_token_are_needed() -> None:
     part = shard([{"a": [1.0]}, {"a": [2.0]}])
     rules = fit_rules(["a"], {"a": Never()}, CombineConfig(), stream(part))
     with pytest.raises(ValueError, match="got 2 examples"):
-        explain_example(rules, part, ["x"] * 4)
+        explain_example(rules, part, judge(rules, part), ["x"] * 4)
     with pytest.raises(ValueError, match="and 1 texts"):
-        explain_example(rules, part.example(0), ["x"])
+        explain_example(rules, part.example(0), judge(rules, part.example(0)), ["x"])

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from xtf.labelling import LabelRules, LabelSummary, Tally, judge
 from xtf.labelling.shard import ScoredShard, Shards
 from xtf.tokens import FloatArray
 
@@ -55,6 +56,14 @@ def one_column(values: Sequence[float] | FloatArray, name: str = "a", pieces: in
     """All values as one attribute, one example a shard, split into ``pieces`` shards."""
     parts: list[NDArray[np.float32]] = np.array_split(np.asarray(values, np.float32), pieces)
     return stream(*(shard([{name: part.tolist()}]) for part in parts if len(part)))
+
+
+def summarise(rules: LabelRules, shards: Shards, top: int = 20, min_count: int = 20) -> LabelSummary:
+    """Label every shard and count."""
+    tally = Tally(top)
+    for part in shards():
+        tally.add(part, judge(rules, part))
+    return tally.result(rules.attributes, min_count)
 
 
 def judged(shards: Shards, name: str = "a") -> FloatArray:

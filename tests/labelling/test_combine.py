@@ -13,11 +13,10 @@ from tests.labelling.kinds import Above, Below, BottomShare, Iqr, Never, Thresho
 from tests.labelling.scored import COARSE, shard, stream
 from xtf.config import CombineConfig
 from xtf.errors import ConfigError
-from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.combiners.votes import count_votes
 from xtf.labelling.combiners.weighted import WeightedRanks, mean_rank
 from xtf.labelling.guards import noise_caps
-from xtf.labelling.rules import judge
 from xtf.labelling.shard import ScoredShard
 from xtf.tokens import BoolArray
 
@@ -36,7 +35,7 @@ def corpora(draw: st.DrawFn) -> ScoredShard:
 
 def noise(part: ScoredShard, thresholds: dict[str, Threshold] = THRESHOLDS, **combine: object) -> BoolArray:
     rules = fit_rules(list(thresholds), thresholds, CombineConfig.model_validate(combine), stream(part))
-    return apply_rules(rules, part).noise
+    return judge(rules, part).noise
 
 
 @settings(max_examples=60)
@@ -89,7 +88,7 @@ def test_weighted_cuts_the_mean_of_corpus_ranks() -> None:
     a, b = np.array([0.125, 0.375, 0.625, 0.875]), np.array([0.125, 0.875, 0.375, 0.625])
     assert ranks[1:] == pytest.approx(0.75 * a + 0.25 * b, abs=1e-6)
     assert math.isnan(ranks[0])
-    labels = apply_rules(rules, part)
+    labels = judge(rules, part)
     assert labels.noise.tolist() == [False, True, False, False, False]
     assert not labels.reasons.any()
 
@@ -124,7 +123,7 @@ def reference_guard(part: ScoredShard, rules: LabelRules, combine: CombineConfig
             for name, cut in rules.cuts.items():
                 score = part.scores[name][token : token + 1]
                 one = float(rules.distributions[name].percentile_of(score)[0])
-                if apply_rules(rules, part).lacking[token] >> rules.attributes.index(name) & 1:
+                if judge(rules, part).lacking[token] >> rules.attributes.index(name) & 1:
                     levels.append(100 - one if cut.cut.lacking_side == "high" else one)
             return min(levels)
 
@@ -156,20 +155,14 @@ def test_caps_are_exact_decimals() -> None:
 @settings(max_examples=30)
 @given(corpora())
 def test_weighted_guard_releases_the_highest_mean_rank(part: ScoredShard) -> None:
-    found = judge(
-        fit_rules(
-            NAMES,
-            THRESHOLDS,
-            CombineConfig(rule="weighted", threshold=Below(cut=0.6), max_noise_share=0.5),
-            stream(part),
-        ),
-        part,
-    )
-    assert found.combined is not None
+    combine = CombineConfig(rule="weighted", threshold=Below(cut=0.6), max_noise_share=0.5)
+    rules = fit_rules(NAMES, THRESHOLDS, combine, stream(part))
+    found, ranks = judge(rules, part), rules.combiner.combined(part)
+    assert ranks is not None
     for index in range(len(part)):
         here = slice(int(part.offsets[index]), int(part.offsets[index + 1]))
-        released = found.combined[here][found.unguarded[here] & ~found.noise[here]]
-        masked = found.combined[here][found.noise[here]]
+        released = ranks[here][found.unguarded[here] & ~found.noise[here]]
+        masked = ranks[here][found.noise[here]]
         assert not len(released) or not len(masked) or masked.max() <= released.min()
 
 

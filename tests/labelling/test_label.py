@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tests.labelling.kinds import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Threshold, TopShare
-from tests.labelling.scored import shard, stream
+from tests.labelling.scored import shard, stream, summarise
 from xtf.config import CombineConfig
 from xtf.errors import PluginError
-from xtf.labelling import LabelRules, apply_rules, degenerate, fit_rules, summarise
+from xtf.labelling import LabelRules, degenerate, fit_rules, judge
 from xtf.labelling.distribution import Distribution, measure
 from xtf.labelling.shard import ScoredShard
 
@@ -44,10 +44,10 @@ def test_rules_survive_json_and_the_order_of_shards(combine: CombineConfig) -> N
     turned = fit_rules("abc", THRESHOLDS, combine, stream(*parts[::-1]), measure("abc", stream(*parts[::-1])))
     assert turned.to_dict() == rules.to_dict()
     for part in parts:
-        labels = apply_rules(rules, part)
+        labels = judge(rules, part)
         for other in (restored, turned):
-            again = apply_rules(other, part)
-            for field in ("noise", "weights", "reasons", "lacking"):
+            again = judge(other, part)
+            for field in ("noise", "weights", "reasons", "lacking", "unguarded"):
                 assert np.array_equal(getattr(labels, field), getattr(again, field))
 
 
@@ -55,7 +55,7 @@ def test_labels_of_a_small_example() -> None:
     part = shard([{"a": [0.1, 0.9, 0.2, 0.0], "b": [5.0, 0.0, -1.0, 9.0]}], prompt=2, protected=1)
     combine = CombineConfig(noise_weight=0.25, weight_by="b")
     rules = fit_rules(["a", "b"], {"a": Below(cut=0.15), "b": Above(cut=4.0)}, combine, stream(part))
-    labels = apply_rules(rules, part)
+    labels = judge(rules, part)
     assert labels.noise.tolist() == [False, False, True, False, False, False]
     assert labels.reasons.tolist() == [0, 0, 0b11, 0, 0, 0]
     assert labels.weights.tolist() == [0.0, 0.0, 0.25, 0.0, 0.0, 1.0]
@@ -65,7 +65,7 @@ def test_labels_of_a_small_example() -> None:
 def test_lacking_bits_outlive_the_guard_and_reasons_do_not() -> None:
     part = shard([{"a": [0.3, 0.1, 0.2]}])
     rules = fit_rules(["a"], {"a": Below(cut=1.0)}, CombineConfig(min_kept=2), stream(part))
-    labels = apply_rules(rules, part)
+    labels = judge(rules, part)
     assert labels.lacking.tolist() == [0, 1, 1, 1]
     assert labels.reasons.tolist() == [0, 0, 1, 0]
     assert labels.weights.tolist() == [0.0, 1.0, 0.0, 1.0]
@@ -152,7 +152,7 @@ def test_summary_counts_what_the_labels_say_in_any_order() -> None:
     rules = fit_rules("abc", THRESHOLDS, CombineConfig(max_noise_share=0.4), stream(*parts))
     found = summarise(rules, stream(*parts), top=5, min_count=1)
     assert summarise(rules, stream(*parts[::-1]), top=5, min_count=1) == found
-    labels = [apply_rules(rules, part) for part in parts]
+    labels = [judge(rules, part) for part in parts]
     noise = np.concatenate([one.noise for one in labels])
     lacking = np.concatenate([one.lacking for one in labels])
     assert found.masked_tokens == int(noise.sum())

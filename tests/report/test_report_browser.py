@@ -11,19 +11,20 @@ import pytest
 from tests.report.conftest import Open
 from tests.report.made import BYTES, made_run
 from xtf.api import Run, label, open_run
-from xtf.config import CombineConfig, RunConfig
-from xtf.labelling import fit_rules, judge, summarise
+from xtf.config import RunConfig
+from xtf.labelling import Tally, fit_rules, judge
 from xtf.report import write_report
 
 Small = tuple[Run, Path]
 
 SET = """([cuts, combine]) => {
   const { model } = Model;
+  model.settings = structuredClone(model.data.asRun);
   for (const [name, cut] of Object.entries(cuts)) model.settings.cuts[name] = { ...model.settings.cuts[name], ...cut };
   model.settings.combine = { ...model.settings.combine, ...combine };
   Model.update();
   const { figures, labels } = model;
-  return { figures, estimate: model.estimate, command: Model.command(),
+  return { figures, estimate: model.estimate, unknown: model.unknown, command: Model.command(),
     noise: Array.from(labels.noise), lacking: Array.from(labels.lacking) };
 }"""
 
@@ -38,11 +39,13 @@ def expected(run: Run, thresholds: dict[str, Any], combine: dict[str, Any]) -> t
     rules = fit_rules(list(config.attributes), config.thresholds, config.combine, run.shards, run.distributions())
     noise: list[int] = []
     lacking: list[int] = []
+    tally = Tally()
     for shard in run.shards():
-        verdicts = judge(rules, shard)
-        noise += verdicts.noise[shard.is_response].astype(int).tolist()
-        lacking += verdicts.lacking[shard.is_response].tolist()
-    return summarise(rules, run.shards), noise, lacking
+        labels = judge(rules, shard)
+        tally.add(shard, labels)
+        noise += labels.noise[shard.is_response].astype(int).tolist()
+        lacking += labels.lacking[shard.is_response].tolist()
+    return tally.result(rules.attributes), noise, lacking
 
 
 def assert_same(found: dict[str, Any], run: Run, thresholds: dict[str, Any], combine: dict[str, Any]) -> None:
@@ -170,39 +173,57 @@ CUTS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
-RANKS = {"weights": {}, "threshold": {"kind": "bottom_share", "share": 0.3, "scope": "dataset"}}
+COMBINE: list[dict[str, Any]] = [
+    {"max_noise_share": 0.17},
+    {"rule": "weighted", "weights": {"novelty": 2.0, "importance": 0.5}, "min_kept": 5},
+    {"rule": "weighted", "threshold": {"kind": "bottom_share", "share": 0.413, "scope": "example"}},
+    {"rule": "weighted", "threshold": {"kind": "iqr", "k": 0.1, "side": "both", "scope": "dataset"}},
+    {"rule": "weighted", "threshold": {"kind": "outside", "low": 0.3, "high": 0.8}},
+]
 
 
+def moves(page: Any, rng: np.random.Generator, trial: str) -> dict[str, Any]:
+    """A random setting of each control that the page offers for one cut: a step, or any number."""
+    controls = page.evaluate(f"Model.model.data.run.trials.{trial}.controls")
+    steps = {one["key"]: float(rng.choice(one["values"])) for one in controls if one["is"] == "steps"}
+    numbers = [one["key"] for one in controls if one["is"] == "number"]
+    drawn = sorted(round(float(number), 3) for number in rng.uniform(0.05, 0.9, len(numbers)))
+    return {**steps, **dict(zip(numbers, drawn, strict=True))}
+
+
+@pytest.mark.parametrize("combine", COMBINE, ids=str)
 @pytest.mark.parametrize("thresholds", [cuts for _, cuts in CUTS], ids=[name for name, _ in CUTS])
-def test_rules_and_guards_are_those_of_python(open_page: Open, tmp_path: Path, thresholds: dict[str, Any]) -> None:
-    run = made_run(tmp_path / "run", examples=25, tokens=50, thresholds=thresholds, seed=len(thresholds))
+def test_rules_and_guards_are_those_of_python(
+    open_page: Open, tmp_path: Path, thresholds: dict[str, Any], combine: dict[str, Any]
+) -> None:
+    run = made_run(tmp_path / "run", 25, 50, thresholds=thresholds, combine=combine, seed=len(thresholds))
     page = open_page(write_report(run))
     rng = np.random.default_rng(1)
-    guards: list[dict[str, Any]] = [
-        {},
-        {"max_noise_share": 0.17},
-        {"min_kept": 18},
-        {"max_noise_share": 0.3, "min_kept": 12},
-    ]
-    rules: list[dict[str, Any]] = [
-        {"rule": "any"},
-        {"rule": "all"},
-        {"rule": "vote", "votes": 2},
-        {"rule": "weighted", "weights": {"novelty": 2.0, "importance": 0.5}},
-        {"rule": "weighted", "threshold": {"kind": "bottom_share", "share": 0.41, "scope": "example"}},
-    ]
-    moves = {"below": "cut", "above": "cut", "iqr": "k", "bottom_share": "share", "top_share": "keep", "outside": "low"}
-    for rule in rules:
-        for guard in guards:
-            cuts = {
-                name: {moves[cut["kind"]]: round(float(rng.uniform(0.05, 0.9)), 3)}
-                for name, cut in thresholds.items()
-                if cut["kind"] in moves
-            }
-            combine = {**CombineConfig().model_dump(mode="json"), **RANKS, **rule, **guard}
-            found = page.evaluate(SET, [cuts, combine])
-            assert found["estimate"] is False
-            assert_same(found, run, cuts, combine)
+    ranks = next(i for i, one in enumerate(page.evaluate("Model.model.data.run.trials.rules")) if "cutKey" in one)
+    threshold = page.evaluate("Model.model.settings.combine.threshold")
+    for rule in ({"rule": "any"}, {"rule": "all"}, {"rule": "vote", "votes": 2}, {"rule": "weighted"}):
+        for guard in ({}, {"max_noise_share": 0.3, "min_kept": 12}, {"max_noise_share": 1.0, "min_kept": 0}):
+            cuts = {name: moves(page, rng, f"cuts.{name}") for name in thresholds}
+            moved = {"threshold": {**threshold, **moves(page, rng, f"rules[{ranks}]")}}
+            now = {**rule, **guard, **(moved if rule["rule"] == "weighted" else {})}
+            found = page.evaluate(SET, [cuts, now])
+            assert (found["estimate"], found["unknown"]) == (False, False)
+            assert_same(found, run, cuts, now)
+
+
+def test_what_is_not_on_offer_is_left_to_the_command(small: Small, open_page: Open) -> None:
+    run, path = small
+    page = open_page(path)
+    page.fill("#cut-importance-k", "0.123")
+    page.wait_for_selector("#estimate:not([hidden])")
+    assert page.inner_text("#estimate") == "as labelled: only the command can tell"
+    assert page.inner_text("#masked-share") == f"{run.summary().masked_share:.1%} masked"
+    assert page.text_content("#command").endswith("--set thresholds.importance.k=0.123")
+    page.fill("#cut-importance-k", "0.15")
+    page.wait_for_selector("#estimate", state="hidden")
+    for change in ({"max_noise_share": 0.333}, {"rule": "of another package"}):
+        found = page.evaluate(SET, [{}, change])
+        assert found["unknown"], change
 
 
 def test_otsu_clusters_can_be_chosen(small: Small, open_page: Open) -> None:

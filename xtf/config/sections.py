@@ -88,9 +88,10 @@ class CombineConfig(Section):
             raise SettingsError(problems)
         return read
 
-    def settings(self) -> PluginSection:
-        """The rule with the settings it reads."""
-        return RULES.load(self.rule).model_validate(self._settings_of(self.rule))
+    def settings(self, kind: str | None = None) -> PluginSection:
+        """The rule with the settings it reads; or another rule, with those given of its own."""
+        kind = self.rule if kind is None else kind
+        return RULES.load(kind).model_validate(self._settings_of(kind))
 
     def attributes_named(self) -> dict[str, str]:
         """Keys whose settings name an attribute, also of rules that are not chosen, and the attributes they name."""

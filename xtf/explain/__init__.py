@@ -1,6 +1,6 @@
 """Why this token: its value, percentile, cut and margin under each attribute, one sentence, and what would flip it.
 
-The verdicts are those of ``xtf.labelling.apply_rules``, never a second opinion; every number in a sentence is rounded
+The verdicts are those that labelling wrote, never a second opinion; every number in a sentence is rounded
 so that the sentence stays true. Begin reading in ``tokens``; ``terminal`` and ``html`` show one explanation.
 """
 

@@ -13,8 +13,8 @@ from xtf.explain.flips import Flip, bounds, find_flip, interval_of, margin
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
 from xtf.labelling.cuts import FittedCut, Interval
 from xtf.labelling.guards import noise_caps
-from xtf.labelling.rules import LabelRules, judge, labels_of
-from xtf.labelling.shard import ScoredShard
+from xtf.labelling.rules import LabelRules
+from xtf.labelling.shard import Labels, ScoredShard
 from xtf.tokens import BoolArray, FloatArray
 
 if TYPE_CHECKING:
@@ -123,13 +123,14 @@ class ExampleExplanation:
 
 
 def explain_example(
-    rules: LabelRules, shard: ScoredShard, texts: Sequence[str], describe: Describe | None = None
+    rules: LabelRules, shard: ScoredShard, labels: Labels, texts: Sequence[str], describe: Describe | None = None
 ) -> ExampleExplanation:
     """Explain every token of a shard that holds one example.
 
     Args:
         rules: Fitted rules.
         shard: One example (``ScoredShard.example``).
+        labels: What labelling wrote of it (``Labels.within``).
         texts: The text of each token.
         describe: Attribute name to a phrase for a score (``Attribute.describe``); names may be missing.
     """
@@ -138,7 +139,7 @@ def explain_example(
             f"expected one example and a text per token, got {len(shard)} examples, {len(shard.input_ids)} tokens "
             f"and {len(texts)} texts"
         )
-    explainer = _Explainer(rules, shard, describe or {})
+    explainer = _Explainer(rules, shard, labels, describe or {})
     tokens = tuple(explainer.token(index, text) for index, text in enumerate(texts))
     response = sum(token.is_response for token in tokens)
     return ExampleExplanation(shard.example_ids[0], tokens, sum(token.noise for token in tokens) / max(response, 1))
@@ -196,19 +197,17 @@ class _Measure:
 
 
 class _Explainer:
-    """The rules applied to one example, and what its tokens' explanations share."""
+    """The rules and labels of one example, and what its tokens' explanations share."""
 
-    def __init__(self, rules: LabelRules, shard: ScoredShard, describe: Describe) -> None:
-        self._rules, self._shard = rules, shard
-        self._verdicts = judge(rules, shard)
-        self._labels = labels_of(rules, shard, self._verdicts)
+    def __init__(self, rules: LabelRules, shard: ScoredShard, labels: Labels, describe: Describe) -> None:
+        self._rules, self._shard, self._labels = rules, shard, labels
         self._judged = shard.candidates()
         self._places = {int(token): place for place, token in enumerate(np.flatnonzero(shard.is_response))}
         self._columns = [
             self._column(name, cut, shard.scores[name], rules.distributions[name].percentile_of, describe.get(name))
             for name, cut in rules.cuts.items()
         ]
-        combined, cut = self._verdicts.combined, rules.combiner.cut
+        combined, cut = rules.combiner.combined(shard), rules.combiner.cut
         self._combined: list[AttributeVerdict] | None = None
         if combined is not None and cut is not None:
             self._combined = self._column(rules.combiner.name, cut, combined, lambda ranks: 100.0 * ranks, None)
@@ -235,7 +234,7 @@ class _Explainer:
         verdicts = tuple(column[place] for column in self._columns) if place is not None else ()
         combined = self._combined[place] if self._combined is not None and place is not None else None
         noise = bool(labels.noise[index])
-        released = bool(self._verdicts.unguarded[index]) and not noise
+        released = bool(labels.unguarded[index]) and not noise
         if not response:
             rule, reason = PROMPT, "belongs to the prompt"
         elif protected:

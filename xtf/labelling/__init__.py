@@ -1,11 +1,11 @@
 """Scores -> labels: rules fitted once over the corpus, then applied shard by shard, without any model.
 
-Begin reading in ``rules``; ``cuts`` turns a score into "lacking", ``combine`` turns lacking into noise.
+Begin reading in ``rules``; ``cuts`` turn a score into "lacking", ``combiners`` lacking into noise.
 """
 
 from xtf.labelling.degenerate import degenerate
-from xtf.labelling.rules import LabelRules, Verdicts, apply_rules, fit_rules, judge, labels_of
-from xtf.labelling.summary import AttributeSummary, ExampleCount, LabelSummary, Overlap, Tally, TokenCount, summarise
+from xtf.labelling.rules import LabelRules, fit_rules, judge
+from xtf.labelling.summary import AttributeSummary, ExampleCount, LabelSummary, Overlap, Tally, TokenCount
 
 __all__ = [
     "AttributeSummary",
@@ -15,11 +15,7 @@ __all__ = [
     "Overlap",
     "Tally",
     "TokenCount",
-    "Verdicts",
-    "apply_rules",
     "degenerate",
     "fit_rules",
     "judge",
-    "labels_of",
-    "summarise",
 ]

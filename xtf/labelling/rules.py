@@ -13,8 +13,7 @@ from xtf.labelling.combiners import Combiner, FittedCombiner, Panel
 from xtf.labelling.cuts import FittedCut, fit_cuts
 from xtf.labelling.distribution import Distribution, measure
 from xtf.labelling.guards import apply_guards
-from xtf.labelling.shard import Labels, ReasonArray, ScoredShard, Shards
-from xtf.tokens import BoolArray, FloatArray
+from xtf.labelling.shard import Labels, ScoredShard, Shards
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +62,6 @@ class LabelRules:
         return cls(panel, combine, combiner_of(combine).restore(panel, data))
 
 
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """The steps from scores to noise in one shard, each ``(tokens,)``.
-
-    Attributes:
-        lacking: uint16, bit ``i`` is set where attribute ``i`` lacks.
-        unguarded: bool, noise before the guards.
-        noise: bool, noise in the end.
-        combined: float32, the combined score of a rule that cuts one; else None.
-    """
-
-    lacking: ReasonArray
-    unguarded: BoolArray
-    noise: BoolArray
-    combined: FloatArray | None
-
-
 def combiner_of(combine: CombineConfig) -> Combiner:
     """The rule that a configuration names.
 
@@ -118,8 +100,11 @@ def fit_rules(
     return LabelRules(panel, combine, combiner_of(combine).fit(panel, shards))
 
 
-def judge(rules: LabelRules, shard: ScoredShard) -> Verdicts:
-    """Apply cuts, combination and guards to one shard."""
+def judge(rules: LabelRules, shard: ScoredShard) -> Labels:
+    """Apply cuts, combination and guards to one shard.
+
+    Under ``weighted`` a noise token may lack no single attribute, and then has no reason bit.
+    """
     judged = shard.candidates()
     lacking = np.zeros(len(judged), dtype=np.uint16)
     for bit, (name, cut) in enumerate(rules.cuts.items()):
@@ -127,20 +112,10 @@ def judge(rules: LabelRules, shard: ScoredShard) -> Verdicts:
             found = cut.lacking(shard.scores[name], shard.offsets, judged)
             lacking |= found.astype(np.uint16) << np.uint16(bit)
     decision = rules.combiner.decide(shard, lacking)
-    return Verdicts(lacking, decision.noise, apply_guards(decision, shard, rules.combine), decision.combined)
-
-
-def apply_rules(rules: LabelRules, shard: ScoredShard) -> Labels:
-    """Label one shard. Under ``weighted`` a noise token may lack no single attribute, and then has no reason bit."""
-    return labels_of(rules, shard, judge(rules, shard))
-
-
-def labels_of(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Labels:
-    """The labels that follow from verdicts already at hand."""
+    noise = apply_guards(decision, shard, rules.combine)
     weights = shard.is_response.astype(np.float32)
     by = rules.combine.weight_by
     if by is not None:
         weights[shard.is_response] = np.clip(shard.scores[by][shard.is_response], 0.0, 1.0)
-    weights[verdicts.noise] = rules.combine.noise_weight
-    reasons = verdicts.lacking * verdicts.noise
-    return Labels(verdicts.noise, weights, reasons, verdicts.lacking)
+    weights[noise] = rules.combine.noise_weight
+    return Labels(noise, weights, lacking * noise, lacking, decision.noise)

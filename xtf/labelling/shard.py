@@ -7,7 +7,7 @@ they take :data:`Shards`: a callable that starts a new pass.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,19 @@ class ScoredShard:
             {name: np.concatenate([score.values[name] for score in scores]) for name in names},
         )
 
+    @classmethod
+    def concatenate(cls, shards: Sequence[ScoredShard], names: Sequence[str]) -> ScoredShard:
+        """Several shards as one, with the scores of ``names``."""
+        flags = [np.zeros(0, np.bool_)]
+        return cls(
+            [example_id for shard in shards for example_id in shard.example_ids],
+            np.cumsum([0, *(size for shard in shards for size in np.diff(shard.offsets).tolist())]).astype(np.int64),
+            np.concatenate([np.zeros(0, np.int32), *(shard.input_ids for shard in shards)]),
+            np.concatenate([*flags, *(shard.is_response for shard in shards)]),
+            np.concatenate([*flags, *(shard.is_protected for shard in shards)]),
+            {n: np.concatenate([np.zeros(0, np.float32), *(shard.scores[n] for shard in shards)]) for n in names},
+        )
+
     def __len__(self) -> int:
         return len(self.example_ids)
 
@@ -126,9 +139,15 @@ class Labels:
             of ``weight_by`` within [0, 1].
         reasons: ``(tokens,)`` uint16, on noise tokens: bit ``i`` is set when attribute ``i`` lacks.
         lacking: ``(tokens,)`` uint16, the same bits on every response token, before combination and guards.
+        unguarded: ``(tokens,)`` bool, noise before the guards.
     """
 
     noise: BoolArray
     weights: FloatArray
     reasons: ReasonArray
     lacking: ReasonArray
+    unguarded: BoolArray
+
+    def within(self, here: slice) -> Labels:
+        """The labels of some neighbouring tokens."""
+        return Labels(*(getattr(self, column.name)[here] for column in fields(self)))

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.labelling.rules import LabelRules, Verdicts, judge
-from xtf.labelling.shard import ScoredShard, Shards
+from xtf.labelling.shard import Labels, ScoredShard
 
 Counts = NDArray[np.int64]
 _DECILES = 10
@@ -95,23 +95,8 @@ class LabelSummary:
         return asdict(self)
 
 
-def summarise(rules: LabelRules, shards: Shards, top: int = 20, min_count: int = 20) -> LabelSummary:
-    """Count what ``rules`` do to every shard.
-
-    Args:
-        rules: Fitted rules.
-        shards: The corpus.
-        top: Entries in each list of tokens and examples.
-        min_count: Occurrences a token id needs to be listed by rate.
-    """
-    tally = Tally(top)
-    for shard in shards():
-        tally.add(shard, judge(rules, shard))
-    return tally.result(rules, min_count)
-
-
 class Tally:
-    """Running counts, for callers that judge shards anyway; grows with the vocabulary, not with the corpus.
+    """Running counts over labelled shards; grows with the vocabulary, not with the corpus.
 
     ``top`` is the number of entries in each list of tokens and examples.
     """
@@ -125,19 +110,19 @@ class Tally:
         self._most: list[ExampleCount] = []
         self._least: list[ExampleCount] = []
 
-    def add(self, shard: ScoredShard, verdicts: Verdicts) -> None:
-        """Take in one shard."""
-        judged, noise = shard.candidates(), verdicts.noise
+    def add(self, shard: ScoredShard, labels: Labels) -> None:
+        """Take in one shard; its scores are not looked at."""
+        judged, noise = shard.candidates(), labels.noise
         self._examples += len(shard)
         self._protected += int(np.count_nonzero(shard.is_protected))
-        self._released += int(np.count_nonzero(verdicts.unguarded)) - int(np.count_nonzero(noise))
+        self._released += int(np.count_nonzero(labels.unguarded)) - int(np.count_nonzero(noise))
         response = shard.counts(shard.is_response)
         self._response += int(response.sum())
         deciles = _position_deciles(shard, response)
         noise_in_response = noise[shard.is_response]
         for masked in (False, True):
             chosen = noise if masked else judged & ~noise
-            self._lacking[masked] = _added(self._lacking[masked], verdicts.lacking[chosen])
+            self._lacking[masked] = _added(self._lacking[masked], labels.lacking[chosen])
             self._ids[masked] = _added(self._ids[masked], shard.input_ids[chosen])
             self._deciles[masked] = _added(self._deciles[masked], deciles[noise_in_response == masked])
         self._add_examples(shard, shard.counts(noise), response)
@@ -155,8 +140,13 @@ class Tally:
             )
             setattr(self, attribute, best[: self._top])
 
-    def result(self, rules: LabelRules, min_count: int = 20) -> LabelSummary:
-        """The finished summary."""
+    def result(self, attributes: Sequence[str], min_count: int = 20) -> LabelSummary:
+        """The finished summary.
+
+        Args:
+            attributes: The names of the reason bits.
+            min_count: Occurrences that a token id needs to be listed by rate.
+        """
         masked = int(self._lacking[True].sum())
         ids_masked, ids_kept = (_padded(self._ids[key], max(map(len, self._ids.values()))) for key in (True, False))
         lists = _token_lists(ids_masked, ids_masked + ids_kept, self._top, min_count)
@@ -168,8 +158,8 @@ class Tally:
             masked,
             masked / max(self._response, 1),
             self._released,
-            self._attributes(rules),
-            self._overlaps(rules),
+            self._attributes(attributes),
+            self._overlaps(attributes),
             tuple((self._deciles[True] / np.maximum(in_decile, 1)).tolist()),
             lists["most_masked"],
             lists["most_kept"],
@@ -179,20 +169,20 @@ class Tally:
             tuple(self._least),
         )
 
-    def _attributes(self, rules: LabelRules) -> tuple[AttributeSummary, ...]:
+    def _attributes(self, attributes: Sequence[str]) -> tuple[AttributeSummary, ...]:
         found = []
-        for bit, name in enumerate(rules.attributes):
+        for bit, name in enumerate(attributes):
             counts = {key: int(some[np.arange(len(some)) >> bit & 1 == 1].sum()) for key, some in self._lacking.items()}
             lacking = counts[True] + counts[False]
             found.append(AttributeSummary(name, lacking, lacking / max(self._response, 1), counts[True]))
         return tuple(found)
 
-    def _overlaps(self, rules: LabelRules) -> tuple[Overlap, ...]:
+    def _overlaps(self, attributes: Sequence[str]) -> tuple[Overlap, ...]:
         width = max(map(len, self._lacking.values()))
         masked, kept = (_padded(self._lacking[key], width) for key in (True, False))
         found = [
             Overlap(
-                tuple(name for bit, name in enumerate(rules.attributes) if bits >> bit & 1),
+                tuple(name for bit, name in enumerate(attributes) if bits >> bit & 1),
                 int(masked[bits] + kept[bits]),
                 int(masked[bits]),
             )

@@ -33,7 +33,8 @@ from xtf.runs.share import Share
 if TYPE_CHECKING:
     import pyarrow as pa
 
-Kind = Literal["tokens", "scores", "labels"]
+Kind = Literal["tokens", "scores", "labels", "verdicts"]
+"""Shards of ``verdicts``, which no trainer reads, lie in ``state/``."""
 
 MANIFEST_FORMAT = 1
 
@@ -119,7 +120,8 @@ class RunFolder:
 
     def shard_path(self, kind: Kind, index: int) -> Path:
         """Where a shard's file is, written or not."""
-        return self.path / kind / f"part-{index:05d}.parquet"
+        within = self.state if kind == "verdicts" else self.path
+        return within / kind / f"part-{index:05d}.parquet"
 
     def record(self, kind: Kind, index: int) -> ShardRecord | None:
         """The record of a complete shard, or None; the file itself is not read."""
@@ -260,7 +262,7 @@ class RunFolder:
             yield
 
     def _kinds(self) -> Iterator[Path]:
-        for kind in ("tokens", "scores", "labels"):
+        for kind in ("tokens", "scores", "labels", "verdicts"):
             yield from (self.path / kind, self.state / kind)
 
     def clear(self) -> None:

@@ -12,14 +12,14 @@ from xtf.attribute import Detail, registry
 from xtf.config import RunConfig, parse_config, read_yaml
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import ExampleExplanation, explain_example
-from xtf.labelling import LabelRules, LabelSummary, Tally, judge
+from xtf.labelling import LabelRules, LabelSummary, Tally
 from xtf.labelling.distribution import Distribution
-from xtf.labelling.shard import ScoredShard
+from xtf.labelling.shard import Labels, ScoredShard
 from xtf.labelling.wrong import WrongShare, expect_wrong
 from xtf.parallel import in_order
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.measured import read_distribution, read_rules
-from xtf.runs.tables import scored_shard
+from xtf.runs.tables import labels_of, scored_shard
 from xtf.runs.vocabulary import Vocabulary
 
 
@@ -55,6 +55,11 @@ class RunReader:
     def is_scored(self) -> bool:
         """Whether every shard has been scored and the scores have been measured."""
         return bool(self.manifest.get("stages", {}).get("score", {}).get("done"))
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether every shard has its labels under the rules that are kept."""
+        return bool(self.manifest.get("stages", {}).get("label", {}).get("done"))
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -162,6 +167,27 @@ class RunReader:
             names,
         )
 
+    def labelled(self, names: Sequence[str] | None = None) -> Iterator[tuple[ScoredShard, Labels]]:
+        """Every shard and its labels as written, in order, with the scores of ``names`` (default: all).
+
+        Raises:
+            RunError: if the run has not been labelled to the end, or a shard is missing or damaged.
+        """
+        for part in self.parts:
+            read = partial(part._read_labelled, noise_weight=part.rules.combine.noise_weight, names=names)
+            yield from in_order(read, part.folder.records("scores"))
+
+    def _read_labelled(
+        self, record: ShardRecord, noise_weight: float, names: Sequence[str] | None = None
+    ) -> tuple[ScoredShard, Labels]:
+        shard = self.read_scored(record, self.scored if names is None else list(names))
+        labels, verdicts = (self.folder.record(kind, record.index) for kind in ("labels", "verdicts"))
+        if not self.is_labelled or labels is None or verdicts is None:
+            raise RunError(f"{self.path}: not labelled to the end. Label it again: xtf label {self.path}")
+        return shard, labels_of(
+            shard, self.folder.read_shard("labels", labels), self.folder.read_shard("verdicts", verdicts), noise_weight
+        )
+
     def example_ids(self) -> Iterator[str]:
         """The id of every scored example, in order."""
         for record in self.folder.records("tokens"):
@@ -173,20 +199,18 @@ class RunReader:
         Raises:
             RunError: if the run has no such example or no labels.
         """
-        part, shard = self._find(example_id)
+        part, shard, labels = self._find(example_id)
         texts = self.vocabulary.token_texts(shard.input_ids)
-        return explain_example(part.rules, shard, texts, part.describers())
+        return explain_example(part.rules, shard, labels, texts, part.describers())
 
     def summary(self) -> LabelSummary:
         """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run."""
-        tally, rules = Tally(), None
-        for part in self.parts:
-            rules = part.rules
-            for shard in part.shards():
-                tally.add(shard, judge(rules, shard))
-        if rules is None:
+        tally, parts = Tally(), self.parts
+        if not parts:
             raise RunError(f"{self.path}: no round is finished yet. Go on with: xtf run {self.folder.config_path}")
-        return tally.result(rules)
+        for shard, labels in self.labelled(names=[]):
+            tally.add(shard, labels)
+        return tally.result(parts[-1].rules.attributes)
 
     def describers(self) -> Mapping[str, Callable[[float], str]]:
         """For each attribute whose scorer is installed here, the function that puts a score into words."""
@@ -198,13 +222,16 @@ class RunReader:
                 continue  # the run can be read where its scorer is not installed; its sentences lack these words
         return found
 
-    def _find(self, example_id: str) -> tuple[Self, ScoredShard]:
+    def _find(self, example_id: str) -> tuple[Self, ScoredShard, Labels]:
         for part in self.parts:
             for record in part.folder.records("scores"):
                 ids = part.folder.read_shard("scores", record, ["example_id"])["example_id"].to_pylist()
                 if example_id in ids:
                     names = [*part.scored, *part.detail_columns]
-                    return part, part.read_scored(record, names).example(ids.index(example_id))
+                    shard, labels = part._read_labelled(record, part.rules.combine.noise_weight, names)
+                    place = ids.index(example_id)
+                    here = slice(*shard.offsets[place : place + 2].tolist())
+                    return part, shard.example(place), labels.within(here)
         some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
         raise RunError(
             f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "

@@ -108,6 +108,29 @@ def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:
     return table if kept_rows.all() else table.filter(pa.array(kept_rows))
 
 
+def verdicts_table(shard: ScoredShard, labels: Labels) -> pa.Table:
+    """``state/verdicts/``: what ``labels/`` does not say of each token, for every example."""
+    return pa.table(
+        {
+            "example_id": pa.array(shard.example_ids, pa.string()),
+            "lacking": _lists(shard.offsets, labels.lacking),
+            "unguarded": _lists(shard.offsets, labels.unguarded),
+        }
+    )
+
+
+def labels_of(shard: ScoredShard, labels: pa.Table, verdicts: pa.Table, noise_weight: float) -> Labels:
+    """The labels of a shard as written; an example without a row in ``labels/`` is noise from end to end."""
+    ids, _, written = flat(labels, ["noise", "weights", "reasons"])
+    _, _, columns = flat(verdicts, ["lacking", "unguarded"])
+    there = np.isin(np.array(shard.example_ids, dtype=np.str_), np.array(ids, dtype=np.str_))
+    kept = np.repeat(there, np.diff(shard.offsets))
+    noise, reasons = shard.is_response.copy(), columns["lacking"].copy()
+    weights = np.where(noise, np.float32(noise_weight), np.float32(0.0))
+    noise[kept], weights[kept], reasons[kept] = written["noise"], written["weights"], written["reasons"]
+    return Labels(noise, weights, reasons, columns["lacking"], columns["unguarded"])
+
+
 def flat(table: pa.Table, columns: Sequence[str]) -> tuple[list[str], NDArray[int64], dict[str, NDArray[Any]]]:
     """Example ids, offsets ``(examples + 1,)`` and each list column laid end to end."""
     offsets = np.zeros(table.num_rows + 1, np.int64)

@@ -9,7 +9,7 @@ import numpy as np
 from xtf.config import ArmConfig, PluginSection, RunConfig, arm_parts
 from xtf.data.arrays import ArrayFile
 from xtf.errors import ConfigError
-from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.cuts.never import Never
 from xtf.noise.truth import Truth, read_truth
 from xtf.runs import RunReader
@@ -23,16 +23,18 @@ ORACLE = "oracle"
 def labellings(
     run: RunReader, rules: Mapping[str, LabelRules], limit: int | None = None, truth: Truth | None = None
 ) -> tuple[StoredExamples, dict[str, Labelling]]:
-    """The first ``limit`` examples, and what each of ``rules`` makes of them, on disk; loads no model.
+    """The first ``limit`` examples, the run's own labels (``xtf``), and what each of ``rules`` makes of them, on disk.
 
-    With ``truth`` there is one labelling more, ``oracle``, whose noise is what is known to be wrong.
+    The run's own labels are read as written; no model is loaded. With ``truth`` there is one labelling more,
+    ``oracle``, whose noise is what is known to be wrong.
     """
-    names = [*rules, *([ORACLE] if truth is not None else [])]
+    labelled = ("xtf", *rules)
+    names = [*labelled, *([ORACLE] if truth is not None else [])]
     examples = ExampleWriter(run.folder.state)
     noise = {name: ArrayFile(run.folder.state, np.bool_) for name in names}
     weights = {name: ArrayFile(run.folder.state, np.float32) for name in names}
     taken = 0
-    for shard in run.shards():
+    for shard, written in run.labelled(None if rules else []):
         count = len(shard) if limit is None else min(len(shard), limit - taken)
         here = slice(int(shard.offsets[count]))
         examples.append(
@@ -42,8 +44,8 @@ def labellings(
             shard.is_response[here],
             shard.is_protected[here],
         )
-        for name, rule in rules.items():
-            labels = apply_rules(rule, shard)
+        for name in labelled:
+            labels = written if name == "xtf" else judge(rules[name], shard)
             noise[name].append(labels.noise[here])
             weights[name].append(labels.weights[here])
         if truth is not None:
@@ -59,14 +61,14 @@ def labellings(
 
 
 def rules_of_arms(run: RunReader, config: RunConfig) -> dict[str, LabelRules]:
-    """The rules of each labelling that an arm of ``training.arms`` names; the run's own are called ``xtf``.
+    """The rules of each labelling that an arm of ``training.arms`` names, but for the run's own.
 
     Raises:
         ConfigError: a cut of an arm that the scores do not allow.
     """
     arms = config.training.arms if config.training is not None else ()
-    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) not in (None, ORACLE))
-    return {name: run.rules if name == "xtf" else arm_rules(run, config, name) for name in named}
+    named = dict.fromkeys(used for arm in arms if (used := arm_parts(arm)[1]) not in (None, "xtf", ORACLE))
+    return {name: arm_rules(run, config, name) for name in named}
 
 
 def truth_of_arms(config: RunConfig) -> Truth | None:

@@ -130,7 +130,7 @@ class _Evolution:
         for number, part in enumerate(parts):
             run = self._labelled(number, part, start, before)
             shards = self._collect_labels(run.folder, shards)
-            examples, labelled = labellings(run, {"xtf": run.rules})
+            examples, labelled = labellings(run, {})
             rows = labelled_rows("xtf", examples, labelled, objective=self.training.objective, seed=seed)
             leg = Leg(rows, self._model_folder("xtf", seed, number))
             result = self.comparison.result("xtf", seed, leg, before, start)

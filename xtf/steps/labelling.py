@@ -11,7 +11,7 @@ import numpy as np
 from xtf.config import CombineConfig, RunConfig
 from xtf.errors import RunError
 from xtf.files import digest
-from xtf.labelling import LabelRules, apply_rules, fit_rules
+from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.cuts.fit import checked_cut
 from xtf.labelling.rules import combiner_of
 from xtf.labelling.shard import Labels, ScoredShard
@@ -20,7 +20,7 @@ from xtf.progress import progress
 from xtf.runs import RunReader
 from xtf.runs.folder import Kind, ShardRecord
 from xtf.runs.measured import write_rules
-from xtf.runs.tables import labels_table
+from xtf.runs.tables import labels_table, verdicts_table
 from xtf.steps.preparing import write_config
 
 
@@ -85,13 +85,16 @@ def _label_shard(
 ) -> dict[str, int]:
     """Label one shard, unless it already carries these rules' labels; return its counts."""
     made_from = {"rules": fingerprint, "scores": record.sha256}
-    before = run.folder.intact("labels", record.index)
-    if before is not None and {key: before.facts.get(key) for key in made_from} == made_from:
-        return dict(before.facts["counts"])
+    kinds: tuple[Kind, Kind] = ("verdicts", "labels")
+    before = [run.folder.intact(kind, record.index) for kind in kinds]
+    facts = [{} if one is None else one.facts for one in before]
+    if all({key: some.get(key) for key in made_from} == made_from for some in facts):
+        return dict(facts[1]["counts"])
     shard = run.read_scored(record, names)
-    labels = apply_rules(rules, shard)
+    labels = judge(rules, shard)
     table = labels_table(shard, labels)
     counts = _counts(shard, labels, len(shard) - table.num_rows)
+    run.folder.write_shard("verdicts", record.index, verdicts_table(shard, labels), made_from)
     run.folder.write_shard("labels", record.index, table, {**made_from, "counts": counts})
     return counts
 

@@ -17,7 +17,7 @@ from xtf.labelling.shard import ReasonArray, ScoredShard, Shards
 from xtf.tokens import BoolArray, FloatArray
 
 Severity = Callable[[NDArray[np.int64]], FloatArray]
-"""Token indexes -> how close to the lacking end of the scale each is, as a percentile: 0 is the most severe."""
+"""Token indexes -> how close to the lacking end of the scale each is, as a rank: 0 is the most severe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +40,10 @@ class Decision:
     Attributes:
         noise: ``(tokens,)`` bool, before the guards; only unprotected response tokens may be noise.
         severity: Which noise tokens a guard keeps masked longest.
-        combined: ``(tokens,)`` float32, the combined score that was cut, NaN off-response; None if there is none.
     """
 
     noise: BoolArray
     severity: Severity
-    combined: FloatArray | None = None
 
 
 class Combiner(PluginSection):
@@ -101,6 +99,10 @@ class FittedCombiner(ABC):
     def decide(self, shard: ScoredShard, lacking: ReasonArray) -> Decision:
         """Which tokens of a shard are noise, given their ``(tokens,)`` lacking bits."""
 
+    def combined(self, shard: ScoredShard) -> FloatArray | None:
+        """``(tokens,)`` float32, NaN off-response: the combined score that :attr:`cut` cuts, from 0 to 1; or None."""
+        return None
+
     @abstractmethod
     def words(self, lacks: Sequence[bool], noise: bool) -> str:
         """Why a token is as it is, after ``RULE: ``; ``lacks`` has one entry for each attribute."""
@@ -128,9 +130,9 @@ def severity_of_lacking(panel: Panel, shard: ScoredShard, lacking: ReasonArray) 
     return severity
 
 
-def from_lacking_end(percentile: FloatArray, cut: FittedCut) -> FloatArray:
-    """Percentiles counted from the end of the scale that a cut calls lacking, or from the nearer end if it is both."""
+def from_lacking_end(ranks: FloatArray, cut: FittedCut, top: float = 100.0) -> FloatArray:
+    """Ranks from 0 to ``top``, counted from the end of the scale that a cut calls lacking; from the nearer, if both."""
     if cut.cut.lacking_side == "low":
-        return percentile
-    mirrored: FloatArray = np.float32(100.0) - percentile
-    return mirrored if cut.cut.lacking_side == "high" else np.minimum(percentile, mirrored)
+        return ranks
+    mirrored: FloatArray = np.float32(top) - ranks
+    return mirrored if cut.cut.lacking_side == "high" else np.minimum(ranks, mirrored)

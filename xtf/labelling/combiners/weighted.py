@@ -84,12 +84,15 @@ class WeightedRanks(FittedCombiner):
     def decide(self, shard: ScoredShard, lacking: ReasonArray) -> Decision:
         assert self.cut is not None
         cut = self.cut
-        ranks = mean_rank(shard, self.weights, self._panel.distributions)
+        ranks = self.combined(shard)
 
         def severity(tokens: NDArray[np.int64]) -> FloatArray:
-            return from_lacking_end(ranks[tokens] * np.float32(100.0), cut)
+            return from_lacking_end(ranks[tokens], cut, top=1.0)
 
-        return Decision(cut.lacking(ranks, shard.offsets, shard.candidates()), severity, ranks)
+        return Decision(cut.lacking(ranks, shard.offsets, shard.candidates()), severity)
+
+    def combined(self, shard: ScoredShard) -> FloatArray:
+        return mean_rank(shard, self.weights, self._panel.distributions)
 
     def words(self, lacks: Sequence[bool], noise: bool) -> str:
         return f"the mean rank {'lacks' if noise else 'does not lack'}"

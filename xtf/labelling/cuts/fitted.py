@@ -28,13 +28,16 @@ class FittedCut:
     cut: Cut
     fixed: tuple[Interval, ...] | None
 
-    def lacking(self, values: FloatArray, offsets: OffsetArray, judged: BoolArray) -> BoolArray:
+    def lacking(
+        self, values: FloatArray, offsets: OffsetArray, judged: BoolArray, scores: ExampleScores | None = None
+    ) -> BoolArray:
         """``(tokens,)`` bool: which judged tokens lack.
 
         Args:
             values: ``(tokens,)`` float32, examples end to end.
             offsets: ``(examples + 1,)`` int64.
             judged: ``(tokens,)`` bool, the unprotected response tokens (``ScoredShard.candidates()``).
+            scores: The same values sorted, where they are at hand.
         """
         found = np.zeros(len(values), dtype=np.bool_)
         if self.fixed is not None:
@@ -42,7 +45,7 @@ class FittedCut:
                 found |= _between(values, np.float32(low), np.float32(high))
             return found & judged
         lengths = np.diff(offsets)
-        for lows, highs in self._bounds(values, offsets, judged):
+        for lows, highs in self._bounds(ExampleScores(values, offsets, judged) if scores is None else scores):
             found |= (values > np.repeat(lows, lengths)) & (values < np.repeat(highs, lengths))
         return found & judged
 
@@ -50,14 +53,21 @@ class FittedCut:
         """The open intervals in which a score of this one example lacks; ``values`` and ``judged`` as in lacking."""
         if self.fixed is not None:
             return list(self.fixed)
-        ends = self._bounds(values, np.array([0, len(values)], dtype=np.int64), judged)
+        ends = self._bounds(ExampleScores(values, np.array([0, len(values)], dtype=np.int64), judged))
         return list(not_empty(as_intervals((low[0], high[0]) for low, high in ends)))
 
-    def _bounds(
-        self, values: FloatArray, offsets: OffsetArray, judged: BoolArray
-    ) -> list[tuple[FloatArray, FloatArray]]:
+    def typical(self, scores: ExampleScores) -> list[Interval]:
+        """The intervals, with the median over the examples of each end where examples have their own."""
+        if self.fixed is not None:
+            return list(self.fixed)
+        found = []
+        for low, high in self._bounds(scores):
+            some = low < high
+            found += [(_middle(low[some]), _middle(high[some]))] if some.any() else []
+        return found
+
+    def _bounds(self, scores: ExampleScores) -> list[tuple[FloatArray, FloatArray]]:
         """Low and high ends of each interval, ``(examples,)`` float32; ``(inf, -inf)`` in an example without scores."""
-        scores = ExampleScores(values, offsets, judged)
         nothing = scores.counts == 0
         return [
             (
@@ -95,6 +105,10 @@ def _between(values: FloatArray, low: np.float32, high: np.float32) -> BoolArray
     if low == -np.inf:
         return values < high if high != np.inf else np.isfinite(values)
     return values > low if high == np.inf else (values > low) & (values < high)
+
+
+def _middle(ends: FloatArray) -> float:
+    return float(np.sort(ends)[len(ends) // 2])
 
 
 def _finite(number: float) -> float | None:

@@ -9,23 +9,24 @@ import numpy as np
 
 from xtf.display import visible
 from xtf.explain import AttributeVerdict, ExampleExplanation, explain_example
-from xtf.labelling import judge
+from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.distribution import ordered_keys
+from xtf.labelling.shard import Labels, ScoredShard
 from xtf.progress import progress
-from xtf.report.html.encode import Templates, joined, pack, pack_json, smallest
+from xtf.report.html.encode import Templates, join_arguments, pack, pack_json, smallest
 from xtf.report.html.figures import overview
 from xtf.report.html.sample import Sample, choose
 from xtf.report.html.survey import Survey, survey
+from xtf.report.html.trials import finite, trials
 
 if TYPE_CHECKING:
-    from xtf.labelling.shard import ScoredShard
+    from xtf.labelling import LabelRules
     from xtf.runs import RunReader
     from xtf.runs.vocabulary import Vocabulary
 
 CHUNK = 20
 """Examples whose explanations are compressed together; the page unpacks a chunk when one of them is opened."""
 _QUANTILES = 400
-_RANKS = {"kind": "bottom_share", "share": 0.3, "scope": "dataset"}
 
 
 def payload(run: RunReader, examples: Sequence[str] | None = None, compare: Sequence[RunReader] = ()) -> dict[str, Any]:
@@ -46,34 +47,35 @@ def payload(run: RunReader, examples: Sequence[str] | None = None, compare: Sequ
 
 
 def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
-    shards = list(_selected(run, sample))
+    rows = list(_selected(run, sample))
     texts = _Texts(run.vocabulary)
-    tokens = [texts.places(shard) for shard in shards]
+    ids = [shard.example_ids[0] for shard, _ in rows]
+    embedded = ScoredShard.concatenate([shard for shard, _ in rows], seen.rules.attributes)
+    tried = trials(seen.rules, run.shards, embedded)
+    tokens = [place for shard, _ in rows for place in texts.places(shard)]
+    columns = {**_columns(seen.rules, embedded, [labels for _, labels in rows]), **tried.columns}
     return {
         "figures": overview(run, seen),
         "total": sample.total,
         "complete": sample.complete,
         "why": list(sample.why),
-        "ids": [shard.example_ids[0] for shard in shards],
-        "shownIds": {
-            str(place): visible(shard.example_ids[0])
-            for place, shard in enumerate(shards)
-            if visible(shard.example_ids[0]) != shard.example_ids[0]
-        },
-        "rules": _rules(seen),
-        "columns": _columns(seen, shards, tokens),
-        "explanations": _explanations(run, seen, shards),
+        "ids": ids,
+        "shownIds": {str(place): visible(one) for place, one in enumerate(ids) if visible(one) != one},
+        "rules": _rules(seen.rules),
+        "trials": tried.described,
+        "columns": pack({**columns, "tokens": smallest(np.array(tokens, dtype=np.int64))}),
+        "explanations": _explanations(run, seen.rules, rows),
         "texts": texts.to_json(),
     }
 
 
-def _selected(run: RunReader, sample: Sample) -> Iterator[ScoredShard]:
-    """The chosen examples in corpus order, each as a shard of its own."""
+def _selected(run: RunReader, sample: Sample) -> Iterator[tuple[ScoredShard, Labels]]:
+    """The chosen examples in corpus order, each as a shard of its own, and their labels."""
     wanted, place = set(sample.places), 0
-    for shard in run.shards():
+    for shard, labels in run.labelled():
         for index in range(len(shard)):
             if place in wanted:
-                yield shard.example(index)
+                yield shard.example(index), labels.within(slice(*shard.offsets[index : index + 2].tolist()))
             place += 1
 
 
@@ -112,9 +114,7 @@ def _partial(vocabulary: Vocabulary, token_id: int) -> bool:
     return False
 
 
-def _rules(seen: Survey) -> dict[str, Any]:
-    rules = seen.rules
-    described = rules.to_dict()
+def _rules(rules: LabelRules) -> dict[str, Any]:
     quantiles = {}
     for name, distribution in rules.distributions.items():
         some = (
@@ -123,57 +123,54 @@ def _rules(seen: Survey) -> dict[str, Any]:
         quantiles[name] = [float(f"{value:.9g}") for value in some]
     return {
         "attributes": list(rules.attributes),
-        "cuts": described["cuts"],
-        "combine": {"votes": 2, "weights": {}, "threshold": _RANKS, **described["combine"]},
-        "rankCut": described.get("rank_cut"),
-        "edges": {name: {str(k): v for k, v in edges.items()} for name, edges in seen.otsu.items()},
+        "combine": rules.combine.model_dump(mode="json"),
         "quantiles": quantiles,
-        "sides": {name: cut.cut.lacking_side for name, cut in rules.cuts.items()},
     }
 
 
-def _columns(seen: Survey, shards: Sequence[ScoredShard], tokens: Sequence[list[int]]) -> dict[str, Any]:
+def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels]) -> dict[str, Any]:
     """All embedded examples end to end; scores, lacking and noise on response tokens only."""
-    rules = seen.rules
-    parts: dict[str, list[Any]] = {"lacking": [], "noise": []}
-    for shard in shards:
-        verdicts, here = judge(rules, shard), shard.is_response
-        parts["lacking"].append(verdicts.lacking[here])
-        parts["noise"].append(verdicts.noise[here])
+    here, flags = embedded.is_response, [np.zeros(0, np.bool_)]
     columns: dict[str, Any] = {
-        "sizes": smallest(np.array([len(shard.input_ids) for shard in shards], dtype=np.int64)),
-        "tokens": smallest(np.array([place for some in tokens for place in some], dtype=np.int64)),
-        "response": _concatenated([shard.is_response for shard in shards], np.bool_),
-        "protected": _concatenated([shard.is_protected for shard in shards], np.bool_),
-        "lacking": smallest(_concatenated(parts["lacking"], np.uint16)),
-        "noise": _concatenated(parts["noise"], np.bool_),
+        "sizes": smallest(np.diff(embedded.offsets)),
+        "response": here,
+        "protected": embedded.is_protected,
+        "lacking": smallest(np.concatenate([np.zeros(0, np.uint16), *(one.lacking for one in labels)])[here]),
+        "noise": np.concatenate([*flags, *(one.noise for one in labels)])[here],
+        "unguarded": np.concatenate([*flags, *(one.unguarded for one in labels)])[here],
     }
     for bit, name in enumerate(rules.attributes):
-        scores = _concatenated([shard.scores[name][shard.is_response] for shard in shards], np.float32)
+        scores = embedded.scores[name][here]
         columns[f"score{bit}"] = scores
         bins, first = np.unique(ordered_keys(scores) >> np.uint32(12), return_index=True)
+        percentiles = rules.distributions[name].percentile_of(scores[first])
         columns[f"bins{bit}"] = np.diff(bins, prepend=np.uint32(0)).astype(np.uint32)
-        columns[f"percentiles{bit}"] = rules.distributions[name].percentile_of(scores[first])
-    return pack(columns)
+        columns[f"percentiles{bit}"] = percentiles
+        columns[f"severity{bit}"] = from_lacking_end(percentiles, rules.cuts[name])
+    return columns
 
 
-def _concatenated(parts: Sequence[Any], kind: Any) -> Any:
-    return np.concatenate([np.zeros(0, kind), *parts])
-
-
-def _explanations(run: RunReader, seen: Survey, shards: Sequence[ScoredShard]) -> dict[str, Any]:
+def _explanations(run: RunReader, rules: LabelRules, rows: Sequence[tuple[ScoredShard, Labels]]) -> dict[str, Any]:
     """What ``Run.explain`` says of each response token, in chunks of examples."""
     templates, describers, vocabulary = Templates(), run.describers(), run.vocabulary
-    chunks, waiting = [], list[dict[str, Any]]()
-    with progress("Explaining", len(shards), "examples") as advance:
-        for place, shard in enumerate(shards):
-            explained = explain_example(seen.rules, shard, vocabulary.token_texts(shard.input_ids), describers)
-            waiting.append(_example_words(explained, templates))
-            if len(waiting) == CHUNK or place == len(shards) - 1:
-                chunks.append(pack_json(waiting))
-                waiting = []
+    chunks, chunk = [], list[dict[str, Any]]()
+    with progress("Explaining", len(rows), "examples") as advance:
+        for place, (shard, labels) in enumerate(rows):
+            explained = explain_example(rules, shard, labels, vocabulary.token_texts(shard.input_ids), describers)
+            chunk.append({"intervals": _intervals(rules, shard), **_example_words(explained, templates)})
+            if len(chunk) == CHUNK or place == len(rows) - 1:
+                chunks.append(pack_json(chunk))
+                chunk = []
             advance(1)
     return {"chunk": CHUNK, "chunks": chunks, "templates": templates.table}
+
+
+def _intervals(rules: LabelRules, shard: ScoredShard) -> list[list[list[float | None]]]:
+    """The intervals in which a score of one example lacks: of each attribute, then of the combined score if any."""
+    judged = shard.candidates()
+    found = [finite(cut.intervals(shard.scores[name], judged)) for name, cut in rules.cuts.items()]
+    combined, cut = rules.combiner.combined(shard), rules.combiner.cut
+    return [*found, finite(cut.intervals(combined, judged))] if combined is not None and cut is not None else found
 
 
 def _example_words(explained: ExampleExplanation, templates: Templates) -> dict[str, Any]:
@@ -190,4 +187,4 @@ def _example_words(explained: ExampleExplanation, templates: Templates) -> dict[
         split = [templates.split(token.sentence, repr(token.text)), *(templates.split(one) for one in others)]
         numbers += [number for number, _ in split]
         arguments += [argument for _, found in split for argument in found]
-    return {"cuts": cuts, "templates": numbers, "arguments": joined(arguments)}
+    return {"cuts": cuts, "templates": numbers, "arguments": join_arguments(arguments)}

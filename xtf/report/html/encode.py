@@ -72,7 +72,7 @@ def script_json(value: Any) -> str:
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
-def joined(arguments: Sequence[str]) -> str:
+def join_arguments(arguments: Sequence[str]) -> str:
     """Numbers in one string."""
     return "|".join(arguments)
 

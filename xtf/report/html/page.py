@@ -13,7 +13,7 @@ from xtf.explain.marks import MARKS
 from xtf.report.html.encode import script_json
 
 _MODULES = (
-    *("base", "decode", "cuts", "combine", "figures", "charts", "model"),
+    *("base", "decode", "trials", "figures", "charts", "model"),
     *("panel", "tokens", "overview", "card", "list", "examples", "app"),
 )
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", *(f"js/{name}.js" for name in _MODULES))

@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.labelling import LabelRules, LabelSummary, Tally, Verdicts, judge
-from xtf.labelling.cuts.multi_otsu import OTSU_BINS, MultiOtsu, otsu_edges
-from xtf.labelling.cuts.statistics import bin_of
+from xtf.labelling import LabelRules, LabelSummary, Tally
 from xtf.report.html.facts import FactsTable
 
 if TYPE_CHECKING:
-    from xtf.labelling.shard import ScoredShard
+    from xtf.labelling.shard import Labels, ScoredShard
     from xtf.runs import RunReader
-
-Counts = NDArray[np.int64]
-_CLASSES = (2, 3, 4, 5)
 
 
 @dataclass(slots=True)
@@ -30,14 +25,12 @@ class Survey:
         summary: As ``Run.summary``.
         examples: What is known of every example, in corpus order.
         correlation: Correlation of the attributes' corpus ranks, ``(attributes, attributes)``; None where constant.
-        otsu: Attribute to number of clusters to the scores at which the upper clusters begin.
     """
 
     rules: LabelRules
     summary: LabelSummary
     examples: FactsTable
     correlation: list[list[float | None]]
-    otsu: dict[str, dict[int, list[float]]]
 
 
 @dataclass(slots=True)
@@ -74,54 +67,26 @@ class _Moments:
 
 
 def survey(run: RunReader) -> Survey:
-    """Read every shard once.
+    """Read every shard and its labels once.
 
     Raises:
         RunError: if the run has not been labelled.
     """
     rules = run.rules
     tally, moments, examples = Tally(), _Moments(), FactsTable()
-    histograms = {name: np.zeros(OTSU_BINS, np.int64) for name in rules.attributes if _has_clusters(rules, name)}
-    for shard in run.shards():
-        verdicts = judge(rules, shard)
-        tally.add(shard, verdicts)
+    for shard, labels in run.labelled():
+        tally.add(shard, labels)
         judged = shard.candidates()
         if judged.any():
-            moments.add(
-                np.stack(
-                    [
-                        rules.distributions[name].percentile_of(shard.scores[name][judged]).astype(np.float64) / 100
-                        - 0.5
-                        for name in rules.attributes
-                    ]
-                )
-            )
-        for name, counts in histograms.items():
-            seen = rules.distributions[name]
-            bins = bin_of(shard.scores[name][judged], seen.minimum, seen.maximum, OTSU_BINS)
-            counts += np.bincount(bins, minlength=OTSU_BINS)
-        examples.add(shard.example_ids, _facts(rules, shard, verdicts))
-    edges = {name: _edges(rules, name, counts) for name, counts in histograms.items()}
-    return Survey(rules, tally.result(rules), examples, moments.correlation(len(rules.attributes)), edges)
+            ranks = [rules.distributions[name].percentile_of(shard.scores[name][judged]) for name in rules.attributes]
+            moments.add(np.stack(ranks).astype(np.float64) / 100 - 0.5)
+        examples.add(shard.example_ids, _facts(rules, shard, labels))
+    return Survey(rules, tally.result(rules.attributes), examples, moments.correlation(len(rules.attributes)))
 
 
-def _has_clusters(rules: LabelRules, name: str) -> bool:
-    threshold = rules.cuts[name].cut
-    return (
-        isinstance(threshold, MultiOtsu) and threshold.scope == "dataset" and not rules.distributions[name].is_constant
-    )
-
-
-def _edges(rules: LabelRules, name: str, counts: Counts) -> dict[int, list[float]]:
-    seen, occupied = rules.distributions[name], int(np.count_nonzero(counts))
-    return {
-        classes: otsu_edges(counts, classes, seen.minimum, seen.maximum) for classes in _CLASSES if classes <= occupied
-    }
-
-
-def _facts(rules: LabelRules, shard: ScoredShard, verdicts: Verdicts) -> Counts:
+def _facts(rules: LabelRules, shard: ScoredShard, labels: Labels) -> NDArray[np.int64]:
     """``(4, examples)``: the numbers of :class:`~xtf.report.html.facts.ExampleFacts`."""
-    votes = np.bitwise_count(verdicts.lacking)
+    votes = np.bitwise_count(labels.lacking)
     disagree = shard.counts(shard.candidates() & (votes > 0) & (votes < len(rules.panel.voters)))
     sizes = np.diff(shard.offsets)
-    return np.stack([sizes, shard.counts(shard.is_response), shard.counts(verdicts.noise), disagree])
+    return np.stack([sizes, shard.counts(shard.is_response), shard.counts(labels.noise), disagree])

@@ -78,24 +78,35 @@ const Card = (() => {
     Base.replace(flip, el("span", { class: "quiet" }, said.rule), said.flip ? [el("br"), el("strong", {}, "Would be "), said.flip, "."] : null);
     Base.replace(list);
     data.names.forEach((name, bit) => {
-      const fitted = labels.fitted[name], same = Combine.same(model.settings.cuts[name], data.asRun.cuts[name]);
-      const intervals = data.protected[r] ? [] : (fitted.fixed ?? fitted.each?.[e] ?? []);
-      const lacking = Boolean(labels.lacking[r] & (1 << bit)), value = data.scores[bit][r], percentile = data.percentile(bit, r);
-      list.append(row(name, bit, {
-        value, percentile, lacking, meaning: said.meanings[bit],
-        cut: same ? words.cuts[bit] : Cuts.words(fitted.fixed ?? fitted.each?.[e] ?? []),
-        margin: data.protected[r] ? null : Cuts.margin(value, intervals),
-        image: scale(percentile, fitted.fixed ?? fitted.each?.[e] ?? [], data.run.rules.quantiles[name], lacking, bit),
+      const facts = cutFacts(data.run.trials.cuts[name], model.settings.cuts[name], data.asRun.cuts[name], words, bit);
+      list.append(entry(name, bit, {
+        ...facts, value: data.scores[bit][r], percentile: data.percentile(bit, r), meaning: said.meanings[bit],
+        lacking: Boolean(labels.lacking[r] & (1 << bit)), judged: !data.protected[r], table: data.run.rules.quantiles[name],
       }));
     });
-    if (labels.ranks) {
-      const value = labels.ranks[r], intervals = labels.rank.fixed ?? labels.rank.each?.[e] ?? [];
-      const table = Array.from({ length: 101 }, (_, i) => i / 100);
-      list.append(row("mean rank", data.names.length, {
-        value, percentile: 100 * value, lacking: Boolean(labels.unguarded[r]), meaning: null, cut: Cuts.words(intervals),
-        margin: Cuts.margin(value, intervals), image: scale(100 * value, intervals, table, Boolean(labels.unguarded[r]), data.names.length),
+    const rule = Trials.ruleOf(data, model.settings);
+    if (rule?.cutKey) {
+      const value = Trials.scoresOf(data, rule)[r], settings = [model.settings, data.asRun].map(({ combine }) => combine[rule.cutKey]);
+      list.append(entry(rule.name, data.names.length, {
+        ...cutFacts(rule, ...settings, data.asRun.combine.rule === rule.kind ? words : null, data.names.length), value, percentile: 100 * value, meaning: null,
+        lacking: Boolean(labels.unguarded[r]), judged: !data.protected[r], table: Array.from({ length: 101 }, (_, i) => i / 100),
       }));
     }
+  }
+
+  /** The intervals of a cut and its words: Python's for this example, or those of the setting tried out. */
+  function cutFacts(trial, now, before, words, place) {
+    if (words && Trials.same(now, before)) return { intervals: words.intervals[place], cut: words.cuts[place], exact: true };
+    const intervals = Trials.intervals(trial, now);
+    return { intervals, cut: `${trial.each ? "typically " : ""}${Trials.words(intervals)}`, exact: !trial.each };
+  }
+
+  function entry(name, position, { intervals, exact, judged, table, ...facts }) {
+    const { value, percentile, lacking } = facts;
+    return row(name, position, {
+      ...facts, margin: judged && exact ? Trials.margin(value, intervals) : null,
+      image: scale(percentile, judged ? intervals : [], table, lacking, position),
+    });
   }
 
   function responsePlace(data, e, t) {

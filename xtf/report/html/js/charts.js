@@ -20,11 +20,11 @@ const Charts = (() => {
     const { low, high, counts } = attribute.histogram, step = (high - low) / counts.length;
     const bars = counts.map((tokens, i) => {
       const from = low + i * step, middle = from + step / 2;
-      return { from, to: from + step, tokens, lacks: Cuts.lacks(middle, intervals) };
+      return { from, to: from + step, tokens, lacks: Trials.lacks(middle, intervals) };
     });
     const bounds = intervals.flat().filter((bound) => Number.isFinite(bound));
     const inside = bounds.map((bound) => Math.min(Math.max(bound, low), high));
-    const chart = draw(`Scores of ${Base.spoken(attribute.name)}: ${Cuts.words(intervals)} lacks`, {
+    const chart = draw(`Scores of ${Base.spoken(attribute.name)}: ${Trials.words(intervals)} lacks`, {
       width: width(node, 520), height: 92, marginLeft: 4, marginRight: 4, marginTop: 16, marginBottom: 20,
       x: { domain: [low, high], ticks: 4, label: null, tickSize: 3 },
       y: { axis: null },

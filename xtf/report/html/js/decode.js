@@ -15,10 +15,10 @@ const Decode = (() => {
     let at = 0;
     for (const [name, kind, length] of packed.columns) {
       const width = KINDS[kind].BYTES_PER_ELEMENT;
-      const joined = new Uint8Array(length * width);
+      const whole = new Uint8Array(length * width);
       for (let plane = 0; plane < width; plane += 1)
-        for (let i = 0, from = at + plane * length; i < length; i += 1) joined[i * width + plane] = data[from + i];
-      found[name] = new KINDS[kind](joined.buffer);
+        for (let i = 0, from = at + plane * length; i < length; i += 1) whole[i * width + plane] = data[from + i];
+      found[name] = new KINDS[kind](whole.buffer);
       at += length * width;
     }
     return found;
@@ -44,9 +44,10 @@ const Decode = (() => {
       this.response = packed.response;
       this.lacking = packed.lacking;
       this.noise = packed.noise;
+      this.unguarded = packed.unguarded;
+      this.columns = packed;
       this.scores = this.names.map((_, bit) => packed[`score${bit}`]);
       this.bins = this.names.map((_, bit) => runningSum(packed[`bins${bit}`]));
-      this.binPercentiles = this.names.map((_, bit) => packed[`percentiles${bit}`]);
       this.starts = new Uint32Array(this.count + 1);
       this.responseStarts = new Uint32Array(this.count + 1);
       this.protected = new Uint8Array(this.noise.length);
@@ -58,11 +59,14 @@ const Decode = (() => {
         this.responseStarts[e + 1] = r;
       }
       this.chunks = new Map();
-      this.percentileColumns = new Map();
     }
 
     /** Corpus percentile of response token `r` under attribute `bit`, as Python has it. */
-    percentile(bit, r) {
+    percentile(bit, r) { return this.columns[`percentiles${bit}`][this.place(bit, r)]; }
+    /** The same, counted from the end that lacks. */
+    severity(bit, r) { return this.columns[`severity${bit}`][this.place(bit, r)]; }
+
+    place(bit, r) {
       const bins = this.bins[bit], wanted = bin(this.scores[bit][r]);
       let low = 0, high = bins.length - 1;
       while (low < high) {
@@ -70,16 +74,7 @@ const Decode = (() => {
         if (bins[middle] < wanted) low = middle + 1;
         else high = middle;
       }
-      return this.binPercentiles[bit][low];
-    }
-
-    percentiles(bit) {
-      if (!this.percentileColumns.has(bit)) {
-        const column = new Float32Array(this.noise.length);
-        for (let r = 0; r < column.length; r += 1) column[r] = this.percentile(bit, r);
-        this.percentileColumns.set(bit, column);
-      }
-      return this.percentileColumns.get(bit);
+      return low;
     }
 
     text(place) { return this.run.texts.texts[place]; }
@@ -95,7 +90,7 @@ const Decode = (() => {
         this.chunks.set(at, bytes(chunks[at]).then((data) => JSON.parse(new TextDecoder().decode(data))));
       const found = (await this.chunks.get(at))[e % chunk];
       if (!found.sentences) found.sentences = this.sentences(e, found, templates);
-      return { cuts: found.cuts, tokens: found.sentences };
+      return { cuts: found.cuts, intervals: found.intervals.map(Trials.open), tokens: found.sentences };
     }
 
     sentences(e, found, templates) {

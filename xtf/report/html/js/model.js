@@ -6,11 +6,10 @@ const Model = (() => {
   async function load(payload) {
     model.datas = await Promise.all(payload.runs.map(Decode.open));
     for (const data of model.datas) {
-      data.asRun = Combine.asRun(data);
+      data.asRun = Trials.asRun(data);
       data.places = new Map(data.run.ids.map((id, e) => [id, e]));
     }
     model.data = model.datas[0];
-    model.labeller = new Combine.Labeller(model.data);
     model.basis = Figures.basis(model.data);
     reset();
     return model;
@@ -25,17 +24,14 @@ const Model = (() => {
   /** Apply the settings; everything that shows labels listens to `labels`. */
   function update() {
     const { data } = model;
-    model.changed = !Combine.same(model.settings, data.asRun);
-    model.asLabelled ??= model.labeller.asLabelled();
-    model.labels = model.changed ? model.labeller.label(model.settings) : model.asLabelled;
-    if (model.changed) {
-      model.figures = Figures.count(data, model.labels, model.basis);
-      model.before = Figures.count(data, { lacking: data.lacking, noise: data.noise }, model.basis);
-    } else {
-      model.figures = Figures.ofRun(data.run);
-      model.before = null;
-    }
-    model.estimate = model.changed && !(data.run.complete && model.labels.exact);
+    const labelled = { lacking: data.lacking, noise: data.noise, unguarded: data.unguarded };
+    model.changed = !Trials.same(model.settings, data.asRun);
+    const tried = model.changed ? Trials.label(data, model.settings) : null;
+    model.unknown = model.changed && tried === null;
+    model.labels = tried ?? labelled;
+    model.figures = tried ? Figures.count(data, tried, model.basis) : Figures.ofRun(data.run);
+    model.before = tried ? Figures.count(data, labelled, model.basis) : null;
+    model.estimate = tried !== null && !data.run.complete;
     Base.emit("labels", model);
   }
   const soon = Base.eachFrame(update);
@@ -45,12 +41,15 @@ const Model = (() => {
     const { cuts, combine } = model.settings, before = model.data.asRun, parts = [];
     for (const [name, cut] of Object.entries(cuts))
       for (const [key, value] of Object.entries(cut))
-        if (!Combine.same(value, before.cuts[name][key])) parts.push(`thresholds.${name}.${key}=${yaml(value)}`);
+        if (!Trials.same(value, before.cuts[name][key])) parts.push(`thresholds.${name}.${key}=${yaml(value)}`);
+    const cutKeys = model.data.run.trials.rules.map((rule) => rule.cutKey);
     for (const [key, value] of Object.entries(combine)) {
-      if (key === "threshold") {
-        for (const [inner, setting] of Object.entries(value))
-          if (!Combine.same(setting, before.combine.threshold[inner])) parts.push(`combine.threshold.${inner}=${yaml(setting)}`);
-      } else if (!Combine.same(value, before.combine[key])) parts.push(`combine.${key}=${yaml(value)}`);
+      if (Trials.same(value, before.combine[key])) continue;
+      const whole = !cutKeys.includes(key);
+      if (whole) parts.push(`combine.${key}=${yaml(value)}`);
+      // a cut that the run's own configuration does not hold has to be given in full
+      else for (const [inner, setting] of Object.entries(value))
+        if (!(key in model.data.run.rules.combine) || !Trials.same(setting, before.combine[key][inner])) parts.push(`combine.${key}.${inner}=${yaml(setting)}`);
     }
     return `xtf label ${quoted(model.data.run.figures.run)}${parts.map((part) => ` --set ${part}`).join("")}`;
   }

@@ -2,32 +2,31 @@
 // The cuts: each attribute's scores with its cut drawn in, to be moved; the rule and guards; the command that applies.
 const Panel = (() => {
   const { el } = Base;
-  const KIND = {
-    below: "lacking below", above: "lacking above", outside: "lacking outside", iqr: "interquartile range",
-    multi_otsu: "Multi-Otsu clusters", bottom_share: "lowest share lacks", top_share: "highest share is kept", never: "never lacking",
-  };
+  /** Where a cut's settings are kept: an attribute's, or those of a rule's own cut. */
+  const ofAttribute = (name) => ({
+    get: () => Model.model.settings.cuts[name],
+    set: (cut) => { Model.model.settings.cuts[name] = cut; },
+  });
+  const ofCombine = (key) => ({
+    get: () => Model.model.settings.combine[key],
+    set: (value) => { Model.model.settings.combine = { ...Model.model.settings.combine, [key]: value }; },
+  });
+  const within = (place, key) => ({ read: () => place.get()[key], write: (value) => place.set({ ...place.get(), [key]: value }) });
 
-  /** A slider over corpus quantiles, and a number for an exact value; both write `cut[key]`. */
-  function bound(name, key, table, label) {
-    const { model } = Model, last = Math.max(table.length - 1, 1);
+  /** A slider over `values`, and a number for an exact one, also `between` them if any number can be tried. */
+  function slider(id, label, values, place, between) {
+    const last = Math.max(values.length - 1, 1), low = Math.min(...values), high = Math.max(...values);
     const nearest = (value) => {
-      const place = table.findIndex((one) => one >= value);
-      return place < 0 ? last : place;
+      const found = values.findIndex((one) => one >= value);
+      return found < 0 ? last : found;
     };
-    return control(`${name}-${key}`, label, { min: 0, max: last, step: 1 }, {
-      read: () => model.settings.cuts[name][key],
-      write: (value) => { model.settings.cuts[name] = { ...model.settings.cuts[name], [key]: value }; },
-      toSlider: nearest,
-      fromSlider: (place) => Number(table[place].toPrecision(3)),
-      hint: "by corpus rank",
+    return control(id, label, { min: 0, max: last, step: 1 }, {
+      ...place, toSlider: nearest, fromSlider: (at) => (between ? Number(values[at].toPrecision(3)) : values[at]),
+      valid: (value) => between || (value >= low && value <= high),
     });
   }
 
-  const direct = (id, label, range, read, write) =>
-    control(id, label, range, { read, write, toSlider: (value) => value, fromSlider: (value) => value });
-
-  function control(id, label, range, { read, write, toSlider, fromSlider, hint }) {
-    const valid = (value) => Number.isFinite(value) && (hint || (value >= range.min && (value <= range.max || range.open)));
+  function control(id, label, range, { read, write, toSlider, fromSlider, valid }) {
     const slider = el("input", { type: "range", id: `slide-${id}`, ...range, value: toSlider(read()), "aria-label": `${label}, slider` });
     const exact = el("input", { type: "text", inputmode: "decimal", id: `cut-${id}`, value: Base.plain(read()), size: 8, "aria-label": label });
     slider.addEventListener("input", () => {
@@ -39,7 +38,7 @@ const Panel = (() => {
     });
     exact.addEventListener("input", () => {
       const value = Number(exact.value.trim().replace("−", "-").replace(",", "."));
-      const good = exact.value.trim() !== "" && valid(value);
+      const good = exact.value.trim() !== "" && Number.isFinite(value) && valid(value);
       exact.setAttribute("aria-invalid", String(!good));
       if (!good) return;
       slider.value = toSlider(value);
@@ -50,94 +49,79 @@ const Panel = (() => {
     return el("div", { class: "control" }, el("span", { class: "control-label" }, label), slider, exact);
   }
 
-  function clusters(name, edges) {
-    const { model } = Model, cut = () => model.settings.cuts[name];
-    const boxes = Array.from({ length: cut().classes }, (_, cluster) => {
-      const box = el("input", { type: "checkbox", checked: cut().lacking.includes(cluster) });
+  function choice(count, { read, write }) {
+    const boxes = Array.from({ length: count }, (_, one) => {
+      const box = el("input", { type: "checkbox", checked: read().includes(one) });
       box.addEventListener("change", () => {
-        const lacking = cut().lacking.filter((one) => one !== cluster);
-        if (box.checked) lacking.push(cluster);
-        model.settings.cuts[name] = { ...cut(), lacking: lacking.sort() };
+        write([...read().filter((other) => other !== one), ...(box.checked ? [one] : [])].sort((a, b) => a - b));
         Model.soon();
       });
-      Base.on("reset", () => { box.checked = cut().lacking.includes(cluster); });
-      return el("label", { class: "choice" }, box, String(cluster));
+      Base.on("reset", () => { box.checked = read().includes(one); });
+      return el("label", { class: "choice" }, box, String(one));
     });
-    return edges ? el("fieldset", { class: "clusters" }, el("legend", {}, "lacking clusters, lowest first"), boxes) : null;
+    return el("fieldset", { class: "clusters" }, el("legend", {}, "lacking, lowest first"), boxes);
   }
 
-  function editor(name, data) {
-    const { model } = Model, cut = model.settings.cuts[name], table = data.run.rules.quantiles[name];
-    const set = (key) => (value) => { model.settings.cuts[name] = { ...model.settings.cuts[name], [key]: value }; };
-    const get = (key) => () => model.settings.cuts[name][key];
-    switch (cut.kind) {
-      case "below": case "above": return bound(name, "cut", table, "cut");
-      case "outside": return [bound(name, "low", table, "low"), bound(name, "high", table, "high")];
-      case "iqr": return direct(`${name}-k`, "k", { min: 0, max: 5, step: 0.05, open: true }, get("k"), set("k"));
-      case "bottom_share": return direct(`${name}-share`, "share", { min: 0, max: 1, step: 0.005 }, get("share"), set("share"));
-      case "top_share": return direct(`${name}-keep`, "keep", { min: 0, max: 1, step: 0.005 }, get("keep"), set("keep"));
-      case "multi_otsu": return cut.scope === "dataset" ? clusters(name, data.run.rules.edges[name]?.[cut.classes]) : null;
-      default: return null;
-    }
+  /** Everything that can be moved of one cut; `table` holds corpus quantiles of its score. */
+  function editor(id, trial, place, table) {
+    return trial.controls.map((one) => {
+      const key = within(place, one.key);
+      if (one.is === "choice") return choice(one.count, key);
+      return slider(`${id}-${one.key}`, one.key, one.is === "steps" ? one.values : table, key, one.is === "number");
+    });
   }
 
   function card(name, position, data) {
     const attribute = data.run.figures.attributes[position];
     const chart = el("div", { class: "scores" }), share = el("strong", { class: "share" }), text = el("span", { class: "quiet" });
-    const cut = data.asRun.cuts[name], edit = editor(name, data);
+    const trial = data.run.trials.cuts[name], edit = editor(name, trial, ofAttribute(name), data.run.rules.quantiles[name]);
     const draw = (model) => {
-      const fitted = model.labels.fitted[name], one = model.figures.attributes[position];
+      const one = model.figures.attributes[position], intervals = Trials.intervals(trial, model.settings.cuts[name]);
       share.textContent = Base.percent(one.share);
-      const typical = fitted.fixed ?? Cuts.typical(fitted.each ?? []);
-      text.textContent = fitted.fixed ? Cuts.words(fitted.fixed) : `typically ${Cuts.words(typical)}`;
-      Charts.scores(chart, attribute, typical, position % 5, !fitted.fixed);
+      text.textContent = `${trial.each ? "typically " : ""}${Trials.words(intervals)}`;
+      Charts.scores(chart, attribute, intervals, position % 5, trial.each);
     };
     Base.on("labels", draw);
     return el("section", { class: "cut", "aria-label": `Cut of ${Base.spoken(name)}` },
       el("header", {}, el("h3", {}, el("span", { class: `swatch line-${position % 5}` }), Base.spoken(name)), share),
-      el("p", { class: "cut-kind" }, `${KIND[cut.kind]}${cut.scope === "example" ? ", in each example" : ""} · `, text),
+      el("p", { class: "cut-kind", title: trial.about }, `${Base.spoken(trial.settings.kind)}${trial.each ? ", in each example" : ""} · `, text),
       chart,
-      edit ?? el("p", { class: "quiet" }, cut.kind === "never" ? "Decides nothing." : "Found anew by xtf label; not to be moved here."));
+      edit.length ? edit : el("p", { class: "quiet" }, trial.about, " To be moved by xtf label."));
   }
 
   function combination(data) {
-    const { model } = Model, set = (key) => (value) => { model.settings.combine = { ...model.settings.combine, [key]: value }; };
-    const get = (key) => () => model.settings.combine[key];
-    const hasOtsu = data.asRun.combine.threshold.kind === "multi_otsu";
-    const rule = el("select", { id: "rule", "aria-label": "Rule" },
-      ["any", "all", "vote", "weighted"].filter((one) => one !== "weighted" || !hasOtsu || data.asRun.combine.rule === "weighted")
-        .map((one) => el("option", { value: one }, one)));
-    rule.value = get("rule")();
-    const votes = number("votes", "votes", 1, Math.max(data.names.length, 1), get("votes"), set("votes"));
-    const rank = rankCut(data), attributes = el("span", { class: "quiet" });
+    const { rules, shares } = data.run.trials, kind = ofCombine("rule");
+    const own = rules.some((one) => one.kind === kind.get()) ? [] : [kind.get()];
+    const rule = el("select", { id: "rule", "aria-label": "Rule" }, [...rules.map((one) => one.kind), ...own].map((one) => el("option", { value: one }, one)));
+    rule.value = kind.get();
+    const details = rules.map((one) => [one.kind, el("div", {}, one.cutKey ? cutOfRule(one) : one.countKey ? count(one.countKey, one.countKey, 1, data.names.length) : null)]);
+    const attributes = el("span", { class: "quiet" });
     const show = () => {
-      votes.hidden = rule.value !== "vote";
-      rank.hidden = rule.value !== "weighted";
-      attributes.textContent = rule.value === "weighted" ? "mean of the attributes' ranks lacks" : "of the attributes lack";
+      for (const [name, node] of details) node.hidden = rule.value !== name;
+      const chosen = rules.find((one) => one.kind === rule.value);
+      attributes.textContent = chosen?.cutKey ? `${chosen.name} of the attributes lacks` : "of the attributes lack";
     };
-    rule.addEventListener("change", () => { set("rule")(rule.value); show(); Model.soon(); });
-    Base.on("reset", () => { rule.value = get("rule")(); show(); });
+    rule.addEventListener("change", () => { kind.set(rule.value); show(); Model.soon(); });
+    Base.on("reset", () => { rule.value = kind.get(); show(); });
     show();
     return el("section", { class: "cut combine", "aria-label": "Rule and guards" },
       el("header", {}, el("h3", {}, "Masked when")),
-      el("div", { class: "control" }, rule, attributes, votes),
-      rank,
-      direct("max-share", "at most", { min: 0, max: 1, step: 0.01 }, get("max_noise_share"), set("max_noise_share")),
-      number("min-kept", "keep at least, per example", 0, 100000, get("min_kept"), set("min_kept")));
+      el("div", { class: "control" }, rule, attributes),
+      details.map(([, node]) => node),
+      slider("max-share", "at most", shares.map(([value]) => value), values("max_noise_share"), false),
+      count("min_kept", "keep at least, per example", 0, 100000));
   }
 
-  function rankCut(data) {
-    const { model } = Model, threshold = data.asRun.combine.threshold;
-    const key = { below: "cut", above: "cut", iqr: "k", bottom_share: "share", top_share: "keep" }[threshold.kind];
-    if (!key) return el("p", { class: "quiet" }, `mean rank: ${KIND[threshold.kind]}`);
-    const max = threshold.kind === "iqr" ? 5 : 1;
-    return direct("rank", `mean rank, ${key}`, { min: 0, max, step: 0.005 }, () => model.settings.combine.threshold[key], (value) => {
-      model.settings.combine = { ...model.settings.combine, threshold: { ...model.settings.combine.threshold, [key]: value } };
-    });
+  const values = (key) => ({ read: ofCombine(key).get, write: ofCombine(key).set });
+
+  function cutOfRule(one) {
+    const edit = editor("rank", one, ofCombine(one.cutKey), Array.from({ length: 201 }, (_, i) => i / 200));
+    return edit.length ? edit : el("p", { class: "quiet" }, `${one.name}: ${one.about} To be moved by xtf label.`);
   }
 
-  function number(id, label, min, max, read, write) {
-    const input = el("input", { type: "number", id, min, max, step: 1, value: read() });
+  function count(key, label, min, max) {
+    const { read, write } = values(key);
+    const input = el("input", { type: "number", id: key.replaceAll("_", "-"), min, max, step: 1, value: read() });
     input.addEventListener("input", () => {
       const value = Number(input.value);
       if (input.value === "" || !Number.isInteger(value) || value < min || value > max) return;
@@ -160,8 +144,8 @@ const Panel = (() => {
       share.textContent = `${Base.percent(figures.share)} masked`;
       tokens.textContent = `${Base.count(figures.masked)} of ${Base.count(figures.response)} response tokens`;
       change.textContent = before ? `was ${Base.percent(before.share)}` : "";
-      note.hidden = !model.estimate;
-      note.textContent = model.estimate ? `estimate from ${Base.plural(figures.examples, "example")}` : "";
+      note.hidden = !model.estimate && !model.unknown;
+      note.textContent = model.unknown ? "as labelled: only the command can tell" : `estimate from ${Base.plural(figures.examples, "example")}`;
       fill.style.width = `${100 * figures.share}%`;
       reset.hidden = !model.changed;
     });
