@@ -43,7 +43,7 @@ def explained(
 ) -> tuple[LabelRules, ExampleExplanation]:
     rules = fit_rules(list(thresholds), thresholds, combine or CombineConfig(), stream(part))
     texts = [f" t{index}" for index in range(len(part.input_ids))]
-    describe = {name: (lambda score: f"it scores {score:.3f}") for name in thresholds}
+    describe = {name: (lambda score, index: f"it scores {score:.3f}") for name in thresholds}
     return rules, explain_example(rules, part.example(0), judge(rules, part.example(0)), texts, describe)
 
 

@@ -150,3 +150,40 @@ def test_text_goes_on_as_it_would_behind_other_text() -> None:
     for text in ("The sum is 12.", " and more", "", "é🙂x", "\n\n a"):
         assert b"".join(context.pieces(context.encode(text))).decode() == text
     assert "<|end|>" not in context.vocabulary()
+
+
+class Telling(Rival):
+    """Puts its details into words."""
+
+    name = "telling"
+
+    def default_threshold(self) -> dict[str, Any]:
+        return {"kind": "below", "cut": 0.5}
+
+    def describe_token(self, score: float, details: Any) -> str:
+        return f"{score:.2f}, {details['kind']}: {details['rival']!r} ({details['rival_probability']:.2f})"
+
+
+def test_sentences_tell_the_details_in_terminal_and_page(tmp_path: Path, tiny_folder: Path) -> None:
+    from xtf.attribute import registry
+
+    xtf.register(Telling)
+    try:
+        run = xtf.run(tiny_config(tmp_path, tiny_folder, attributes={"telling": {}}))
+        explained = run.explain("sum-3")
+        shard = next(run.shards(["telling", *run.detail_columns]))
+        one = shard.example(list(shard.example_ids).index("sum-3"))
+        told = 0
+        for token in explained.tokens:
+            if token.is_response:
+                rival = run.vocabulary.text([int(one.details["telling.rival"][token.index])])
+                kind = ("the likeliest", "another")[int(one.details["telling.kind"][token.index])]
+                wanted = f"{token.verdicts[0].value:.2f}, {kind}: {rival!r}"
+                assert str(token.verdicts[0].meaning).startswith(wanted)
+                told += token.noise and wanted in token.sentence
+        assert told > 0
+        assert "telling" in run.report().html
+        (wrong,) = run.expected_wrong()
+        assert set(wrong.kinds) == {"the likeliest", "another"}
+    finally:
+        registry._registered.pop("telling")

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtf.explain.flips import Flip, bounds, find_flip, interval_of, margin
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
@@ -20,7 +21,8 @@ from xtf.tokens import BoolArray, FloatArray
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
-Describe = Mapping[str, Callable[[float], str]]
+Describe = Callable[[float, int], str]
+"""A score and its token's place in the example -> what it means, in the attribute's words."""
 PROTECTED = "protected: end of turn or template token"
 PROMPT = "prompt: not trained on"
 
@@ -123,7 +125,11 @@ class ExampleExplanation:
 
 
 def explain_example(
-    rules: LabelRules, shard: ScoredShard, labels: Labels, texts: Sequence[str], describe: Describe | None = None
+    rules: LabelRules,
+    shard: ScoredShard,
+    labels: Labels,
+    texts: Sequence[str],
+    describe: Mapping[str, Describe] | None = None,
 ) -> ExampleExplanation:
     """Explain every token of a shard that holds one example.
 
@@ -132,7 +138,7 @@ def explain_example(
         shard: One example (``ScoredShard.example``).
         labels: What labelling wrote of it (``Labels.within``).
         texts: The text of each token.
-        describe: Attribute name to a phrase for a score (``Attribute.describe``); names may be missing.
+        describe: Attribute name to what puts its scores into words; names may be missing.
     """
     if len(shard) != 1 or len(texts) != len(shard.input_ids):
         raise ValueError(
@@ -154,7 +160,7 @@ class _Measure:
         cut: Its fitted cut.
         intervals: In which a score of this example lacks.
         percentile_of: ``(k,)`` scores to percentiles, 0 to 100.
-        describe: A score in the attribute's words.
+        describe: Puts a score into words.
         text: When a score lacks, in words.
     """
 
@@ -162,18 +168,20 @@ class _Measure:
     cut: FittedCut
     intervals: Sequence[Interval]
     percentile_of: Callable[[FloatArray], FloatArray]
-    describe: Callable[[float], str] | None
+    describe: Describe | None
     text: str
 
-    def verdicts(self, values: FloatArray, judged: BoolArray) -> list[AttributeVerdict]:
-        """One for each of ``(k,)`` scores; those not ``judged`` cannot lack."""
+    def verdicts(self, values: FloatArray, judged: BoolArray, where: NDArray[np.int64]) -> list[AttributeVerdict]:
+        """One for each of ``(k,)`` scores of the tokens ``where``; those not ``judged`` cannot lack."""
         ends = {bound.value for bound in bounds(self.intervals)}
         places = {end: float(self.percentile_of(np.array([end], np.float32))[0]) for end in ends}
         percentiles = self.percentile_of(values)
-        rows = zip(values.tolist(), percentiles.tolist(), judged.tolist(), strict=True)
-        return [self._verdict(score, percentile, places if judged_ else None) for score, percentile, judged_ in rows]
+        rows = zip(values.tolist(), percentiles.tolist(), judged.tolist(), where.tolist(), strict=True)
+        return [self._verdict(score, rank, places if judged_ else None, index) for score, rank, judged_, index in rows]
 
-    def _verdict(self, score: float, percentile: float, places: Mapping[float, float] | None) -> AttributeVerdict:
+    def _verdict(
+        self, score: float, percentile: float, places: Mapping[float, float] | None, index: int
+    ) -> AttributeVerdict:
         """``places`` are the percentiles of the bounds; None where nothing is judged."""
         judged = places is not None
         inside = interval_of(score, self.intervals) if judged else None
@@ -191,7 +199,7 @@ class _Measure:
             cut=self.text,
             interval=None if inside is None else _finite(self.intervals[inside]),
             margin=margin(score, self.intervals) if judged else None,
-            meaning=None if self.describe is None else self.describe(score),
+            meaning=None if self.describe is None else self.describe(score, index),
             flip=flip,
         )
 
@@ -199,7 +207,7 @@ class _Measure:
 class _Explainer:
     """The rules and labels of one example, and what its tokens' explanations share."""
 
-    def __init__(self, rules: LabelRules, shard: ScoredShard, labels: Labels, describe: Describe) -> None:
+    def __init__(self, rules: LabelRules, shard: ScoredShard, labels: Labels, describe: Mapping[str, Describe]) -> None:
         self._rules, self._shard, self._labels = rules, shard, labels
         self._judged = shard.candidates()
         self._places = {int(token): place for place, token in enumerate(np.flatnonzero(shard.is_response))}
@@ -220,12 +228,12 @@ class _Explainer:
         cut: FittedCut,
         scores: FloatArray,
         percentile_of: Callable[[FloatArray], FloatArray],
-        describe: Callable[[float], str] | None,
+        describe: Describe | None,
     ) -> list[AttributeVerdict]:
         """The verdict on each response token under one score."""
         intervals, response = cut.intervals(scores, self._judged), self._shard.is_response
         measure = _Measure(name, cut, intervals, percentile_of, describe, cut_text(cut, intervals))
-        return measure.verdicts(scores[response], self._judged[response])
+        return measure.verdicts(scores[response], self._judged[response], np.flatnonzero(response))
 
     def token(self, index: int, text: str) -> TokenExplanation:
         shard, labels = self._shard, self._labels

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 from xtf.attribute import Detail, registry
+from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig, parse_config, read_yaml
 from xtf.errors import PluginError, RunError, did_you_mean
-from xtf.explain import ExampleExplanation, explain_example
+from xtf.explain import Describe, ExampleExplanation, explain_example
 from xtf.labelling import LabelRules, LabelSummary, Tally
 from xtf.labelling.distribution import Distribution
 from xtf.labelling.shard import Labels, ScoredShard
@@ -201,7 +202,7 @@ class RunReader:
         """
         part, shard, labels = self._find(example_id)
         texts = self.vocabulary.token_texts(shard.input_ids)
-        return explain_example(part.rules, shard, labels, texts, part.describers())
+        return explain_example(part.rules, shard, labels, texts, part.phrases(shard))
 
     def summary(self) -> LabelSummary:
         """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run."""
@@ -212,12 +213,43 @@ class RunReader:
             tally.add(shard, labels)
         return tally.result(parts[-1].rules.attributes)
 
-    def describers(self) -> Mapping[str, Callable[[float], str]]:
-        """For each attribute whose scorer is installed here, the function that puts a score into words."""
-        found: dict[str, Callable[[float], str]] = {}
+    def phrases(self, shard: ScoredShard) -> dict[str, Describe]:
+        """For each attribute whose scorer is installed here, the function that puts a token of ``shard`` into words.
+
+        ``shard`` holds one example, with its details (:attr:`detail_columns`).
+        """
+        found: dict[str, Describe] = {}
+        for name, attribute in self._scorers.items():
+            details = self._details.get(name, {})
+            found[name] = partial(self._phrase, attribute, shard, {f"{name}.{d}": one for d, one in details.items()})
+        return found
+
+    def _phrase(
+        self, attribute: AnyAttribute, shard: ScoredShard, details: Mapping[str, Detail], score: float, index: int
+    ) -> str:
+        said = {
+            column.partition(".")[2]: self._said(detail, shard.details[column][index])
+            for column, detail in details.items()
+            if column in shard.details
+        }
+        return attribute.describe_token(score, said) if len(said) == len(details) else attribute.describe(score)
+
+    def _said(self, detail: Detail, value: Any) -> str | float:
+        """A detail as scorers put it into words: a category's name, the text of a token, a probability."""
+        if detail.kind == "category":
+            return detail.names[int(value)] if 0 <= int(value) < len(detail.names) else "?"
+        return self.vocabulary.text([int(value)]) if detail.kind == "token" else float(value)
+
+    @cached_property
+    def _details(self) -> dict[str, dict[str, Detail]]:
+        return self.details
+
+    @cached_property
+    def _scorers(self) -> dict[str, AnyAttribute]:
+        found: dict[str, AnyAttribute] = {}
         for name, spec in self.config.attributes.items():
             try:
-                found[name] = registry.build(name, spec).describe
+                found[name] = registry.build(name, spec)
             except PluginError:
                 continue  # the run can be read where its scorer is not installed; its sentences lack these words
         return found

@@ -72,7 +72,7 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
 def _selected(run: RunReader, sample: Sample) -> Iterator[tuple[ScoredShard, Labels]]:
     """The chosen examples in corpus order, each as a shard of its own, and their labels."""
     wanted, place = set(sample.places), 0
-    for shard, labels in run.labelled():
+    for shard, labels in run.labelled([*run.scored, *run.detail_columns]):
         for index in range(len(shard)):
             if place in wanted:
                 yield shard.example(index), labels.within(slice(*shard.offsets[index : index + 2].tolist()))
@@ -152,11 +152,13 @@ def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels])
 
 def _explanations(run: RunReader, rules: LabelRules, rows: Sequence[tuple[ScoredShard, Labels]]) -> dict[str, Any]:
     """What ``Run.explain`` says of each response token, in chunks of examples."""
-    templates, describers, vocabulary = Templates(), run.describers(), run.vocabulary
+    templates, vocabulary = Templates(), run.vocabulary
     chunks, chunk = [], list[dict[str, Any]]()
     with progress("Explaining", len(rows), "examples") as advance:
         for place, (shard, labels) in enumerate(rows):
-            explained = explain_example(rules, shard, labels, vocabulary.token_texts(shard.input_ids), describers)
+            explained = explain_example(
+                rules, shard, labels, vocabulary.token_texts(shard.input_ids), run.phrases(shard)
+            )
             chunk.append({"intervals": _intervals(rules, shard), **_example_words(explained, templates)})
             if len(chunk) == CHUNK or place == len(rows) - 1:
                 chunks.append(pack_json(chunk))
