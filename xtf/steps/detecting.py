@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 from xtf.errors import DataError, RunError
 from xtf.evaluation.detection import Grain, JudgedTokens, finite, measure_detection
 from xtf.files import write_json
-from xtf.labelling import judge
 from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.rules import LabelRules
-from xtf.labelling.shard import ScoredShard
+from xtf.labelling.shard import Labels, ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
@@ -69,16 +69,17 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, int]:
     without: list[str] = []
     rules = _rules(run)
     directions = {name: -1.0 if _direction(run, name) == "low" else 1.0 for name in run.scored}
+    judge = _Judge(run, rules, directions)
     with progress("Comparing with the truth", None, "examples") as advance:
-        for shard in run.shards():
+        for shard, labels in run.labelled() if rules is not None else ((shard, None) for shard in run.shards()):
             for index in range(len(shard)):
-                one = shard.example(index)
+                one, here = shard.example(index), slice(*shard.offsets[index : index + 2].tolist())
                 known = truth_of_example(run, truth, one)
                 advance(1)
                 if known is None:
                     without.append(one.example_ids[0])
                 else:
-                    parts.append(_tokens(run, one, known, rules, directions, len(parts)))
+                    parts.append(judge.tokens(one, labels and labels.within(here), known, len(parts)))
     if not parts:
         raise DataError(
             f"{truth.path}: speaks of no example of {run.path}. Ids of the run: {', '.join(without[:_SHOWN]) or 'none'}"
@@ -86,35 +87,40 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, int]:
     return _joined(parts), len(without)
 
 
-def _tokens(
-    run: RunReader,
-    shard: ScoredShard,
-    truth: TokenTruth,
-    rules: LabelRules | None,
-    directions: dict[str, float],
-    number: int,
-) -> JudgedTokens:
-    here = np.flatnonzero(truth.wrong >= 0)
-    place = np.cumsum(shard.is_response) - 1
-    found = JudgedTokens(
-        truth.wrong[here] == 1,
-        truth.kinds[here],
-        np.full(len(here), number, np.int64),
-        place[here] / max(int(shard.is_response.sum()) - 1, 1),
-        _units(run, shard, truth)[here],
-    )
-    for name, sign in directions.items():
-        found.suspicion[name] = sign * shard.scores[name][here].astype(np.float64)
-    for name in run.probabilities:
-        found.right[name] = shard.scores[name][here].astype(np.float64)
-    if rules is not None:
-        verdicts = judge(rules, shard)
-        for bit, name in enumerate(rules.attributes):
-            if rules.cuts[name].cut.decides:
-                found.masked[name] = (verdicts.lacking[here] >> np.uint16(bit)) & np.uint16(1) == 1
-        found.suspicion[LABELS] = _suspicion(rules, shard)[here]
-        found.masked[LABELS] = verdicts.noise[here]
-    return found
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """What is the same for all examples; ``rules`` is None in a run without labels.
+
+    Attributes:
+        directions: Attribute to -1 if low scores are taken for wrong, else 1.
+    """
+
+    run: RunReader
+    rules: LabelRules | None
+    directions: dict[str, float]
+
+    def tokens(self, shard: ScoredShard, labels: Labels | None, truth: TokenTruth, number: int) -> JudgedTokens:
+        """The tokens of one example, the ``number``-th, of which the truth is known."""
+        here = np.flatnonzero(truth.wrong >= 0)
+        place = np.cumsum(shard.is_response) - 1
+        found = JudgedTokens(
+            truth.wrong[here] == 1,
+            truth.kinds[here],
+            np.full(len(here), number, np.int64),
+            place[here] / max(int(shard.is_response.sum()) - 1, 1),
+            _units(self.run, shard, truth)[here],
+        )
+        for name, sign in self.directions.items():
+            found.suspicion[name] = sign * shard.scores[name][here].astype(np.float64)
+        for name in self.run.probabilities:
+            found.right[name] = shard.scores[name][here].astype(np.float64)
+        if self.rules is not None and labels is not None:
+            for bit, name in enumerate(self.rules.attributes):
+                if self.rules.cuts[name].cut.decides:
+                    found.masked[name] = (labels.lacking[here] >> np.uint16(bit)) & np.uint16(1) == 1
+            found.suspicion[LABELS] = _suspicion(self.rules, shard)[here]
+            found.masked[LABELS] = labels.noise[here]
+        return found
 
 
 def _suspicion(rules: LabelRules, shard: ScoredShard) -> NDArray[np.float64]:
