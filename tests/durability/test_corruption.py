@@ -72,11 +72,13 @@ WRITTEN_EACH_TIME = {
     "state/distribution-knowledge_novelty.npz",
     "state/distribution-xtf_rarity.npz",
 }
-REPAIRED_BY_LABELLING = {
-    "labels/part-00001.parquet": {"labels/part-00001.parquet", "state/labels/part-00001.json"},
-    "state/labels/part-00001.json": {"labels/part-00001.parquet", "state/labels/part-00001.json"},
-    "state/rules.json": set[str](),
+LABELLED_TOGETHER = {
+    "labels/part-00001.parquet",
+    "state/labels/part-00001.json",
+    "state/verdicts/part-00001.parquet",
+    "state/verdicts/part-00001.json",
 }
+REPAIRED_BY_LABELLING = {**dict.fromkeys(LABELLED_TOGETHER, LABELLED_TOGETHER), "state/rules.json": set[str]()}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
@@ -96,7 +98,7 @@ def test_scoring_repairs(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("name", list(REPAIRED_BY_LABELLING))
+@pytest.mark.parametrize("name", sorted(REPAIRED_BY_LABELLING))
 def test_labelling_repairs(whole: Path, tmp_path: Path, name: str, damage: Damage) -> None:
     shutil.copytree(whole / "run", tmp_path / "run")
     run, before = tmp_path / "run", times(tmp_path / "run")

@@ -191,14 +191,17 @@ class RunFolder:
         except (OSError, pa.ArrowException) as error:
             raise RunError(
                 f"{path}: damaged: {error.strerror if isinstance(error, OSError) and error.strerror else error}. "
-                f"Repair it (only this shard is computed again): xtf score {self.config_path}"
+                f"Repair it (only this shard is computed again): {self._repair(kind)}"
             ) from None
         missing = [name for name in columns or () if name not in table.column_names]
         if missing:
             raise RunError(
-                f"{path}: holds no {', '.join(missing)}. Compute what is missing: xtf score {self.config_path}"
+                f"{path}: holds no {', '.join(missing)}. Compute what is missing: {self._repair(kind)}"
             )
         return table.select(columns) if columns is not None else table
+
+    def _repair(self, kind: Kind) -> str:
+        return f"xtf label {self.path}" if kind in ("labels", "verdicts") else f"xtf score {self.config_path}"
 
     def complete(self, kind: Kind, facts: Mapping[str, Any]) -> None:
         """Record that every shard of a kind has been written."""
