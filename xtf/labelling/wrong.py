@@ -33,7 +33,7 @@ class WrongShare:
 
     def sentence(self) -> str:
         """Such as "about 3.1 % ± 0.6 % of response tokens look wrong; most: a changed number, foreign text"."""
-        most = [kind for kind, share in list(self.kinds.items())[:3] if share >= 0.1 * self.share]
+        most = [kind for kind, share in list(self.kinds.items())[:3] if share >= 0.02 * self.share]
         named = f"; most: {', '.join(most)}" if most and self.share > 0.0 else ""
         return f"about {100 * self.share:.1f} % ± {100 * self.margin:.1f} % of response tokens look wrong{named}"
 

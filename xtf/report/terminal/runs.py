@@ -171,10 +171,15 @@ def _another_cut(thresholds: Mapping[str, PluginSection]) -> str:
     for name, cut in thresholds.items():
         for control in cut.controls() if isinstance(cut, Cut) else ():
             if isinstance(control, NumberControl):
-                return f"{name}.{control.key}={2 * getattr(cut, control.key) or 0.1:.3g}"
+                return f"{name}.{control.key}={_another_number(getattr(cut, control.key)):.3g}"
             if isinstance(control, StepsControl):
                 return f"{name}.{control.key}={getattr(cut, control.key) / 2:.3g}"
     return f"{next(iter(thresholds))}.kind=never"
+
+
+def _another_number(cut: float) -> float:
+    """Twice as much; two thirds where twice would pass 1, as a probability cannot."""
+    return cut / 1.5 if 0.5 < cut <= 1.0 else 2.0 * cut or 0.1
 
 
 def _print_warnings(console: Console, run: RunReader) -> None:
