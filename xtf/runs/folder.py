@@ -195,9 +195,7 @@ class RunFolder:
             ) from None
         missing = [name for name in columns or () if name not in table.column_names]
         if missing:
-            raise RunError(
-                f"{path}: holds no {', '.join(missing)}. Compute what is missing: {self._repair(kind)}"
-            )
+            raise RunError(f"{path}: holds no {', '.join(missing)}. Compute what is missing: {self._repair(kind)}")
         return table.select(columns) if columns is not None else table
 
     def _repair(self, kind: Kind) -> str:
