@@ -14,8 +14,8 @@ from pydantic import ValidationError
 
 from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
-from xtf.errors import ConfigError, PluginError
+from xtf.config import METRICS, RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
+from xtf.errors import ConfigError, PluginError, did_you_mean, listed
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
 from xtf.runs.share import Share
@@ -84,8 +84,20 @@ def load_config(
     return parse_config(
         _with_default_cuts(merged, strategy),
         where,
-        check_attributes=lambda named: registry.check(strategy.specs(named, _NEWEST)),
+        check_attributes=lambda named: registry.check(strategy.specs(named, _NEWEST)) + _unknown_metrics(merged),
     )
+
+
+def _unknown_metrics(raw: Mapping[str, Any]) -> list[str]:
+    """What is wrong with ``evaluation.metrics``; a run whose metrics are not installed here can still be read."""
+    section = raw.get("evaluation")
+    names = section.get("metrics") if isinstance(section, Mapping) else None
+    known = METRICS.points()
+    return [
+        f"evaluation.metrics: no metric named {name!r}.{did_you_mean(str(name), known)} Known: auto, {listed(known)}"
+        for name in (names if isinstance(names, list | tuple) else ())
+        if name not in known
+    ]
 
 
 def _naming(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[str, Any]:

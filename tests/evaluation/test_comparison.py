@@ -14,7 +14,7 @@ import xtf.evaluation.comparison as compare
 from tests.evaluation.test_held_out import EXAMPLES
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.config import EvaluationConfig, LoraSettings, TrainingConfig
-from xtf.evaluation import ArmResult, Comparison, Leg, compare_arms, joined
+from xtf.evaluation import ArmResult, Comparison, HeldOut, Leg, compare_arms, joined
 from xtf.training import ARMS, Labelling, labelled_rows, train_model
 
 TRAINING = TrainingConfig(
@@ -34,7 +34,7 @@ def run(
         tiny_tokenizer(),
         EXAMPLES,
         {"xtf": Labelling(noise), "even": Labelling(even)},
-        EXAMPLES[:2] if held_out is None else held_out,
+        HeldOut(EXAMPLES[:2] if held_out is None else held_out),
         training=training,
         output_dir=folder,
         **settings,
@@ -135,7 +135,7 @@ def test_legs_go_on_from_one_another_and_are_not_trained_twice(tmp_path: Path, m
         for index, part in enumerate((EXAMPLES[:2], EXAMPLES[2:]))
     ]
     model = tiny_model()
-    comparison = Comparison(model, tiny_tokenizer(), EXAMPLES[:1], settings, EVALUATION, "f")
+    comparison = Comparison(model, tiny_tokenizer(), HeldOut(EXAMPLES[:1]), settings, EVALUATION, "f")
     first, second = comparison.train("full", 0, legs)
     assert (first.held_out_loss, second.held_out_loss is None) == (None, False)
     fresh = comparison.train("full", 0, [Leg(legs[1].rows, tmp_path / "fresh")])[0]
@@ -149,7 +149,7 @@ def test_legs_go_on_from_one_another_and_are_not_trained_twice(tmp_path: Path, m
     )
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert comparison.train("full", 0, legs) == [first, second]
-    other = Comparison(model, tiny_tokenizer(), EXAMPLES[:1], settings, EVALUATION, "another base")
+    other = Comparison(model, tiny_tokenizer(), HeldOut(EXAMPLES[:1]), settings, EVALUATION, "another base")
     other.train("full", 0, legs)
     changed = [path for path, before in times.items() if path.stat().st_mtime_ns != before]
     assert {path.relative_to(tmp_path).parts[0] for path in changed} == {"0", "1"}

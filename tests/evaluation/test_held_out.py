@@ -1,4 +1,4 @@
-"""Held-out loss and final numbers."""
+"""Held-out loss and generated answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import xtf.model.head
 from tests.tiny import TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import DataError
-from xtf.evaluation.held_out import exact_match, final_number, held_out_loss
+from xtf.evaluation.answers import Generation, generate_answers, task_of
+from xtf.evaluation.held_out import held_out_loss
+from xtf.evaluation.judging import choose_judges
 from xtf.tokens import TokenizedExample
 
 END = 1  # <|im_end|>
@@ -69,32 +71,6 @@ def test_held_out_loss_needs_a_response() -> None:
         held_out_loss(tiny_model(), [TokenizedExample("x", np.zeros(3, np.int32), nothing, nothing)])
 
 
-@pytest.mark.parametrize(
-    ("text", "number"),
-    [
-        ("3 + 4 = 7", "7"),
-        ("so 7.\n#### 1,234", "1234"),
-        ("#### 5 and later 9", "5"),
-        ("It costs $1,004.50.", "1004.50"),
-        ("#### $18", "18"),
-        ("10-3", "3"),
-        ("10 - 3", "3"),
-        ("falls to -3 degrees", "-3"),
-        ("falls to −3", "-3"),
-        ("x = -$5", "-5"),
-        ("22.5 hours.", "22.5"),
-        ("about .5", ".5"),
-        ("1, 2, 3.", "3"),
-        ("#### none, though 4 before", "4"),
-        ("4 before #### none", None),
-        ("no number", None),
-        ("", None),
-    ],
-)
-def test_final_number(text: str, number: str | None) -> None:
-    assert final_number(text) == number
-
-
 def greedy(model: Any, prompt: Any, stops: set[int], limit: int) -> list[int]:
     """One prompt, no padding, no cache."""
     ids = [int(token) for token in prompt]
@@ -111,15 +87,22 @@ def greedy(model: Any, prompt: Any, stops: set[int], limit: int) -> list[int]:
 def test_answers_equal_greedy_decoding_one_at_a_time(kind: TinyKind) -> None:
     model, tokenizer = tiny_model(kind), tiny_tokenizer()
     model.generation_config.repetition_penalty = 5.0
-    result = exact_match(model, tokenizer, EXAMPLES, max_new_tokens=60, batch_size=2)
-    assert (result.total, [answer.example_id for answer in result.answers]) == (2, ["a", "c"])
-    assert [answer.expected for answer in result.answers] == ["7", "1004"]
-    for answer, item in zip(result.answers, [EXAMPLES[0], EXAMPLES[2]], strict=True):
+    done: list[int] = []
+    answers = generate_answers(model, tokenizer, EXAMPLES, Generation(60, 2), advance=done.append)
+    for answer, item in zip(answers, EXAMPLES, strict=True):
         last = np.flatnonzero(np.diff(item.is_response.astype(int)) == 1)[-1] + 1
-        text: str = tokenizer.decode(greedy(model, item.input_ids[:last], {END}, 60), skip_special_tokens=True)  # type: ignore[assignment]
-        assert answer.predicted == final_number(text)
-        assert answer.correct == (answer.predicted is not None and float(answer.predicted) == float(answer.expected))
+        text = tokenizer.decode(greedy(model, item.input_ids[:last], {END}, 60), skip_special_tokens=True)
+        assert answer == text
     assert model.generation_config.repetition_penalty == 5.0
+    assert sum(done) == 3
+
+
+def test_a_task_is_what_stands_before_the_last_response_and_in_it() -> None:
+    task = task_of(EXAMPLES[2], {"more": 1}, tiny_tokenizer())
+    assert (task.example_id, task.reference, task.row) == ("c", "The answer is $1,004.", {"more": 1})
+    assert task.prompt.rstrip().endswith("assistant")
+    assert "1 + 1?" in task.prompt
+    assert "And 2 + 2, explained at some length?" in task.prompt
 
 
 def test_a_model_that_learned_the_answers_is_right(tmp_path: Any) -> None:
@@ -130,17 +113,19 @@ def test_a_model_that_learned_the_answers_is_right(tmp_path: Any) -> None:
         epochs=60, learning_rate=2e-2, batch_size=3, schedule="constant", lora=LoraSettings(r=8, alpha=16)
     )
     rows = ArmRows("full", EXAMPLES, Labelling(), objective="mask", seed=0)
-    assert exact_match(model, tokenizer, EXAMPLES, max_new_tokens=40).correct == 0
+    judges = choose_judges([task_of(item, {}, tokenizer) for item in EXAMPLES], "auto")
+    assert [metric.name for metric in judges.metrics] == ["math"]
+    assert judges.asked == [True, False, True]
+    asked = [EXAMPLES[0], EXAMPLES[2]]
+
+    def judged(of: Any) -> tuple[int, int, Any]:
+        answers = generate_answers(of, tokenizer, asked, Generation(max_new_tokens=40))
+        (result,), shown = judges.judge(dict(zip(("a", "c"), answers, strict=True)))
+        assert result.unjudged.keys() == {judges.unfit["math"]["b"]}
+        return result.correct, result.judged, [one["predicted"] for one in shown]
+
+    assert judged(model)[:2] == (0, 2)
     before = held_out_loss(model, EXAMPLES).loss
     with train_model(model, tokenizer, rows, config, seed=0, output_dir=tmp_path, fingerprint="f") as trained:
         assert held_out_loss(trained.model, EXAMPLES).loss < 0.1 * before
-        result = exact_match(trained.model, tokenizer, EXAMPLES, max_new_tokens=40)
-    assert (result.correct, result.total) == (2, 2)
-    assert [answer.predicted for answer in result.answers] == ["7", "1004"]
-
-
-def test_without_numbers_nothing_is_generated(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = tiny_model()
-    monkeypatch.setattr(model, "generate", None)
-    result = exact_match(model, tiny_tokenizer(), [EXAMPLES[1]])
-    assert (result.correct, result.total, result.answers) == (0, 0, ())
+        assert judged(trained.model) == (2, 2, ["7", "$1,004"])

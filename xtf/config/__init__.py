@@ -6,7 +6,7 @@ Begin reading in ``run`` (the whole file) and ``sections``.
 """
 
 from xtf.config.base import Scope, Section, Share
-from xtf.config.kinds import CUTS, RULES, PluginSection, Threshold
+from xtf.config.kinds import CUTS, METRICS, RULES, PluginSection, Threshold
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides, quoted, read_yaml
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
@@ -34,6 +34,7 @@ __all__ = [
     "BUILT_IN_ARMS",
     "CONTROLS",
     "CUTS",
+    "METRICS",
     "OWN_LABELS",
     "PREDEFINED_ARMS",
     "RULES",

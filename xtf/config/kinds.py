@@ -57,6 +57,7 @@ class Kinds:
 
 CUTS = Kinds(PluginGroup("xtf.cuts", "cut"))
 RULES = Kinds(PluginGroup("xtf.combiners", "rule"))
+METRICS = PluginGroup("xtf.metrics", "metric")
 
 
 def read_cut(value: Any) -> Any:

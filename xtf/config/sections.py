@@ -166,7 +166,10 @@ class EvaluationConfig(Section):
 
     path: str | None = Field(None, description="Held-out examples, in any schema that data.path accepts.")
     limit: PositiveInt | None = Field(None, description="Evaluate on the first held-out examples only.")
-    exact_match: bool = Field(True, description="Generate greedily and compare the final number.")
+    metrics: Literal["auto"] | tuple[str, ...] = Field(
+        "auto", description="How answers are judged, by name; auto: by those that fit at least half of the rows."
+    )
+    exact_match: bool = Field(True, description="Generate answers greedily and judge them by the metrics.")
     exact_match_limit: PositiveInt | None = Field(None, description="Generate for the first held-out examples only.")
     max_new_tokens: PositiveInt = Field(160, description="Longest answer to generate.")
     batch_size: PositiveInt = Field(16, description="Answers generated at once.")

@@ -9,6 +9,7 @@ from xtf.data.reader import (
     fingerprint,
     read_conversations,
     read_examples,
+    read_examples_with_rows,
     read_named_conversations,
     response_texts,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "inspect_examples",
     "read_conversations",
     "read_examples",
+    "read_examples_with_rows",
     "read_named_conversations",
     "read_rows",
     "repeatable",

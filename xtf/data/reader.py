@@ -55,16 +55,35 @@ def read_examples(
         DataError: no such file, an empty one, no usable row in the whole of it, or a bad row with ``on_error: stop``.
         ModelError: the tokenizer is not a fast one.
     """
-    tokenise = ConversationTokenizer(tokenizer)
-
-    def example(name: str, row: Row) -> TokenizedExample:
-        tokens = tokenise(to_conversation(row, config.columns))
-        result = _fitted(name, tokens, config, report)
-        for warning in tokens.warnings:
-            report.warn(warning, row.location)
-        return result
-
+    example = _Tokenising(config, tokenizer, report)
     yield from _read(config, report, rows, start, stop, example, seen if seen is not None else SeenIds())
+
+
+def read_examples_with_rows(
+    config: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport
+) -> Iterator[tuple[TokenizedExample, Row]]:
+    """As :func:`read_examples`, with the row that each example is read from."""
+    example = _Tokenising(config, tokenizer, report)
+
+    def both(name: str, row: Row) -> tuple[TokenizedExample, Row]:
+        return example(name, row), row
+
+    yield from _read(config, report, None, 0, None, both, SeenIds())
+
+
+class _Tokenising:
+    """Row -> example."""
+
+    def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport) -> None:
+        self._config, self._report = config, report
+        self._tokenise = ConversationTokenizer(tokenizer)
+
+    def __call__(self, name: str, row: Row) -> TokenizedExample:
+        tokens = self._tokenise(to_conversation(row, self._config.columns))
+        result = _fitted(name, tokens, self._config, self._report)
+        for warning in tokens.warnings:
+            self._report.warn(warning, row.location)
+        return result
 
 
 def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:

@@ -1,5 +1,23 @@
-"""How trained arms are compared on held-out examples. Begin reading in ``comparison``."""
+"""How trained arms are compared on held-out examples, and scores with what is known to be wrong.
 
-from xtf.evaluation.comparison import ArmResult, Comparison, Leg, compare_arms, joined
+Begin reading in ``comparison`` (arms), ``metric`` (what a metric is) or ``detection`` (truth files).
+"""
 
-__all__ = ["ArmResult", "Comparison", "Leg", "compare_arms", "joined"]
+from xtf.evaluation.arm_result import ArmResult, joined
+from xtf.evaluation.comparison import Comparison, Leg, compare_arms
+from xtf.evaluation.held_out_rows import HeldOut
+from xtf.evaluation.judging import MetricResult
+from xtf.evaluation.metric import Metric, Task, Verdict
+
+__all__ = [
+    "ArmResult",
+    "Comparison",
+    "HeldOut",
+    "Leg",
+    "Metric",
+    "MetricResult",
+    "Task",
+    "Verdict",
+    "compare_arms",
+    "joined",
+]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +12,11 @@ from typing import Any
 from transformers import PreTrainedModel
 
 from xtf.config import EvaluationConfig, TrainingConfig
-from xtf.evaluation.held_out import exact_match, held_out_loss
+from xtf.evaluation.answers import Generation, generate_answers, task_of
+from xtf.evaluation.arm_result import ArmResult, kept_result
+from xtf.evaluation.held_out import held_out_loss
+from xtf.evaluation.held_out_rows import HeldOut, digest_of
+from xtf.evaluation.judging import Judges, choose_judges
 from xtf.files import digest, write_json
 from xtf.progress import progress as progress_bar
 from xtf.tokens import TokenizedExample
@@ -22,29 +24,6 @@ from xtf.training.arms import Labelling, labelled_rows
 from xtf.training.rows import TrainingRow
 from xtf.training.trainer import train_model
 from xtf.training.weights import held_in, settled, weights_dtype
-
-
-@dataclass(frozen=True, slots=True)
-class ArmResult:
-    """One arm trained with one seed, on the held-out examples.
-
-    ``mask_share`` is the share of response tokens that weigh nothing. ``held_out_loss`` is None when there are no
-    held-out examples; the ``exact_*`` fields are None when no answers were generated. The base is not trained: 0 steps,
-    no tokens.
-    """
-
-    arm: str
-    seed: int
-    steps: int
-    tokens_response: int
-    tokens_kept: int
-    mask_share: float
-    train_seconds: float
-    train_losses: tuple[float, ...]
-    held_out_loss: float | None
-    held_out_tokens: int
-    exact_match: int | None
-    exact_total: int | None
 
 
 @dataclass(frozen=True)
@@ -58,7 +37,7 @@ class Leg:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the rows."""
-        return _digest_of(self.rows)
+        return digest_of(self.rows)
 
 
 def compare_arms(
@@ -66,7 +45,7 @@ def compare_arms(
     tokenizer: Any,
     examples: Sequence[TokenizedExample],
     labellings: Mapping[str, Labelling],
-    held_out: Sequence[TokenizedExample],
+    held_out: HeldOut,
     *,
     training: TrainingConfig,
     evaluation: EvaluationConfig,
@@ -78,7 +57,7 @@ def compare_arms(
     """Return one result for each arm and seed, in the order of the configuration; the base has a single one.
 
     Every arm starts from ``model`` as given, which is unchanged afterwards, and sees the same rows in the same order.
-    ``output_dir/ARM-seedN/`` receives the trained model, ``answers.json`` with the generated numbers, and
+    ``output_dir/ARM-seedN/`` receives the trained model, ``answers.json`` with the generated answers, and
     ``result.json``, from which an interrupted comparison goes on. ``fingerprint`` stands for the base model and its
     tokenizer; rows, held-out examples and settings are added here. ``training.max_examples`` and
     ``evaluation.limit`` cut ``examples`` and ``held_out``. ``labellings`` holds what the arms name: ``xtf`` for the
@@ -86,8 +65,9 @@ def compare_arms(
     """
     training = settled(training, model)
     comparison = Comparison(
-        model, tokenizer, held_out[: evaluation.limit], training, evaluation, fingerprint, resume, progress
+        model, tokenizer, held_out.first(evaluation.limit), training, evaluation, fingerprint, resume, progress
     )
+    _ = comparison.judges  # what no metric can judge is said before anything is trained
     examples = examples[: training.max_examples]
     results = []
     for arm in training.arms:
@@ -100,21 +80,34 @@ def compare_arms(
     return results
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Comparison:
     """What all arms share; see :func:`compare_arms`.
 
-    ``held_out`` may be empty: then nothing is evaluated. The dtype of ``training`` is settled, not ``auto``.
+    ``held_out`` may have no examples: then nothing is evaluated. The dtype of ``training`` is settled, not ``auto``.
     """
 
     model: PreTrainedModel
     tokenizer: Any
-    held_out: Sequence[TokenizedExample]
+    held_out: HeldOut
     training: TrainingConfig
     evaluation: EvaluationConfig
     fingerprint: str
     resume: bool = True
     progress: bool = False
+
+    @cached_property
+    def judges(self) -> Judges | None:
+        """The metrics of the rows that are answered; None if none are.
+
+        Raises:
+            ConfigError: a metric that is not there, or that can judge none of the rows.
+        """
+        if not self.held_out.examples or not self.evaluation.exact_match:
+            return None
+        examples = self.held_out.examples[: self.evaluation.exact_match_limit]
+        tasks = [task_of(item, self.held_out.rows.get(item.example_id, {}), self.tokenizer) for item in examples]
+        return choose_judges(tasks, self.evaluation.metrics)
 
     def base(self, folder: Path) -> ArmResult:
         """Evaluate the model as it is."""
@@ -143,9 +136,9 @@ class Comparison:
         """
         trained = self.trained_fingerprint(arm, seed, leg, before)
         settings = self.evaluation.model_dump(mode="json") if leg.evaluate else None
-        whole = digest(trained, settings, _digest_of(self.held_out))
+        whole = digest(trained, settings, self.held_out.digest)
         path = leg.folder / "result.json"
-        kept = _kept_result(path, whole) if self.resume else None
+        kept = kept_result(path, whole) if self.resume else None
         if kept is not None:
             return kept
         with held_in(self.model, weights_dtype(self.training)):  # the base is evaluated in the precision of the arms
@@ -181,61 +174,22 @@ class Comparison:
 
     def _evaluated(self, arm: str, seed: int, leg: Leg, model: Any) -> ArmResult:
         """Evaluate ``model``; what training cost is filled in by the caller."""
-        untrained = ArmResult(arm, seed, 0, 0, 0, 0.0, 0.0, (), None, 0, None, None)
-        if not leg.evaluate or not self.held_out:
+        untrained = ArmResult(arm, seed, 0, 0, 0, 0.0, 0.0, (), None, 0)
+        examples, judges = self.held_out.examples, self.judges
+        if not leg.evaluate or not examples:
             return untrained
-        answered = self.held_out[: self.evaluation.exact_match_limit]
+        answered = [item for item, asked in zip(examples, judges.asked if judges else (), strict=False) if asked]
         with ExitStack() as stack:
             advance = None
             if self.progress:
-                total = len(self.held_out) + (len(answered) if self.evaluation.exact_match else 0)
+                total = len(examples) + len(answered)
                 advance = stack.enter_context(progress_bar(f"evaluating {leg.folder.name}", total, "examples"))
-            loss = held_out_loss(model, self.held_out, advance=advance)
+            loss = held_out_loss(model, examples, advance=advance)
             result = replace(untrained, held_out_loss=loss.loss, held_out_tokens=loss.tokens)
-            if not self.evaluation.exact_match:
+            if judges is None:
                 return result
-            match = exact_match(
-                model,
-                self.tokenizer,
-                answered,
-                max_new_tokens=self.evaluation.max_new_tokens,
-                batch_size=self.evaluation.batch_size,
-                advance=advance,
-            )
-        write_json(leg.folder / "answers.json", [asdict(answer) for answer in match.answers])
-        return replace(result, exact_match=match.correct, exact_total=match.total)
-
-
-def joined(results: Sequence[ArmResult]) -> ArmResult:
-    """The legs of one training as one result: costs and tokens add up, the held-out figures are those of the last."""
-    response, kept = sum(r.tokens_response for r in results), sum(r.tokens_kept for r in results)
-    return replace(
-        results[-1],
-        steps=sum(result.steps for result in results),
-        tokens_response=response,
-        tokens_kept=kept,
-        mask_share=1.0 - kept / max(response, 1),
-        train_seconds=sum(result.train_seconds for result in results),
-        train_losses=tuple(loss for result in results for loss in result.train_losses),
-    )
-
-
-def _kept_result(path: Path, fingerprint: str) -> ArmResult | None:
-    """The result that ``path`` holds, if it is whole and was made under ``fingerprint``."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("fingerprint", None) != fingerprint:
-            return None
-        return ArmResult(**{**content, "train_losses": tuple(content["train_losses"])})
-    except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
-        return None  # not there, or not what was written: the arm is trained or evaluated again
-
-
-def _digest_of(items: Sequence[TrainingRow] | Sequence[TokenizedExample]) -> str:
-    hashed = hashlib.sha256()
-    for item in items:
-        last = item.weights if isinstance(item, TrainingRow) else item.is_protected
-        hashed.update(f"{item.example_id}\n{len(item)}\n".encode())
-        for array in (item.input_ids, item.is_response, last):
-            hashed.update(array.tobytes())
-    return hashed.hexdigest()
+            settings = Generation(self.evaluation.max_new_tokens, self.evaluation.batch_size)
+            texts = generate_answers(model, self.tokenizer, answered, settings, advance=advance)
+        metrics, shown = judges.judge(dict(zip((item.example_id for item in answered), texts, strict=True)))
+        write_json(leg.folder / "answers.json", shown)
+        return replace(result, metrics=tuple(metrics), answered=len(judges.tasks), fits=dict(judges.fits))

@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from xtf.config import RunConfig, TrainingConfig
-from xtf.data import DataReport, read_examples
+from xtf.data import DataReport, read_examples_with_rows
 from xtf.errors import ConfigError
-from xtf.evaluation import ArmResult, compare_arms
+from xtf.evaluation import ArmResult, HeldOut, MetricResult, compare_arms
 from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
 from xtf.runs import RunReader
 from xtf.steps.arms import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import write_config
-from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -76,17 +75,16 @@ def loaded_model(
     return loaded if tokenizer is None else LoadedModel.from_objects(loaded.model, tokenizer, loaded.fingerprint)
 
 
-def held_out_examples(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> list[TokenizedExample]:
-    """The examples of ``evaluation``; none if it names no file."""
+def held_out_examples(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> HeldOut:
+    """The examples of ``evaluation`` and their rows; none if it names no file."""
     if config.evaluation.path is None:
-        return []
+        return HeldOut()
     source = config.data.model_copy(update={"path": config.evaluation.path, "limit": config.evaluation.limit})
-    return list(read_examples(source, tokenizer, DataReport()))
+    read = list(read_examples_with_rows(source, tokenizer, DataReport()))
+    return HeldOut([example for example, _ in read], {example.example_id: row.value for example, row in read})
 
 
-def metrics_of(
-    config: RunConfig, results: Sequence[ArmResult], trained_on: int, held_out: Sequence[TokenizedExample]
-) -> dict[str, Any]:
+def metrics_of(config: RunConfig, results: Sequence[ArmResult], trained_on: int, held_out: HeldOut) -> dict[str, Any]:
     """What ``metrics.json`` holds of a comparison."""
     training: TrainingConfig | None = config.training
     arms = [
@@ -97,9 +95,10 @@ def metrics_of(
         "arms": [{**arm, "gap_recovered": _gap_recovered(arm, arms)} for arm in arms],
         "held_out": {
             "path": config.evaluation.path,
-            "examples": len(held_out),
-            "response_tokens": sum(int(np.count_nonzero(example.is_response)) for example in held_out),
+            "examples": len(held_out.examples),
+            "response_tokens": sum(int(np.count_nonzero(example.is_response)) for example in held_out.examples),
         },
+        "metrics": _metrics(config, results[0]),
         "training": {"examples": trained_on, **(training.model_dump(mode="json") if training else {})},
         "note": NOTE,
     }
@@ -122,7 +121,31 @@ def _arm(results: Sequence[ArmResult]) -> dict[str, Any]:
             [r.exact_match / r.exact_total for r in results if r.exact_match is not None and r.exact_total]
         ),
         "exact_total": first.exact_total,
+        "metrics": {
+            one.name: {
+                **(_spread([r.metrics[place].correct / one.judged for r in results]) or {}),
+                "judged": one.judged,
+            }
+            for place, one in enumerate(first.metrics)
+        },
     }
+
+
+def _metrics(config: RunConfig, result: ArmResult) -> dict[str, Any]:
+    """Which metrics judge the answers, and the rows that each cannot judge, which are the same in every arm."""
+    return {
+        "asked_for": config.evaluation.metrics,
+        "answered": result.answered,
+        "fits": dict(result.fits),
+        "chosen": [
+            {"name": one.name, "label": one.label, "judged": one.judged, "unjudged": _unjudged(one)}
+            for one in result.metrics
+        ],
+    }
+
+
+def _unjudged(metric: MetricResult) -> list[dict[str, Any]]:
+    return [{"reason": reason, "rows": len(ids), "example_ids": list(ids)} for reason, ids in metric.unjudged.items()]
 
 
 def _gap_recovered(arm: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> float | None:

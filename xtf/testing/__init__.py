@@ -24,6 +24,7 @@ from xtf.testing.attributes import (
     made_up_signals,
     parametrize_with_checks,
 )
+from xtf.testing.metrics import check_metric
 
 __all__ = [
     "CHECKS",
@@ -33,6 +34,7 @@ __all__ = [
     "check_declaration",
     "check_describe",
     "check_inputs_untouched",
+    "check_metric",
     "check_order",
     "check_padding",
     "check_params_yaml",

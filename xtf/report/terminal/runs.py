@@ -103,7 +103,9 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     """Print the arms side by side, and round by round if there are rounds; says nothing that the figures do not say."""
     print_rounds(console, metrics.get("rounds", []))
     table = Table(box=None, title="Arms, on held-out examples", title_justify="left")
-    for name in ("arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", "exact match", "seconds"):
+    chosen = metrics["metrics"]["chosen"] if "metrics" in metrics else []
+    shown = [f"{one['label']} (of {one['judged']})" for one in chosen]
+    for name in ("arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", *shown, "seconds"):
         table.add_column(name, justify="left" if name == "arm" else "right")
     gaps = any(arm.get("gap_recovered") is not None for arm in metrics["arms"])
     if gaps:
@@ -117,13 +119,37 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
             f"{arm['tokens_kept']:,}",
             f"{arm['mask_share']:.1%}",
             _spread(arm["held_out_loss"], "{:.4f}"),
-            _spread(arm["exact_match"], "{:.1%}"),
+            *(_spread(arm["metrics"][one["name"]], "{:.1%}") for one in chosen),
             f"{arm['train_seconds']:.0f}",
             *([("" if gap is None else f"{gap:.0%}")] if gaps else []),
         )
     console.print()
     console.print(table)
+    for line in judging_lines(metrics.get("metrics")):
+        console.print(Text(line))
     console.print(Text(metrics["note"], style="dim"))
+
+
+def judging_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """Which metrics judge the answers, and the rows that each cannot judge; nothing where no answers were generated."""
+    if not found or not found["answered"]:
+        return []
+    rows, by_itself = found["answered"], found["asked_for"] == "auto"
+    if not found["chosen"]:
+        fits = ", ".join(f"{name} {count}" for name, count in found["fits"].items())
+        return [
+            f"Answers: not judged, for no metric fits at least half of the {rows} rows ({fits}; unit_tests only where "
+            "it is named). Name what you want: --set evaluation.metrics=[…]"
+        ]
+    names = ", ".join(one["name"] for one in found["chosen"])
+    why = " (auto: those that fit at least half of the rows)" if by_itself else ""
+    lines = [f"Answers: judged by {names}{why}, greedily generated for {rows} held-out rows."]
+    for one in found["chosen"]:
+        for part in one["unjudged"]:
+            first = ", ".join(visible(str(name)) for name in part["example_ids"][:5])
+            more = ", …" if part["rows"] > 5 else ""
+            lines.append(f"  {one['name']}: {part['rows']} of {rows} rows not judged: {part['reason']} ({first}{more})")
+    return lines
 
 
 def print_rounds(console: Console, rounds: Sequence[Mapping[str, Any]]) -> None:

@@ -107,15 +107,18 @@ const Overview = (() => {
       const mean = `${(unit * some.mean).toFixed(digits)}${sign}`;
       return some.spread === null || some.spread === undefined ? mean : `${mean} ± ${(unit * some.spread).toFixed(digits)}${sign}`;
     };
+    const chosen = metrics.metrics?.chosen ?? [];
     const rows = metrics.arms.map((arm) => [
       arm.arm, arm.seeds.join(", "), Base.count(arm.steps), Base.count(arm.tokens_kept), Base.percent(arm.mask_share),
-      spread(arm.held_out_loss, 4), spread(arm.exact_match, 1, 100, "%"), `${Math.round(arm.train_seconds)} s`,
+      spread(arm.held_out_loss, 4), ...chosen.map((one) => spread(arm.metrics[one.name], 1, 100, "%")), `${Math.round(arm.train_seconds)} s`,
     ]);
     const chart = el("div", {});
     const some = metrics.arms.filter((arm) => arm.held_out_loss);
     Base.on("shown", () => { if (some.length) Charts.arms(chart, some); });
-    return section("Training", metrics.note, chart,
-      table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", "exact match", "time"], rows, "numbers wide"));
+    const unjudged = chosen.flatMap((one) => one.unjudged.map((part) =>
+      el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.count(metrics.metrics.answered)} rows not judged: ${part.reason}`)));
+    return section("Training", metrics.note, chart, ...unjudged,
+      table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time"], rows, "numbers wide"));
   }
 
   function details(run) {

@@ -1,0 +1,48 @@
+"""What every arm is evaluated on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from xtf.files import digest
+from xtf.tokens import TokenizedExample
+from xtf.training.rows import TrainingRow
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What every arm is evaluated on.
+
+    Attributes:
+        examples: Prompt and reference response.
+        rows: Example id to the row it was read from, as far as metrics may need more than its texts.
+    """
+
+    examples: Sequence[TokenizedExample] = ()
+    rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def first(self, limit: int | None) -> HeldOut:
+        """The first examples."""
+        return replace(self, examples=self.examples[:limit])
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the examples and rows."""
+        rows = {name: self.rows[name] for example in self.examples if (name := example.example_id) in self.rows}
+        return digest(digest_of(self.examples), json.dumps(rows, sort_keys=True, default=repr))
+
+
+def digest_of(items: Sequence[TrainingRow] | Sequence[TokenizedExample]) -> str:
+    """SHA-256 of ids, tokens and what is learnt of each; the order counts."""
+    hashed = hashlib.sha256()
+    for item in items:
+        last = item.weights if isinstance(item, TrainingRow) else item.is_protected
+        hashed.update(f"{item.example_id}\n{len(item)}\n".encode())
+        for array in (item.input_ids, item.is_response, last):
+            hashed.update(array.tobytes())
+    return hashed.hexdigest()
