@@ -13,11 +13,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from xtf.config import CUTS, RULES, CombineConfig, PluginSection, RunConfig
+from xtf.config.kinds import Kinds
 
 HEAD = """# Reference: every setting
 
-Made from the types in `xtf/config.py` by `python docs/make_reference.py`. Every key can be overridden on the command
-line: `--set data.limit=100`. Unknown keys are refused. Parameters of a scorer: `xtf attributes NAME`.
+Made from the types in `xtf/config/` and `xtf/labelling/` by `python docs/make_reference.py`. Every key can be overridden on
+the command line: `--set data.limit=100`. Unknown keys are refused. Parameters of a scorer: `xtf attributes NAME`.
 """
 
 
@@ -37,16 +38,21 @@ def reference_page() -> str:
             for section in _sections(field.annotation):
                 lines += _section("`arms.NAME`", section)
     lines.append("## `thresholds.NAME`\n")
-    for kind in CUTS.names():
+    for kind in _own(CUTS):
         lines += _section(f"kind: `{kind}`", CUTS.load(kind), level=3)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _own(kinds: Kinds) -> list[str]:
+    """The kinds that come with XTF."""
+    return [kind for kind in kinds.names() if kinds.load(kind).__module__.startswith("xtf.")]
 
 
 def _section(title: str, section: type[BaseModel], level: int = 2) -> list[str]:
     about = (inspect.getdoc(section) or "").split("\n")[0]
     lines = [f"{'#' * level} {title}\n", f"{about}\n", "| key | type | default | meaning |", "|---|---|---|---|"]
     fields = dict(section.model_fields)
-    for kind in RULES.names() if section is CombineConfig else ():
+    for kind in _own(RULES) if section is CombineConfig else ():
         fields |= RULES.load(kind).model_fields
     for name, field in fields.items():
         if name != "kind":

@@ -1,6 +1,7 @@
 """The public contract suites: what a plug-in must keep to, one file for each sort of plug-in.
 
-Begin with ``attributes``; a test file of your own package imports :func:`parametrize_with_checks` from here.
+Begin with ``attributes``; a test file of your own package imports :func:`parametrize_with_checks` from here, or
+:func:`parametrize_cuts_with_checks` or :func:`parametrize_combiners_with_checks`.
 """
 
 from xtf.testing.attributes import (
@@ -24,10 +25,14 @@ from xtf.testing.attributes import (
     made_up_signals,
     parametrize_with_checks,
 )
+from xtf.testing.combiners import COMBINER_CHECKS, parametrize_combiners_with_checks
+from xtf.testing.cuts import CUT_CHECKS, made_up_scores, made_up_shard, parametrize_cuts_with_checks
 from xtf.testing.metrics import check_metric
 
 __all__ = [
     "CHECKS",
+    "COMBINER_CHECKS",
+    "CUT_CHECKS",
     "Check",
     "MadeUpFitContext",
     "check_batch",
@@ -45,6 +50,10 @@ __all__ = [
     "check_state",
     "check_unknown_parameter",
     "example_batch",
+    "made_up_scores",
+    "made_up_shard",
     "made_up_signals",
+    "parametrize_combiners_with_checks",
+    "parametrize_cuts_with_checks",
     "parametrize_with_checks",
 ]

@@ -45,6 +45,7 @@ from xtf.attribute import (
 )
 from xtf.config.kinds import read_cut
 from xtf.engine.score import checked_scores
+from xtf.testing.suite import parametrize_checks
 from xtf.tokens import TokenBatch, TokenizedExample
 
 AnyAttribute = Attribute[Any]
@@ -61,19 +62,12 @@ def parametrize_with_checks(
 
     ``expected_failures`` maps a check's name to the reason why these scorers break it; the check must then fail.
     """
-    reasons = dict(expected_failures or {})
-    unknown = set(reasons) - {check.__name__ for check in CHECKS}
-    if unknown:
-        raise ValueError(f"no check named {sorted(unknown)}; known: {[check.__name__ for check in CHECKS]}")
-    cases = []
+    labels: dict[str, AnyAttribute] = {}
     for attribute in attributes:
-        for check in CHECKS:
-            name = check.__name__
-            marks = [pytest.mark.xfail(reason=reasons[name], strict=True)] if name in reasons else []
-            variant = getattr(attribute.params, "variant", None)
-            label = f"{attribute.name}[{variant}]" if variant else attribute.name
-            cases.append(pytest.param(attribute, check, id=f"{label}-{name}", marks=marks))
-    return pytest.mark.parametrize(("attribute", "check"), cases)
+        variant = getattr(attribute.params, "variant", None)
+        label = f"{attribute.name}[{variant}]" if variant else attribute.name
+        labels[f"{label}{len(labels)}" if label in labels else label] = attribute
+    return parametrize_checks("attribute", labels, CHECKS, expected_failures)
 
 
 # -- made-up input -----------------------------------------------------------------------------------------------
