@@ -17,8 +17,9 @@ from xtf.config.kinds import Kinds
 
 HEAD = """# Reference: every setting
 
-Made from the types in `xtf/config/` and `xtf/labelling/` by `python docs/make_reference.py`. Every key can be overridden on
-the command line: `--set data.limit=100`. Unknown keys are refused. Parameters of a scorer: `xtf attributes NAME`.
+Made from the types in `xtf/config/` and `xtf/labelling/` by `python docs/make_reference.py`. Every key can be
+overridden on the command line: `--set data.limit=100`. Unknown keys are refused. Parameters of a scorer:
+`xtf attributes NAME`.
 """
 
 
