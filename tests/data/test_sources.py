@@ -99,7 +99,7 @@ def test_saved_datasets(tmp_path: Path) -> None:
     assert [row.value for row in read_rows(DataConfig(path=str(tmp_path / "one")))] == ROWS
     rows = list(read_rows(DataConfig(path=str(tmp_path / "two"), split="test")))
     assert [(row.value, row.location) for row in rows] == [(ROWS[0], f"{tmp_path / 'two'}[test]: row 1")]
-    with pytest.raises(DataError, match=r"no split 'dev'. data.split may be: test, train"):
+    with pytest.raises(DataError, match=r"no split 'dev'. Set split to one of: test, train"):
         list(read_rows(DataConfig(path=str(tmp_path / "two"), split="dev")))
 
 
@@ -113,7 +113,7 @@ def test_folder_of_files(tmp_path: Path) -> None:
     assert [row.value for row in rows] == ROWS + ROWS
     assert [row.index for row in rows] == list(range(14))
     assert [row.value for row in read_rows(DataConfig(path=str(tmp_path), split="test"))] == [{"a": 1}]
-    with pytest.raises(DataError, match=r"no file of split 'dev'. data.split may be: test, train"):
+    with pytest.raises(DataError, match=r"no file of split 'dev'. Set split to one of: test, train"):
         list(read_rows(DataConfig(path=str(tmp_path), split="dev")))
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="holds no data file"):

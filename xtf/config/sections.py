@@ -165,6 +165,7 @@ class EvaluationConfig(Section):
     """Held-out comparison of the arms."""
 
     path: str | None = Field(None, description="Held-out examples, in any schema that data.path accepts.")
+    split: str = Field("test", description="Split of a hub data set or a datasets folder; a single file has none.")
     limit: PositiveInt | None = Field(None, description="Evaluate on the first held-out examples only.")
     metrics: Literal["auto"] | tuple[str, ...] = Field(
         "auto", description="How answers are judged, by name; auto: by those that fit at least half of the rows."

@@ -108,7 +108,7 @@ def data_files(config: DataConfig) -> list[Path] | None:
     chosen = [file for file in files if config.split.casefold() in named[file]]
     splits = {word for words in named.values() for word in words if word in SPLIT_NAMES}
     if not chosen and splits:
-        raise DataError(f"{config.path}: no file of split {config.split!r}. data.split may be: {listed(splits)}")
+        raise DataError(f"{config.path}: no file of split {config.split!r}. Set split to one of: {listed(splits)}")
     return chosen or files
 
 
@@ -131,7 +131,9 @@ def load_dataset(config: DataConfig) -> Any:
         ) from None
     if isinstance(loaded, Mapping):
         if config.split not in loaded:
-            raise DataError(f"{config.path}: no split {config.split!r}. data.split may be: {listed(map(str, loaded))}")
+            raise DataError(
+                f"{config.path}: no split {config.split!r}. Set split to one of: {listed(map(str, loaded))}"
+            )
         loaded = loaded[config.split]
     return loaded
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,7 +78,7 @@ def _evolve(
     started = time.monotonic()
     assert config.training is not None  # the configuration was checked
     training = settled(config.training, loaded.model)
-    held_out = held_out_examples(config, loaded.tokenizer)
+    held_out = held_out_examples(config, loaded.tokenizer, chain.from_iterable(parts))
     comparison = Comparison(
         loaded.model,
         loaded.tokenizer,

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xtf.config import RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples_with_rows
-from xtf.errors import ConfigError
+from xtf.errors import ConfigError, DataError
 from xtf.evaluation import ArmResult, HeldOut, MetricResult, compare_arms
 from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
+from xtf.progress import notice
 from xtf.runs import RunReader
 from xtf.steps.arms import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import write_config
+from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,7 +42,7 @@ def train_run(
             run, rules_of_arms(run, config), config.training.max_examples, truth_of_arms(config)
         )
         loaded = loaded_model(config, model, tokenizer)
-        held_out = held_out_examples(config, loaded.tokenizer)
+        held_out = held_out_examples(config, loaded.tokenizer, examples)
         results = compare_arms(
             loaded.model,
             loaded.tokenizer,
@@ -75,13 +77,32 @@ def loaded_model(
     return loaded if tokenizer is None else LoadedModel.from_objects(loaded.model, tokenizer, loaded.fingerprint)
 
 
-def held_out_examples(config: RunConfig, tokenizer: PreTrainedTokenizerBase) -> HeldOut:
-    """The examples of ``evaluation`` and their rows; none if it names no file."""
-    if config.evaluation.path is None:
+def held_out_examples(
+    config: RunConfig, tokenizer: PreTrainedTokenizerBase, trained: Iterable[TokenizedExample]
+) -> HeldOut:
+    """The examples of ``evaluation`` and their rows, but for those that are trained on; none if it names no file.
+
+    Raises:
+        DataError: the file cannot be read, every row of it is trained on, or one is and ``data.on_error`` is ``stop``.
+    """
+    settings = config.evaluation
+    if settings.path is None:
         return HeldOut()
-    source = config.data.model_copy(update={"path": config.evaluation.path, "limit": config.evaluation.limit})
+    source = config.data.model_copy(update=settings.model_dump(include={"path", "split", "limit"}))
     read = list(read_examples_with_rows(source, tokenizer, DataReport()))
-    return HeldOut([example for example, _ in read], {example.example_id: row.value for example, row in read})
+    rows = {example.example_id: row for example, row in read}
+    values = {name: row.value for name, row in rows.items()}
+    held_out = HeldOut([example for example, _ in read], values).apart_from(trained)
+    if held_out.in_training:
+        first = rows[held_out.in_training[0]].location
+        found = (
+            f"evaluation: {len(held_out.in_training)} of {len(read)} held-out rows are among the training rows "
+            f"(the first: {first})"
+        )
+        if not held_out.examples or config.data.on_error == "stop":
+            raise DataError(f"{found}. Name other rows with evaluation.path or evaluation.split")
+        notice(f"{found}; they are left out.")
+    return held_out
 
 
 def metrics_of(config: RunConfig, results: Sequence[ArmResult], trained_on: int, held_out: HeldOut) -> dict[str, Any]:
@@ -95,13 +116,21 @@ def metrics_of(config: RunConfig, results: Sequence[ArmResult], trained_on: int,
         "arms": [{**arm, "gap_recovered": _gap_recovered(arm, arms)} for arm in arms],
         "held_out": {
             "path": config.evaluation.path,
+            "split": config.evaluation.split,
+            "in_training": list(held_out.in_training),
             "examples": len(held_out.examples),
             "response_tokens": sum(int(np.count_nonzero(example.is_response)) for example in held_out.examples),
         },
         "metrics": _metrics(config, results[0]),
         "training": {"examples": trained_on, **(training.model_dump(mode="json") if training else {})},
-        "note": NOTE,
+        "note": _note(held_out),
     }
+
+
+def _note(held_out: HeldOut) -> str:
+    if not held_out.in_training:
+        return NOTE
+    return f"{NOTE} {len(held_out.in_training)} held-out rows are among the training rows and were left out."
 
 
 def _arm(results: Sequence[ArmResult]) -> dict[str, Any]:
