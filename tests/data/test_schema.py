@@ -112,7 +112,6 @@ def test_tool_calls_take_one_form() -> None:
             "found keys 'answers', 'questions'. Map them with data.columns.",
         ),
         ({"prompt": "Hi", "completion": " \n"}, "empty response"),
-        ({"messages": [USER, ASSISTANT | {"content": ""}, USER, ASSISTANT]}, "empty response: message 2"),
         ({"messages": [SYSTEM, USER]}, "no assistant turn: roles: system, user"),
         ({"messages": []}, "no assistant turn: roles: none"),
         ({"messages": {"role": "user"}}, "malformed messages: 'messages' is an object, expected a list of messages"),
@@ -129,11 +128,15 @@ def test_tool_calls_take_one_form() -> None:
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0] holds a part of type 'image'"),
         (
             {"messages": [{"role": "judge", "content": "x"}]},
-            "unknown role: messages[0]: 'judge'. Known: assistant, bot",
+            "unknown role: messages[0]: 'judge'. Known: ai, assistant, bard, bing, bot, chatbot, chatgpt, claude, ",
         ),
         ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "malformed tool call: messages[0]"),
         ({"messages": [USER, ASSISTANT], "tools": {"a": 1}}, "malformed tools: found an object, expected a list"),
         ({"messages": [USER, ASSISTANT], "tools": ["\ud800"]}, "not valid Unicode: tools"),
+        (
+            {"messages": [USER, ASSISTANT], "chat_template_kwargs": "[1]"},
+            "malformed chat_template_kwargs: found a list",
+        ),
     ],
 )
 def test_unusable_rows(value: dict[str, Any], message: str) -> None:

@@ -54,6 +54,9 @@ class DataConfig(Section):
     columns: ColumnsConfig = Field(ColumnsConfig(), description="Which columns to read, if not recognised.")
     max_length: PositiveInt = Field(2048, description="Longest example, in tokens.")
     too_long: Literal["truncate", "drop"] = Field("truncate", description="Cut on the right, or leave out; counted.")
+    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = Field(
+        {}, description="Roles under other names: agent: assistant. The common ones are known, whatever their case."
+    )
     on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
 

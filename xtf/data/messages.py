@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xtf.data.report import RowError
+from xtf.data.roles import CALL, role_of
 from xtf.errors import kind_of, listed
 
-ROLES = {
-    "system": "system",
-    "developer": "developer",
-    "user": "user",
-    "human": "user",
-    "assistant": "assistant",
-    "gpt": "assistant",
-    "chatgpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "function_call": "assistant",
-    "tool": "tool",
-    "function": "tool",
-    "observation": "tool",
-    "function_response": "tool",
-}
 WRITTEN = ("reasoning_content", "reasoning", "thinking", "tool_plan", "content")
 """The parts of an assistant message that hold words of its own."""
+TEXT_TYPES = frozenset(("text", "input_text", "output_text"))
+THOUGHT_TYPES = frozenset(("reasoning", "thinking"))
+CALL_TYPES = frozenset(("tool_call", "tool_calls", "function_call"))
+NO_ROLES: Mapping[str, str] = {}
 
 
-def as_messages(value: Any, key: str) -> list[dict[str, Any]]:
+def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> list[dict[str, Any]]:
     """Bring a list of messages, OpenAI style (role, content) or ShareGPT style (from, value), to one form.
+
+    Calls that follow each other in messages of their own (``tool_call``) become one message, as templates take them.
+
+    Args:
+        value: The list, or its JSON text.
+        key: Its column, for errors.
+        roles: ``data.roles``.
 
     Raises:
         RowError: when it is not a list of messages.
@@ -39,7 +35,16 @@ def as_messages(value: Any, key: str) -> list[dict[str, Any]]:
         value = _json(value, key)
     if not isinstance(value, (list, tuple)):
         raise RowError("malformed messages", f"{key!r} is {kind_of(value)}, expected a list of messages")
-    return [_message(message, f"{key}[{number}]") for number, message in enumerate(value)]
+    messages: list[dict[str, Any]] = []
+    was_call = False
+    for number, raw in enumerate(value):
+        role, message = _message(raw, f"{key}[{number}]", roles)
+        if role == CALL and was_call:
+            messages[-1]["tool_calls"] += message["tool_calls"]
+        else:
+            messages.append(message)
+        was_call = role == CALL
+    return messages
 
 
 def as_tools(value: Any) -> list[Any] | None:
@@ -54,6 +59,19 @@ def as_tools(value: Any) -> list[Any] | None:
     return list(value)
 
 
+def as_arguments(value: Any, key: str) -> Mapping[str, Any] | None:
+    """Return the arguments that a row gives to the chat template; JSON text is parsed.
+
+    Raises:
+        RowError: when they are not an object.
+    """
+    if isinstance(value, str):
+        value = _json(value, key) if value.strip() else None
+    if value is not None and not isinstance(value, Mapping):
+        raise RowError(f"malformed {key}", f"found {kind_of(value)}, expected an object")
+    return value or None
+
+
 def text_of(value: Any, place: str) -> str:
     """Return ``value`` if it is text, the joined text if it is a list of text parts.
 
@@ -61,7 +79,7 @@ def text_of(value: Any, place: str) -> str:
         RowError: for anything else, and for text that is not valid Unicode.
     """
     if isinstance(value, (list, tuple)):
-        value = "".join(_part(part, place) for part in value)
+        value = "".join(_text_of_part(part, place) for part in value)
     if not isinstance(value, str):
         raise RowError("content is not text", f"{place} is {kind_of(value)}")
     try:
@@ -71,38 +89,69 @@ def text_of(value: Any, place: str) -> str:
     return value
 
 
-def _part(part: Any, place: str) -> str:
-    text = part.get("text") if isinstance(part, Mapping) and part.get("type", "text") == "text" else part
+def _text_of_part(part: Any, place: str) -> str:
+    text = _value_of(part) if isinstance(part, Mapping) and part.get("type", "text") in TEXT_TYPES else part
     if not isinstance(text, str):
         kind = f"a part of type {part.get('type')!r}" if isinstance(part, Mapping) else kind_of(part)
         raise RowError("content is not text", f"{place} holds {kind}")
     return text
 
 
-def _message(raw: Any, place: str) -> dict[str, Any]:
+def _value_of(part: Mapping[str, Any]) -> Any:
+    """What a typed part holds, under the key of its type (``thinking``) or one that serves all types (``value``)."""
+    keys = (str(part.get("type", "text")), "text", "value", "content")
+    return next((part[key] for key in keys if part.get(key) is not None), None)
+
+
+def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the role as written, :data:`CALL` told apart, and the message."""
     if not isinstance(raw, Mapping):
         raise RowError("malformed messages", f"{place} is {kind_of(raw)}, expected an object with role and content")
-    role_key, content_key = ("role", "content") if "role" in raw else ("from", "value")
-    if role_key not in raw:
-        raise RowError("malformed messages", f"{place}: expected role and content, found keys {listed(map(str, raw))}")
-    role = raw[role_key]
-    if not isinstance(role, str) or role not in ROLES:
-        raise RowError("unknown role", f"{place}: {role!r}. Known: {listed(ROLES)}")
     message = {key: value for key, value in raw.items() if value is not None}
+    role_key = next((key for key in ("role", "from") if key in message), None)
+    if role_key is None:
+        raise RowError("malformed messages", f"{place}: expected role and content, found keys {listed(map(str, raw))}")
+    role = role_of(message.pop(role_key), place, roles)
+    content_key = next((key for key in ("content", "value", "text") if key in message), "content")
     content = message.pop(content_key, None)
-    message.pop(role_key)
     calls = message.pop("tool_calls", None) or _legacy_call(message.pop("function_call", None))
-    if role == "function_call":
+    if role == CALL:
         content, calls = "", _json(text_of(content, place), place)
-    if content is None and not calls:
+    elif isinstance(content, (list, tuple)):
+        content, thoughts, more = _by_type(content, place)
+        calls = [*_listed(calls), *more] if more else calls
+        message |= {"reasoning_content": thoughts} if thoughts else {}
+    if content is None and role != "assistant" and content_key not in raw:
         raise RowError("content is not text", f"{place} has no {content_key!r}")
-    result = {"role": ROLES[role], "content": "" if content is None else text_of(content, place), **message}
+    known = "assistant" if role == CALL else role
+    result = {"role": known, "content": "" if content is None else text_of(content, place), **message}
     for key in WRITTEN:
         if key in result:
             result[key] = text_of(result[key], f"{place}.{key}")
     if calls:
-        result["tool_calls"] = [_tool_call(call, place) for call in (calls if isinstance(calls, list) else [calls])]
-    return result
+        result["tool_calls"] = [_tool_call(call, place) for call in _listed(calls)]
+    return role, result
+
+
+def _by_type(parts: Sequence[Any], place: str) -> tuple[list[Any], str, list[Any]]:
+    """Take the parts that are thoughts and tool calls out of a list of typed parts."""
+    texts: list[Any] = []
+    thoughts: list[str] = []
+    calls: list[Any] = []
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind in THOUGHT_TYPES:
+            thoughts.append(text_of(_value_of(part), place))
+        elif kind in CALL_TYPES:
+            value = _value_of(part)
+            calls += _listed(_json(value, place) if isinstance(value, str) else value)
+        else:
+            texts.append(part)
+    return texts, "".join(thoughts), calls
+
+
+def _listed(value: Any) -> list[Any]:
+    return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
 def _legacy_call(call: Any) -> list[Any]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Read = TypeVar("Read")
-SETTINGS = ("split", "columns", "max_length", "too_long", "limit")
+SETTINGS = ("split", "columns", "roles", "max_length", "too_long", "limit")
 CHUNK = 1 << 20
 
 
@@ -79,7 +79,7 @@ class _Tokenising:
         self._tokenise = ConversationTokenizer(tokenizer)
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
-        tokens = self._tokenise(to_conversation(row, self._config.columns))
+        tokens = self._tokenise(to_conversation(row, self._config.columns, self._config.roles))
         result = _fitted(name, tokens, self._config, self._report)
         for warning in tokens.warnings:
             self._report.warn(warning, row.location)
@@ -102,7 +102,7 @@ def read_named_conversations(
     """As :func:`read_conversations`, with the row that each is read from."""
 
     def conversation(name: str, row: Row) -> tuple[str, Row, Conversation]:
-        value = to_conversation(row, config.columns)
+        value = to_conversation(row, config.columns, config.roles)
         if isinstance(value, PreTokenized):
             raise RowError("tokens only, where text is needed")
         return name, row, value

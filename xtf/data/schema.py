@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from xtf.config import ColumnsConfig
-from xtf.data.messages import as_messages, as_tools, text_of
+from xtf.data.messages import NO_ROLES, WRITTEN, as_arguments, as_messages, as_tools, text_of
 from xtf.data.report import RowError
 from xtf.data.sources import Row
 from xtf.errors import DataError, listed
@@ -26,6 +26,8 @@ KNOWN = (
 )
 PAIRS = (("prompt", "", "completion"), ("instruction", "input", "output"), ("question", "", "answer"))
 IGNORED = -100
+ARGUMENTS = "chat_template_kwargs"
+"""Column of a row's own arguments for the chat template, as TRL and vLLM name it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,15 +38,28 @@ class Conversation:
         messages: Each with ``role`` and ``content`` (always text), and what else the row gives: ``tool_calls``, ….
         tools: Descriptions of the tools the assistant may call.
         context: So many first messages are the row's prompt: assistant turns among them are not response.
+        template_args: Arguments of the chat template for this row, which go before ``data.template_args``.
     """
 
     messages: tuple[Mapping[str, Any], ...]
     tools: list[Any] | None = None
     context: int = 0
+    template_args: Mapping[str, Any] | None = None
 
     def responses(self) -> list[int]:
-        """Return the positions of the assistant turns to learn from."""
-        return [i for i, m in enumerate(self.messages) if i >= self.context and m["role"] == "assistant"]
+        """Return the positions of the assistant turns to learn from; a turn without a word is none."""
+        return [i for i, message in enumerate(self.messages) if i >= self.context and says_something(message)]
+
+    def empty_turns(self) -> list[int]:
+        """Return the positions of the assistant turns that have neither words nor calls."""
+        learnt = enumerate(self.messages[self.context :], self.context)
+        return [i for i, message in learnt if message["role"] == "assistant" and not says_something(message)]
+
+
+def says_something(message: Mapping[str, Any]) -> bool:
+    """Whether this is an assistant turn with words or calls in it."""
+    words = any(str(message.get(key) or "").strip() for key in WRITTEN)
+    return message["role"] == "assistant" and (words or bool(message.get("tool_calls")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,33 +92,38 @@ def check_columns(columns: ColumnsConfig) -> None:
         raise DataError(f"data.columns: {listed(map(repr, sets))} exclude each other; keep one.")
 
 
-def to_conversation(row: Row, columns: ColumnsConfig) -> Conversation | PreTokenized:
-    """Recognise the columns of ``row``.
+def to_conversation(
+    row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_ROLES
+) -> Conversation | PreTokenized:
+    """Recognise the columns of ``row``; ``roles`` are ``data.roles``.
 
     Raises:
         RowError: (a DataError) with place, reason and what was found, when the row holds no usable conversation.
     """
     try:
-        return _recognised({key: value for key, value in row.value.items() if value is not None}, columns)
+        return _recognised({key: value for key, value in row.value.items() if value is not None}, columns, roles)
     except RowError as error:
         raise error.at(row.location) from None
 
 
-def _recognised(row: Mapping[str, Any], columns: ColumnsConfig) -> Conversation | PreTokenized:
+def _recognised(
+    row: Mapping[str, Any], columns: ColumnsConfig, roles: Mapping[str, str]
+) -> Conversation | PreTokenized:
+    chat = _Chat(row, columns.system, roles)
     if columns.input_ids and columns.labels:
         return _pretokenized(row, columns.input_ids, columns.labels)
     if columns.messages:
-        return _from_messages(row, columns.messages, columns.system)
+        return chat.from_messages(columns.messages)
     if columns.prompt and columns.response:
-        return _from_pair(row, columns.prompt, columns.input, columns.response, columns.system)
+        return chat.from_pair(columns.prompt, columns.input, columns.response)
     if "input_ids" in row and "labels" in row:
         return _pretokenized(row, "input_ids", "labels")
     for key in ("messages", "conversations"):
         if key in row:
-            return _from_messages(row, key, columns.system)
+            return chat.from_messages(key)
     for prompt, extra, response in PAIRS:
         if prompt in row and response in row:
-            return _from_pair(row, prompt, extra, response, columns.system)
+            return chat.from_pair(prompt, extra, response)
     keys = ", ".join(repr(key) for key in sorted(map(str, row))) or "none"
     raise RowError("no known columns", f"expected {KNOWN}, found keys {keys}. Map them with data.columns.")
 
@@ -114,47 +134,49 @@ def _column(row: Mapping[str, Any], key: str) -> Any:
     return row[key]
 
 
-def _from_messages(row: Mapping[str, Any], key: str, system: str | None) -> Conversation:
-    return _checked(_with_system(row, system, as_messages(_column(row, key), key)), row)
+@dataclass(frozen=True, slots=True)
+class _Chat:
+    """One row's messages, its system column and the user's own names of roles."""
 
+    row: Mapping[str, Any]
+    system: str | None
+    roles: Mapping[str, str]
 
-def _from_pair(
-    row: Mapping[str, Any], prompt: str, extra: str | None, response: str, system: str | None
-) -> Conversation:
-    asked, answered = _column(row, prompt), _column(row, response)
-    addition = text_of(row[extra], extra) if extra and extra in row else ""
-    if isinstance(asked, (list, tuple)):
-        before = as_messages(asked, prompt)
-        before += [{"role": "user", "content": addition}] if addition else []
-    else:
-        text = text_of(asked, prompt)
-        before = [{"role": "user", "content": f"{text}\n\n{addition}" if addition.strip() else text}]
-    before = _with_system(row, system, before)
-    if isinstance(answered, (list, tuple)):
-        after = as_messages(answered, response)
-    else:
-        after = [{"role": "assistant", "content": text_of(answered, response)}]
-    return _checked(before + after, row, context=len(before))
+    def from_messages(self, key: str) -> Conversation:
+        return self._checked(self._with_system(as_messages(_column(self.row, key), key, self.roles)))
 
+    def from_pair(self, prompt: str, extra: str | None, response: str) -> Conversation:
+        asked, answered = _column(self.row, prompt), _column(self.row, response)
+        addition = text_of(self.row[extra], extra) if extra and extra in self.row else ""
+        if isinstance(asked, (list, tuple)):
+            before = as_messages(asked, prompt, self.roles)
+            before += [{"role": "user", "content": addition}] if addition else []
+        else:
+            text = text_of(asked, prompt)
+            before = [{"role": "user", "content": f"{text}\n\n{addition}" if addition.strip() else text}]
+        before = self._with_system(before)
+        if isinstance(answered, (list, tuple)):
+            after = as_messages(answered, response, self.roles)
+        else:
+            after = [{"role": "assistant", "content": text_of(answered, response)}]
+        return self._checked(before + after, context=len(before))
 
-def _with_system(row: Mapping[str, Any], column: str | None, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put the row's system text first, unless the messages bring their own."""
-    text = text_of(_column(row, column) if column else row.get("system", ""), column or "system")
-    if not text or (messages and messages[0]["role"] == "system"):
-        return messages
-    return [{"role": "system", "content": text}, *messages]
+    def _with_system(self, messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Put the row's system text first, unless the messages bring their own."""
+        value = _column(self.row, self.system) if self.system else self.row.get("system", "")
+        text = text_of(value, self.system or "system")
+        if not text or (messages and messages[0]["role"] == "system"):
+            return messages
+        return [{"role": "system", "content": text}, *messages]
 
-
-def _checked(messages: list[dict[str, Any]], row: Mapping[str, Any], context: int = 0) -> Conversation:
-    conversation = Conversation(tuple(messages), as_tools(row.get("tools")), context)
-    turns = conversation.responses()
-    if not turns:
-        raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in conversation.messages) or 'none'}")
-    for turn in turns:
-        message = conversation.messages[turn]
-        if not message["content"].strip() and not message.get("tool_calls"):
-            raise RowError("empty response", f"message {turn + 1}" if len(turns) > 1 else "")
-    return conversation
+    def _checked(self, messages: list[dict[str, Any]], context: int = 0) -> Conversation:
+        tools, arguments = as_tools(self.row.get("tools")), as_arguments(self.row.get(ARGUMENTS), ARGUMENTS)
+        conversation = Conversation(tuple(messages), tools, context, arguments)
+        if not any(message["role"] == "assistant" for message in messages[context:]):
+            raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in messages) or 'none'}")
+        if not conversation.responses():
+            raise RowError("empty response")
+        return conversation
 
 
 def _pretokenized(row: Mapping[str, Any], ids_key: str, labels_key: str) -> PreTokenized:

@@ -19,6 +19,7 @@ PREFIX_TAIL = 64  # characters of a generation prompt by which it is recognised 
 LONGEST_TOKEN = 100  # characters; no added token is longer
 LEFT_OUT = "the chat template leaves out part of an assistant turn"
 NO_END = "no end-of-turn token after an assistant turn"
+EMPTY_TURN = "an assistant turn without a word is not learnt"
 SPECIAL_TEXT = "contains the text of special tokens, which the model reads as such"
 
 Found = list[tuple[int, Piece, Span]]
@@ -90,6 +91,7 @@ class _Locator:
         for turn in responses:
             turns.append(self._turn(turn, turns[-1].end if turns else 0, found[turn]))
         warnings = [LEFT_OUT] if len(spans) < len(self._markers.pieces) else []
+        warnings += [EMPTY_TURN] if self._conversation.empty_turns() else []
         warnings += [NO_END] if any(turn.end == turn.written[-1][1] for turn in turns) else []
         warnings += [SPECIAL_TEXT] if self._template.spells_special_token(self._conversation.messages) else []
         return Rendering(self._text, tuple(turns), tuple(warnings))
