@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from xtf.config import ColumnsConfig
 from xtf.data import Conversation, PreTokenized, Row, RowError, to_conversation
-from xtf.data.schema import check_columns
+from xtf.data.schema import SCHEMAS, check_columns, recognise
 from xtf.errors import DataError
 
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -40,6 +42,107 @@ def conversation(value: dict[str, Any], **columns: str) -> Conversation:
 )
 def test_known_schemas(value: dict[str, Any]) -> None:
     assert conversation(value).messages == (USER, ASSISTANT)
+
+
+ABSTRACT = {"contexts": ["One.", "Two."], "labels": ["BACKGROUND", "RESULTS"], "meshes": ["Humans"]}
+
+
+@pytest.mark.parametrize(
+    ("value", "asked", "said", "unused"),
+    [  # as the data sets are published: the columns of their cards
+        ({"prompt": "Hi", "response": "Hello"}, "Hi", "Hello", ()),
+        ({"task_id": "HumanEval/0", "prompt": "Hi", "canonical_solution": "Hello"}, "Hi", "Hello", ("task_id",)),
+        (
+            {"instruction": "Hi", "context": "x", "response": "Hello", "category": "qa"},
+            "Hi\n\nx",
+            "Hello",
+            ("category",),
+        ),
+        ({"instruction": "Hi", "context": "", "response": "Hello"}, "Hi", "Hello", ()),
+        ({"instruction": "", "input": "Hi", "output": "Hello"}, "Hi", "Hello", ()),
+        ({"query": "Hi", "response": "Hello", "original_question": "Ho"}, "Hi", "Hello", ("original_question",)),
+        ({"input": "Hi", "output": "Hello"}, "Hi", "Hello", ()),
+        ({"problem": "Hi", "solution": "Hello", "answer": "4", "level": 5}, "Hi", "Hello", ("answer", "level")),
+        ({"source": "olympiads", "problem": "Hi", "solution": "Hello"}, "Hi", "Hello", ("source",)),
+        ({"Problem": "Hi", "Answer": "Hello"}, "Hi", "Hello", ()),
+        (
+            {"context": "A passage.", "question": "Hi", "answers": {"text": ["Hello", "Ho"]}},
+            "A passage.\n\nHi",
+            "Hello",
+            (),
+        ),
+        ({"question": "Hi", "answer": ["Hello", "Ho"]}, "Hi", "Hello", ()),
+        ({"question": "Hi", "answer": {"value": "Hello", "aliases": ["Ho"]}}, "Hi", "Hello", ()),
+        (
+            {"question": "Hi", "context": ABSTRACT, "long_answer": "Hello", "final_decision": "yes", "pubid": 7},
+            "One.\n\nTwo.\n\nHi",
+            "Hello\n\nyes",
+            ("pubid",),
+        ),
+        (
+            {"QUESTION": "Hi", "CONTEXTS": ["One."], "LONG_ANSWER": "Hello", "final_decision": "no", "YEAR": "2010"},
+            "One.\n\nHi",
+            "Hello\n\nno",
+            ("year",),
+        ),
+        ({"conversation": [{"input": "Hi", "output": "Hello"}], "source": "x"}, "Hi", "Hello", ("source",)),
+    ],
+)
+def test_published_forms(value: dict[str, Any], asked: str, said: str, unused: tuple[str, ...]) -> None:
+    found = recognise(Row("a:1", 0, value), ColumnsConfig())
+    assert isinstance(found.value, Conversation)
+    assert [message["content"] for message in found.value.messages] == [asked, said]
+    assert (found.value.responses(), found.unused) == ([1], unused)
+
+
+def test_system_prompt_of_openorca() -> None:
+    row = {"id": "flan.1", "system_prompt": "Be brief.", "question": "Hi", "response": "Hello"}
+    assert conversation(row).messages == (SYSTEM, USER, ASSISTANT)
+
+
+def test_alpaca_history_is_learnt() -> None:
+    row = {"instruction": "And?", "output": "Done.", "history": [["Hi", "Hello"]], "system": "Be brief."}
+    found = conversation(row)
+    assert [message["content"] for message in found.messages] == ["Be brief.", "Hi", "Hello", "And?", "Done."]
+    assert found.responses() == [2, 4]
+
+
+def test_plain_text() -> None:
+    found = conversation({"text": "All of it.", "url": "x"})
+    assert (found.messages, found.is_text) == (({"role": "assistant", "content": "All of it."},), True)
+
+
+def test_bare_functions_become_tools() -> None:
+    function = {"name": "f", "description": "d", "parameters": {"type": "object"}}
+    wanted = [{"type": "function", "function": function}]
+    for given in ({"functions": [function]}, {"tools": [function]}, {"tools": [{"type": "function", **function}]}):
+        assert conversation({"messages": [USER, ASSISTANT], **given}).tools == wanted
+
+
+def test_columns_that_hold_nothing_are_not_reported() -> None:
+    row = {"messages": [USER, ASSISTANT], "id": 1, "example_id": "x", "images": [], "a": None, "b": "", "c": 0, "k": 1}
+    assert recognise(Row("a:1", 0, row), ColumnsConfig(id="k")).unused == ("c",)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        ({"a": "Hello", "q": "Hi"}, "{prompt: q, response: a}"),
+        ({"User Query": "Hi", "Bot": "Hello"}, '{prompt: "User Query", response: Bot}'),
+        ({"x": "1", "y": "2"}, "{prompt: x, response: y}"),
+        ({"chat": [USER], "n": 1}, "{messages: chat}"),
+        ({"tokens": [1, 2], "targets_": [1, 2]}, "{input_ids: tokens, labels: targets_}"),
+        ({"body": "Hi", "url": "x"}, "{text: body}"),
+        ({"on": "Hi"}, '{text: "on"}'),
+    ],
+)
+def test_the_line_that_would_read_the_row(value: dict[str, Any], line: str) -> None:
+    with pytest.raises(RowError) as caught:
+        conversation(value)
+    assert f"data.columns: {line}." in str(caught.value)
+    columns = yaml.safe_load(line)
+    if "messages" not in columns:  # that row asks a question only
+        recognise(Row("a:1", 0, value), ColumnsConfig(**columns))
 
 
 @pytest.mark.parametrize(
@@ -106,10 +209,9 @@ def test_tool_calls_take_one_form() -> None:
     ("value", "message"),
     [
         (
-            {"questions": "Hi", "answers": "Hello"},
-            "no known columns: expected 'messages', 'conversations', 'prompt'+'completion', "
-            "'instruction'(+'input')+'output', 'question'+'answer' or 'input_ids'+'labels', "
-            "found keys 'answers', 'questions'. Map them with data.columns.",
+            {"questions": "Hi", "reply": "Hello"},
+            "no known columns: found 'questions', 'reply'. Name them, for example: "
+            "data.columns: {prompt: questions, response: reply}. Known: input_ids + labels; messages; ",
         ),
         ({"prompt": "Hi", "completion": " \n"}, "empty response"),
         ({"messages": [SYSTEM, USER]}, "no assistant turn: roles: system, user"),
@@ -131,6 +233,10 @@ def test_tool_calls_take_one_form() -> None:
             "unknown role: messages[0]: 'judge'. Known: ai, assistant, bard, bing, bot, chatbot, chatgpt, claude, ",
         ),
         ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "malformed tool call: messages[0]"),
+        ({"messages": [USER, ASSISTANT], "images": ["a.jpg"]}, "where only text is read: column 'images'"),
+        ({"instruction": "Hi", "output": "Hello", "history": ["Ho"]}, "malformed history: history[0]"),
+        ({"context": "c", "question": "Hi", "answers": {"text": []}}, "empty response: answers is an empty list"),
+        ({"text": " "}, "empty text"),
         ({"messages": [USER, ASSISTANT], "tools": {"a": 1}}, "malformed tools: found an object, expected a list"),
         ({"messages": [USER, ASSISTANT], "tools": ["\ud800"]}, "not valid Unicode: tools"),
         (
@@ -144,6 +250,13 @@ def test_unusable_rows(value: dict[str, Any], message: str) -> None:
         conversation(value)
     assert str(caught.value).startswith("data/a.jsonl:7: ")
     assert message in str(caught.value)
+
+
+def test_the_documentation_names_every_schema() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "run.md").read_text(encoding="utf-8")
+    table = text[text.index("| schema |") : text.index("Tools stand in")]
+    spelt = {column for schema in SCHEMAS for column in schema.columns if column != "contexts"}
+    assert {column for column in spelt if f"`{column}`" not in table} == set()
 
 
 def test_mapped_column_that_is_not_there() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.data.tokenizers import SPECIAL, TEMPLATES, response_text, spaced_tokenizer, tiny_tokenizer
 from xtf.data import RowError
-from xtf.data.schema import Conversation
+from xtf.data.conversation import Conversation
 from xtf.data.tokenise import NO_PREDICTION, ConversationTokenizer
 from xtf.data.turns import LEFT_OUT, NO_END, SPECIAL_TEXT
 from xtf.errors import ModelError

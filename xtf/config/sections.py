@@ -42,6 +42,7 @@ class ColumnsConfig(Section):
     prompt: str | None = Field(None, description="What the user asks.")
     input: str | None = Field(None, description="More of the prompt, put after a blank line.")
     response: str | None = Field(None, description="What the assistant answers.")
+    text: str | None = Field(None, description="Plain text of which every token is learnt, as in pre-training.")
     input_ids: str | None = Field(None, description="Token ids of rows that are tokenised already.")
     labels: str | None = Field(None, description="Their targets; -100 marks what is no response.")
 

@@ -4,6 +4,7 @@ Every row is accounted for: it becomes an example, or a :class:`DataReport` says
 Importing this package imports neither torch nor transformers nor datasets. Begin reading in ``reader``.
 """
 
+from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_examples, token_texts
 from xtf.data.reader import (
     fingerprint,
@@ -14,7 +15,7 @@ from xtf.data.reader import (
     response_texts,
 )
 from xtf.data.report import Count, DataReport, RowError
-from xtf.data.schema import Conversation, PreTokenized, to_conversation
+from xtf.data.schema import to_conversation
 from xtf.data.seen import SeenIds
 from xtf.data.sources import Row, read_rows
 from xtf.data.spool import repeatable

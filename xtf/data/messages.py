@@ -48,7 +48,11 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
 
 
 def as_tools(value: Any) -> list[Any] | None:
-    """Return the tool descriptions as a list; JSON text is parsed."""
+    """Return the tool descriptions as a list; JSON text is parsed, a bare function becomes a tool (OpenAI's old form).
+
+    Raises:
+        RowError: when it is not a list.
+    """
     if isinstance(value, str):
         value = _json(value, "tools") if value.strip() else None
     if not value:
@@ -56,7 +60,13 @@ def as_tools(value: Any) -> list[Any] | None:
     if not isinstance(value, (list, tuple)):
         raise RowError("malformed tools", f"found {kind_of(value)}, expected a list")
     _check_unicode(value, "tools")
-    return list(value)
+    return [_tool(tool) for tool in value]
+
+
+def _tool(tool: Any) -> Any:
+    if not isinstance(tool, Mapping) or not isinstance(tool.get("name"), str) or "function" in tool:
+        return tool
+    return {"type": "function", "function": {key: value for key, value in tool.items() if key != "type"}}
 
 
 def as_arguments(value: Any, key: str) -> Mapping[str, Any] | None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from xtf.config import ColumnsConfig, DataConfig
+from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.report import DataReport, RowError
-from xtf.data.schema import Conversation, PreTokenized, check_columns, to_conversation
+from xtf.data.schema import check_columns, recognise
 from xtf.data.seen import SeenIds
 from xtf.data.sources import Row, data_files, read_rows
 from xtf.data.tokenise import ConversationTokenizer, Tokens
@@ -79,8 +80,10 @@ class _Tokenising:
         self._tokenise = ConversationTokenizer(tokenizer)
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
-        tokens = self._tokenise(to_conversation(row, self._config.columns, self._config.roles))
+        recognised = recognise(row, self._config.columns, self._config.roles)
+        tokens = self._tokenise(recognised.value)
         result = _fitted(name, tokens, self._config, self._report)
+        self._report.note(recognised.schema, recognised.unused)
         for warning in tokens.warnings:
             self._report.warn(warning, row.location)
         return result
@@ -102,10 +105,11 @@ def read_named_conversations(
     """As :func:`read_conversations`, with the row that each is read from."""
 
     def conversation(name: str, row: Row) -> tuple[str, Row, Conversation]:
-        value = to_conversation(row, config.columns, config.roles)
-        if isinstance(value, PreTokenized):
+        recognised = recognise(row, config.columns, config.roles)
+        if isinstance(recognised.value, PreTokenized):
             raise RowError("tokens only, where text is needed")
-        return name, row, value
+        report.note(recognised.schema, recognised.unused)
+        return name, row, recognised.value
 
     yield from _read(config, report, rows, 0, None, conversation, SeenIds())
 

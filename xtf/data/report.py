@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from xtf.errors import DataError
 
 LOCATIONS_KEPT = 5
+NAMES_SHOWN = 12
 
 
 class RowError(DataError):
@@ -66,6 +67,8 @@ class DataReport:
         dropped_too_long: Rows left out because ``data.too_long`` is ``drop``.
         skipped: Reason to the rows left out for it.
         warnings: Remark to the rows it concerns; such rows are used.
+        schemas: Columns by which rows were recognised, to the number of examples read by them.
+        unused: Column that nothing reads to the examples in which it holds something.
     """
 
     rows: int = 0
@@ -74,6 +77,8 @@ class DataReport:
     dropped_too_long: int = 0
     skipped: dict[str, Count] = field(default_factory=dict)
     warnings: dict[str, Count] = field(default_factory=dict)
+    schemas: dict[str, int] = field(default_factory=dict)
+    unused: dict[str, int] = field(default_factory=dict)
 
     def skip(self, error: RowError) -> None:
         """Count a row left out."""
@@ -82,6 +87,11 @@ class DataReport:
     def warn(self, remark: str, location: str, detail: str = "") -> None:
         """Count a remark on a row that is used."""
         self.warnings.setdefault(remark, Count()).add(location, detail)
+
+    def note(self, schema: str, unused: Iterable[str]) -> None:
+        """Count how the columns of a row that is used were read."""
+        for counts, name in ((self.schemas, schema), *((self.unused, column) for column in unused)):
+            counts[name] = counts.get(name, 0) + 1
 
     def merge(self, other: DataReport) -> None:
         """Add the counts of another part of the same data."""
@@ -92,6 +102,8 @@ class DataReport:
         for mine, theirs in ((self.skipped, other.skipped), (self.warnings, other.warnings)):
             for reason, count in theirs.items():
                 mine.setdefault(reason, Count()).merge(count)
+        for here, there in ((self.schemas, other.schemas), (self.unused, other.unused)):
+            here |= {name: here.get(name, 0) + count for name, count in there.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -102,6 +114,8 @@ class DataReport:
             "dropped_too_long": self.dropped_too_long,
             "skipped": _plain(self.skipped),
             "warnings": _plain(self.warnings),
+            "schemas": dict(self.schemas),
+            "unused": dict(self.unused),
         }
 
     @classmethod
@@ -111,11 +125,17 @@ class DataReport:
             {text: Count(each["count"], list(each["first"]), each["detail"]) for text, each in data[key].items()}
             for key in ("skipped", "warnings")
         )
-        return cls(data["rows"], data["examples"], data["truncated"], data["dropped_too_long"], skipped, warnings)
+        schemas, unused = dict(data.get("schemas", {})), dict(data.get("unused", {}))
+        counts = (data["rows"], data["examples"], data["truncated"], data["dropped_too_long"])
+        return cls(*counts, skipped, warnings, schemas, unused)
 
     def lines(self) -> list[str]:
         """Return the report as sentences, one a line; the first counts everything."""
         lines = [f"{_rows(self.rows)} read, {self.examples} used"]
+        if self.schemas:
+            lines.append(f"columns: {_counted(self.schemas)}")
+        if self.unused:
+            lines.append(f"not used: {_counted({repr(name): count for name, count in self.unused.items()})}")
         if self.truncated:
             lines.append(f"{self.truncated} cut to the greatest length (data.max_length)")
         if self.dropped_too_long:
@@ -129,6 +149,12 @@ class DataReport:
 
 def _rows(count: int) -> str:
     return f"{count} row" if count == 1 else f"{count} rows"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda item: -item[1])
+    more = f", and {len(most) - NAMES_SHOWN} more" if len(most) > NAMES_SHOWN else ""
+    return ", ".join(f"{name} in {_rows(count)}" for name, count in most[:NAMES_SHOWN]) + more
 
 
 def _where(reason: str, count: Count) -> str:

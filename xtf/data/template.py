@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from xtf.data.conversation import Conversation
 from xtf.data.markers import Markers, NotLocated, Span
-from xtf.data.schema import Conversation
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

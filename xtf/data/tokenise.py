@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.markers import Span
 from xtf.data.report import RowError
-from xtf.data.schema import Conversation, PreTokenized
 from xtf.data.template import ChatTemplate
-from xtf.data.turns import Rendering, Turn, render
+from xtf.data.turns import Rendering, Turn, render, without
 from xtf.errors import ModelError
 from xtf.tokens import BoolArray, IntArray
 
@@ -69,6 +69,8 @@ class ConversationTokenizer:
         self._is_added = np.zeros(max([len(tokenizer), *(token_id + 1 for token_id in added_ids)]), dtype=np.bool_)
         self._is_added[added_ids] = True
         self._vocabulary = len(tokenizer)
+        begins = tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
+        self._begin, self._end = str(tokenizer.bos_token) if begins else "", str(tokenizer.eos_token or "")
 
     def __call__(self, conversation: Conversation | PreTokenized) -> Tokens:
         """Tokenise a conversation, or complete what is tokens already.
@@ -78,7 +80,7 @@ class ConversationTokenizer:
         """
         if isinstance(conversation, PreTokenized):
             return self._pretokenized(conversation)
-        rendering = render(self.template, conversation)
+        rendering = self._plain_text(conversation) if conversation.is_text else render(self.template, conversation)
         ids, offsets = self._encoded(rendering.text, [0])
         starts = [turn.start for turn in rendering.turns]
         cuts = [start for start in starts if np.any(_straddles(offsets, start) & ~self._is_added[ids])]
@@ -92,8 +94,18 @@ class ConversationTokenizer:
         warnings = rendering.warnings
         if is_response[:1].any():
             is_response[0] = False
-            warnings = (*warnings, NO_PREDICTION)
+            warnings = warnings if conversation.is_text else (*warnings, NO_PREDICTION)
         return Tokens(ids, is_response, is_response & ~is_written, warnings)
+
+    def _plain_text(self, conversation: Conversation) -> Rendering:
+        """Text as it stands, between the tokens that begin and end a document in pre-training."""
+        text = str(conversation.messages[0]["content"])
+        before = self._begin if not text.startswith(self._begin) else ""
+        after = self._end if not text.rstrip().endswith(self._end) else ""
+        start, end = len(before), len(before + text)
+        whole = before + text + after
+        words = without((start, end), self.template.added_tokens_in(whole, (start, end)))
+        return Rendering(whole, (Turn(start, len(whole), tuple(words)),), ())
 
     def _encoded(self, text: str, cuts: list[int]) -> tuple[IntArray, NDArray[np.int64]]:
         """Return ``(seq,)`` ids and ``(seq, 2)`` character spans of ``text``, tokenised in the parts between cuts."""

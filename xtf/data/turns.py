@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xtf.data.conversation import Conversation
 from xtf.data.markers import BRACKET, Markers, NotLocated, Piece, Span, widened
 from xtf.data.report import RowError
-from xtf.data.schema import Conversation
 from xtf.data.template import FORMS, ChatTemplate, Messages, RefusedError
 
 PREFIX_TAIL = 64  # characters of a generation prompt by which it is recognised where the text before it differs
@@ -118,7 +118,7 @@ class _Locator:
         if calls:
             end_words, end = self._end_of_calls(turn, found[-1][0], found[-1][2][1])
             words = (start, end_words)
-            return Turn(start, end, tuple(_without(words, self._template.added_tokens_in(self._text, words))))
+            return Turn(start, end, tuple(without(words, self._template.added_tokens_in(self._text, words))))
         written = widened(self._text, start, [(piece, span) for _, piece, span in found])
         end = written[-1][1]
         end += next((len(ending) for ending in self._template.endings if self._text.startswith(ending, end)), 0)
@@ -167,7 +167,7 @@ def _common_prefix(first: str, second: str) -> str:
     return first[: next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))]
 
 
-def _without(span: Span, holes: list[Span]) -> list[Span]:
+def without(span: Span, holes: list[Span]) -> list[Span]:
     """Return what is left of ``span`` around ``holes``."""
     spans, start = [], span[0]
     for hole in holes:

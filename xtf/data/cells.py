@@ -1,0 +1,73 @@
+"""The columns of one row, and which of them were read: what nothing reads is told in the data report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xtf.data.messages import NO_ROLES, text_of
+from xtf.data.report import RowError
+from xtf.errors import listed
+
+NAMES = frozenset(("id", "example_id"))
+"""Columns that name a row; the reader reads them."""
+
+
+class Cells(Mapping[str, Any]):
+    """A row's columns, those that hold null left out; ``row[key]`` and ``row.get(key)`` count as reading.
+
+    Args:
+        row: Column to value.
+        system: ``data.columns.system``: the column of the system prompt, if it has another name than usual.
+        roles: ``data.roles``.
+    """
+
+    def __init__(self, row: Mapping[str, Any], system: str | None = None, roles: Mapping[str, str] = NO_ROLES) -> None:
+        self._cells = {str(key): value for key, value in row.items() if value is not None}
+        self._read: set[str] = set()
+        self.system, self.roles = system, roles
+
+    def __getitem__(self, key: str) -> Any:
+        self._read.add(key)
+        return self._cells[key]
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._cells
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cells)
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def column(self, key: str) -> Any:
+        """The value of a column that must be there.
+
+        Raises:
+            RowError: it is not.
+        """
+        if key not in self:
+            raise RowError(f"no column {key!r}", f"data.columns names it; found keys {listed(map(repr, self))}")
+        return self[key]
+
+    def text(self, key: str | None) -> str:
+        """The text of a column, "" where the row has none of that name."""
+        return text_of(self[key], key) if key is not None and key in self else ""
+
+    def system_prompt(self) -> str:
+        """The text of the system column: the one that is named, or ``system`` or ``system_prompt``."""
+        if self.system is not None:
+            return text_of(self.column(self.system), self.system)
+        return self.text("system") or self.text("system_prompt")
+
+    def unread(self) -> list[str]:
+        """Columns that hold something and that nothing has read."""
+        return [key for key, value in self._cells.items() if key not in self._read | NAMES and _holds(value)]
+
+    def in_lower_case(self) -> Cells:
+        """The same row with its columns named in lower case."""
+        return Cells({key.lower(): value for key, value in self._cells.items()}, self.system, self.roles)
+
+
+def _holds(value: Any) -> bool:
+    return not (isinstance(value, (str, list, tuple, dict)) and not value)

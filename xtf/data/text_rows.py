@@ -1,0 +1,140 @@
+"""Rows of text -> conversations: lists of messages, a prompt beside a response, plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from xtf.data.cells import Cells
+from xtf.data.conversation import Conversation
+from xtf.data.messages import as_arguments, as_messages, as_tools, text_of
+from xtf.data.report import RowError
+from xtf.errors import kind_of
+
+ARGUMENTS = "chat_template_kwargs"
+"""Column of a row's own arguments for the chat template, as TRL and vLLM name it."""
+MEDIA = ("images", "videos", "audios", "image", "video", "audio")
+
+Messages = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Chat:
+    """Reads a list of messages."""
+
+    messages: str
+
+    def __call__(self, row: Cells) -> Conversation:
+        """Read one row; RowError says what is wrong with it."""
+        value = row.column(self.messages)
+        if isinstance(value, (list, tuple)) and value and all(map(_is_exchange, value)):
+            value = [message for each in value for message in _exchange(each["input"], each["output"])]
+        return _conversation(as_messages(value, self.messages, row.roles), row)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Reads a prompt and a response, each of them text or a list of messages.
+
+    Attributes:
+        prompt: Column of the prompt.
+        response: Column of the response.
+        more: Column of further text of the prompt, which goes behind it after a blank line.
+        answer: Takes the response out of a column that does not hold it as such.
+    """
+
+    prompt: str
+    response: str
+    more: str | None = None
+    answer: Callable[[Any, str], Any] = lambda value, place: value
+
+    def __call__(self, row: Cells) -> Conversation:
+        """Read one row; RowError says what is wrong with it."""
+        asked, addition = row.column(self.prompt), row.text(self.more)
+        answered = self.answer(row.column(self.response), self.response)
+        before = _history(row)
+        if isinstance(asked, (list, tuple)):
+            before += as_messages(asked, self.prompt, row.roles)
+            before += [{"role": "user", "content": addition}] if addition else []
+            context = len(before)
+        else:
+            texts = [text_of(asked, self.prompt), addition]
+            before += [{"role": "user", "content": "\n\n".join(text for text in texts if text.strip()) or texts[0]}]
+            context = 0
+        if isinstance(answered, (list, tuple)):
+            after = as_messages(answered, self.response, row.roles)
+        else:
+            after = [{"role": "assistant", "content": text_of(answered, self.response)}]
+        return _conversation(before + after, row, context)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Reads plain text, of which every token is a target, as in continued pre-training."""
+
+    text: str
+
+    def __call__(self, row: Cells) -> Conversation:
+        """Read one row; RowError says what is wrong with it."""
+        text = text_of(row.column(self.text), self.text)
+        if not text.strip():
+            raise RowError("empty text")
+        _refuse_media(row)
+        return Conversation(({"role": "assistant", "content": text},), is_text=True)
+
+
+def first_answer(value: Any, place: str) -> Any:
+    """The first of several right answers: of a list, or of an object with ``text`` (SQuAD) or ``value`` (TriviaQA)."""
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in ("text", "value") if key in value), value)
+    if isinstance(value, (list, tuple)):
+        if not value:
+            raise RowError("empty response", f"{place} is an empty list")
+        value = value[0] if isinstance(value[0], str) else value
+    return value
+
+
+def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversation:
+    """The messages with what the row says besides, checked for a response."""
+    _refuse_media(row)
+    system = row.system_prompt()
+    if system and messages[:1] and messages[0]["role"] != "system":
+        messages = [{"role": "system", "content": system}, *messages]
+        context += bool(context)
+    tools = as_tools(row.get("tools")) or as_tools(row.get("functions"))
+    conversation = Conversation(tuple(messages), tools, context, as_arguments(row.get(ARGUMENTS), ARGUMENTS))
+    if not any(message["role"] == "assistant" for message in messages[context:]):
+        raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in messages) or 'none'}")
+    if not conversation.responses():
+        raise RowError("empty response")
+    return conversation
+
+
+def _history(row: Cells) -> Messages:
+    """Earlier turns of an Alpaca row, which are learnt as well (LLaMA-Factory, data/README): ``[[asked, said], …]``."""
+    value = row.get("history") or []
+    if not isinstance(value, (list, tuple)):
+        raise RowError("malformed history", f"found {kind_of(value)}, expected a list of pairs")
+    messages: Messages = []
+    for number, pair in enumerate(value):
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise RowError("malformed history", f"history[{number}]: expected a prompt and a response")
+        messages += _exchange(*(text_of(each, f"history[{number}]") for each in pair))
+    return messages
+
+
+def _exchange(asked: Any, said: Any) -> Messages:
+    return [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
+
+
+def _is_exchange(value: Any) -> bool:
+    """Whether this is a turn of both, as in Capybara: ``{"input": …, "output": …}``."""
+    return isinstance(value, Mapping) and "input" in value and "output" in value and "role" not in value
+
+
+def _refuse_media(row: Cells) -> None:
+    """Words about an image that the model does not see are not worth learning; text (an address) is no image."""
+    for column in MEDIA:
+        if column in row and not isinstance(row[column], str) and len(row[column]):
+            raise RowError("a picture, video or sound, where only text is read", f"column {column!r}")
