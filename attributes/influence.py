@@ -13,6 +13,7 @@ from xtf.attribute import (
     LogProb,
     LossDerivative,
     Reference,
+    Roles,
     SignalRequest,
     Signals,
     Target,
@@ -67,6 +68,7 @@ class Influence(Attribute[InfluenceParams]):
 
     name: ClassVar[str] = "influence"
     Params = InfluenceParams
+    roles: ClassVar[Roles] = Roles(newest="reference")
 
     def default_threshold(self) -> Mapping[str, Any]:
         return {"kind": "top_share", "keep": 0.6, "scope": "dataset"}

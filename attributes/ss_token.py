@@ -1,13 +1,22 @@
-"""ssToken: what the model forgot on its way, and what looks at the question."""
+"""ssToken: what the model has learnt on its way, and what looks at the question."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from xtf.attribute import AttentionToPrompt, Attribute, AttributeParams, LogProb, Reference, SignalRequest, Signals
+from xtf.attribute import (
+    AttentionToPrompt,
+    Attribute,
+    AttributeParams,
+    LogProb,
+    Reference,
+    Roles,
+    SignalRequest,
+    Signals,
+)
 
 if TYPE_CHECKING:
     import torch
@@ -16,33 +25,56 @@ if TYPE_CHECKING:
 class SsTokenParams(AttributeParams):
     """Parameters of :class:`SsToken`."""
 
-    reference: Reference = Field(description="An earlier checkpoint of the model.")
-    gamma: float = Field(0.5, ge=0.0, le=1.0, description="Share of the loss part; the rest is attention.")
+    history: Reference | None = Field(None, description="The model as it was earlier. Default: the base.")
+    current: Reference | None = Field(
+        None,
+        description="The model as it is now. Default: the base; in a self-evolving run the newest.",
+    )
+    gamma: float = Field(0.5, ge=0.0, le=1.0, description="Share of the progress; the rest is attention.")
+    layers: Literal["all"] | tuple[int, ...] = Field((-1,), description="Layers of attention to average, -1 the last.")
+    row: Literal["own", "predicting"] = Field(
+        "own", description="Attention that the token pays once it is read, or that the position before it pays."
+    )
+
+    @model_validator(mode="after")
+    def _two_models(self) -> SsTokenParams:
+        if self.history == self.current:
+            raise ValueError(
+                "history and current are one model, which has made no progress: name one of them, or use strategy: "
+                "self_evolving, where current is the newest model and history the base"
+            )
+        return self
 
 
 class SsToken(Attribute[SsTokenParams]):
-    """Progress since an earlier checkpoint, and attention to the prompt (ssToken, arXiv 2510.18250).
+    """Progress since an earlier model, and attention to the prompt (ssToken, arXiv 2510.18250).
 
-    ``γ minmax(loss under the checkpoint - loss now) + (1 - γ) attention from the token to the prompt``, in [0, 1]; the
-    extremes are those of the token's own example. Where all its tokens progressed alike, that part is 0.
+    ``γ minmax(loss under history - loss under current) + (1 - γ) attention of current from the token to the prompt``,
+    in [0, 1]; the extremes are those of the token's own example. Where all its tokens progressed alike, that part is
+    0. Attention is read in the last layer and the token's own row, as in the released code.
     """
 
     name: ClassVar[str] = "ss_token"
     Params = SsTokenParams
+    roles: ClassVar[Roles] = Roles(newest="current", earlier="history")
 
     def default_threshold(self) -> Mapping[str, Any]:
         return {"kind": "top_share", "keep": 0.6, "scope": "example"}
 
+    @property
+    def _attention(self) -> AttentionToPrompt:
+        return AttentionToPrompt(self.params.layers, self.params.row, self.params.current)
+
     def requires(self) -> set[SignalRequest]:
-        return {LogProb(), LogProb(self.params.reference), AttentionToPrompt()}
+        return {LogProb(self.params.history), LogProb(self.params.current), self._attention}
 
     def score(self, signals: Signals) -> torch.Tensor:
-        progress = signals[LogProb()] - signals[LogProb(self.params.reference)]
+        progress = signals[LogProb(self.params.current)] - signals[LogProb(self.params.history)]
         nothing = progress.isnan()
         low = progress.masked_fill(nothing, float("inf")).amin(dim=1, keepdim=True)
         high = progress.masked_fill(nothing, float("-inf")).amax(dim=1, keepdim=True)
         scaled = (progress - low) / (high - low).clamp_min(1e-12)
-        return self.params.gamma * scaled + (1.0 - self.params.gamma) * signals[AttentionToPrompt()]
+        return self.params.gamma * scaled + (1.0 - self.params.gamma) * signals[self._attention]
 
     def describe(self, score: float) -> str:
         return f"its progress and its attention to the prompt come to {score:.0%} of the greatest possible"

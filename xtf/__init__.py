@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         NoParams,
         Projection,
         Reference,
+        Roles,
         Scored,
         SignalRequest,
         Signals,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         Target,
         TokenEmbedding,
         TopTokens,
+        model_of,
     )
     from xtf.attribute.registry import register
     from xtf.errors import XTFError
@@ -46,7 +48,7 @@ _HOMES = {
     "xtf.attribute": (
         "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail Entropy "
         "FitContext HiddenState LogProb LogRank LossDerivative MaxLogProb NoParams Projection Reference "
-        "Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
+        "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens model_of"
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
@@ -71,6 +73,7 @@ __all__ = [
     "NoParams",
     "Projection",
     "Reference",
+    "Roles",
     "Run",
     "Scored",
     "SignalRequest",
@@ -85,6 +88,7 @@ __all__ = [
     "inspect",
     "label",
     "load_config",
+    "model_of",
     "open_run",
     "plant",
     "register",

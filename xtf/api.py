@@ -10,15 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
-from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import METRICS, RunConfig, StrategyConfig, apply_overrides, parse_config, read_yaml
-from xtf.errors import ConfigError, PluginError, did_you_mean, listed
+from xtf.config import METRICS, RunConfig, apply_overrides, parse_config, read_yaml
+from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
 from xtf.runs.share import Share
+from xtf.steps.defaults import completed, named, problems_of_attributes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -29,9 +27,6 @@ if TYPE_CHECKING:
 
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
 Rows = Iterable[Mapping[str, Any]]
-
-_NEWEST = {"path": "the newest model"}
-"""Stands for the reference of attributes that evolve, while a configuration is checked."""
 
 
 class Run(RunReader):
@@ -78,13 +73,12 @@ def load_config(
         raw, where = read_yaml(source), str(source)
     merged = apply_overrides(raw, overrides)
     if scorers is not None:
-        merged = _naming(merged, scorers)
-        return parse_config(merged, where)
-    strategy = _strategy(merged)
+        return parse_config(named(merged, scorers), where)
+    merged = completed(merged)
     return parse_config(
-        _with_default_cuts(merged, strategy),
+        merged,
         where,
-        check_attributes=lambda named: registry.check(strategy.specs(named, _NEWEST)) + _unknown_metrics(merged),
+        check_attributes=lambda attributes: problems_of_attributes(merged, attributes) + _unknown_metrics(merged),
     )
 
 
@@ -98,50 +92,6 @@ def _unknown_metrics(raw: Mapping[str, Any]) -> list[str]:
         for name in (names if isinstance(names, list | tuple) else ())
         if name not in known
     ]
-
-
-def _naming(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[str, Any]:
-    """The configuration of a run under scorer objects, which need not be registered."""
-    specs = {name: {"attribute": s.name, **s.params.model_dump(mode="json")} for name, s in scorers.items()}
-    replaced = [name for name in raw.get("attributes") or () if name not in scorers]
-    given = {name: cut for name, cut in (raw.get("thresholds") or {}).items() if name not in replaced}
-    cuts = {name: _completed(given.get(name), scorer.default_threshold()) for name, scorer in scorers.items()}
-    return {**raw, "attributes": specs, "thresholds": {**given, **cuts}}
-
-
-def _completed(given: Any, default: Mapping[str, Any]) -> Any:
-    """A cut as configured, its missing parts from the default unless it names a kind of its own."""
-    if given is None or (isinstance(given, Mapping) and "kind" not in given):
-        return {**default, **(given or {})}
-    return given
-
-
-def _strategy(raw: Mapping[str, Any]) -> StrategyConfig:
-    """The strategy of a configuration yet to be checked; the default if validation will refuse it."""
-    try:
-        return StrategyConfig.model_validate(raw.get("strategy") or {})
-    except ValidationError:
-        return StrategyConfig()
-
-
-def _with_default_cuts(raw: Mapping[str, Any], strategy: StrategyConfig) -> dict[str, Any]:
-    """Add each attribute's default cut; a cut given in part (``cut: 0.1``) is completed from the default."""
-    attributes = raw.get("attributes", RunConfig.model_fields["attributes"].get_default(call_default_factory=True))
-    thresholds = raw.get("thresholds") or {}
-    if isinstance(attributes, Sequence) and not isinstance(attributes, str):
-        attributes = {str(name): {} for name in attributes}
-    if not isinstance(attributes, Mapping) or not isinstance(thresholds, Mapping):
-        return dict(raw)  # validation will say what is wrong
-    completed = dict(thresholds)
-    for name, spec in strategy.specs(attributes, _NEWEST).items():
-        if isinstance(given := completed.get(name), Mapping) and "kind" in given:
-            continue  # complete; its scorer need not be installed
-        try:
-            default = registry.build(str(name), spec if isinstance(spec, Mapping) else {}).default_threshold()
-        except PluginError:
-            continue  # reported by the check of the attributes
-        completed[name] = _completed(given, default)
-    return {**raw, "thresholds": completed}
 
 
 def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
@@ -205,7 +155,7 @@ def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
     _refuse_alone("labelled", opened.config)
     _refuse_unread("labelling", ("thresholds", "combine"), overrides, "score again for the rest")
     config = opened.config
-    merged = _with_default_cuts(apply_overrides(config.model_dump(mode="json"), overrides), config.strategy)
+    merged = completed(apply_overrides(config.model_dump(mode="json"), overrides))
     return Run(
         label_run(opened, parse_config(merged)).folder
     )  # scorers were checked when they scored; none is imported here

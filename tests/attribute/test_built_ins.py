@@ -40,7 +40,11 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "eaft": [{}, {"top_k": 5}],
     "talr": [{}, {"temperature": 0.5}],
     "label_quality": [{}, {"kinds": ["uniform", "moved"], "networks": 1, "directions": 3, "step_weight": 0.0}],
-    "ss_token": [{"reference": "somewhere"}, {"reference": {"share": 0.5}, "gamma": 0.0}],
+    "ss_token": [
+        {"history": "earlier"},
+        {"current": {"share": 0.5}, "gamma": 0.9},
+        {"history": "earlier", "current": "newer", "layers": "all", "row": "predicting"},
+    ],
 }
 
 BUILT_INS = [registry.build(name, spec) for name, specs in VARIANTS.items() for spec in specs]
@@ -74,3 +78,30 @@ def test_a_broken_scorer_fails_the_suite() -> None:
 
     with pytest.raises(AssertionError, match="scoring examples together changed the scores"):
         testing.check_batch(Leaky(NoParams()))
+
+
+def test_swapped_roles_fail_the_suite() -> None:
+    from xtf import testing
+    from xtf.attribute import Roles
+
+    influence = type(registry.build("influence", {}))
+
+    class Swapped(influence):  # type: ignore[valid-type, misc]
+        """Scores what the newest model forgot."""
+
+        def score(self, signals: Any) -> Any:
+            return -super().score(signals)
+
+    with pytest.raises(AssertionError, match="newest and earlier are swapped"):
+        testing.check_roles(Swapped(influence.Params()))
+
+    class Elsewhere(influence):  # type: ignore[valid-type, misc]
+        """Names a parameter that it never reads."""
+
+        roles = Roles(newest="reference", earlier="adapter")
+
+        def requires(self) -> Any:
+            return {r for r in super().requires() if r.model is not None}
+
+    with pytest.raises(AssertionError, match="requires\\(\\) does not ask"):
+        testing.check_roles(Elsewhere(influence.Params()))

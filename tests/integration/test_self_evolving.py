@@ -226,6 +226,22 @@ def test_other_cuts_repeat_only_what_they_change(whole: tuple[Path, tuple[Any, .
         xtf.train(run, ["strategy.rounds=2"])
 
 
+def test_ss_token_measures_progress_from_the_base_to_the_newest_model(tmp_path: Path, tiny_folder: Path) -> None:
+    config = evolving_config(tmp_path, tiny_folder)
+    config |= {"attributes": {"ss_token": {"gamma": 1.0}}, "thresholds": {}, "evaluation": {}}
+    run = xtf.run(config)
+    assert run.config.strategy.evolving == ("ss_token",)
+    part = RunFolder(run.path / "rounds/01")
+    (record,) = part.records("tokens")
+    examples = examples_of(part.read_shard("tokens", record))
+    scores = pq.read_table(part.shard_path("scores", record.index))["ss_token"].to_pylist()
+    newest = adapted_by_hand(run.path / "rounds/00/model/xtf-seed0/model")
+    for example, found in zip(examples, scores, strict=True):
+        progress = (losses(tiny_model(), example) - losses(newest, example))[example.is_response]
+        want = (progress - progress.min()) / (progress.max() - progress.min())
+        np.testing.assert_allclose(np.asarray(found)[example.is_response], want, atol=1e-3)
+
+
 def test_the_arms_share_parts_order_and_updates(tmp_path: Path, tiny_folder: Path) -> None:
     arms = ["base", "full", "random", "inverted", "xtf"]
     config = evolving_config(tmp_path, tiny_folder, training={"arms": arms, "seeds": [0, 1]})
@@ -284,14 +300,15 @@ def test_full_fine_tuning_goes_on_from_round_to_round(tmp_path: Path, tiny_folde
         ({"training": {"arms": ["xtf", "rho"]}}, "rho cannot be compared in a self-evolving run"),
         ({"training": {"max_examples": 4}}, "use data.limit"),
         ({"attributes": {"influence": {"reference": "x"}}}, "attributes.influence.reference: not with strategy"),
-        ({"attributes": {"random": {}}, "thresholds": {}}, "strategy.evolving: no attribute 'influence'"),
+        ({"attributes": {"random": {}}, "thresholds": {}}, "no attribute of this run compares two models"),
+        ({"strategy": {"kind": "self_evolving", "evolving": ["inf"]}}, "strategy.evolving: no attribute 'inf'"),
         (
             {
                 "attributes": {"random": {}},
                 "thresholds": {},
                 "strategy": {"kind": "self_evolving", "evolving": ["random"]},
             },
-            "attributes.random.reference: unknown key 'reference'",
+            "strategy.evolving: random compares no two models",
         ),
     ],
 )

@@ -22,6 +22,7 @@ from xtf.attribute import (
     Reference,
     SignalRequest,
     TokenEmbedding,
+    model_of,
 )
 from xtf.config import ModelConfig
 from xtf.model import LoadedModel, SignalPass, load_model
@@ -43,6 +44,8 @@ REQUESTS: tuple[SignalRequest, ...] = (
     AttentionRowMean(layers="all"),
     AttentionToPrompt(),
     AttentionToPrompt(layers=(0, -1)),
+    AttentionToPrompt(layers=(-1,), row="own"),
+    AttentionToPrompt(row="own", model=REFERENCE),
     TokenEmbedding("hidden"),
     TokenEmbedding("input"),
 )
@@ -86,7 +89,7 @@ def brute_force(request: SignalRequest, item: TokenizedExample, model: Any, own:
             ]
         return torch.stack(rows).float().masked_fill(~torch.from_numpy(item.is_response)[:, None], torch.nan)
     out = torch.full((length,), torch.nan)
-    output = other if isinstance(request, LogProb) and request.model is not None else own
+    output = own if model_of(request) is None else other
     if isinstance(request, LogProb | Entropy):
         for target in response:
             logits = output.logits[0, target - 1].double()
@@ -123,7 +126,8 @@ def _one(
     if isinstance(request, AttentionRowMean):
         return float(head[target].mean())
     if isinstance(request, AttentionToPrompt):
-        return float(sum(head[target - 1, key] for key in range(target) if not is_response[key]))
+        row = target - 1 if request.row == "predicting" else target
+        return float(sum(head[row, key] for key in range(row + 1) if not is_response[key]))
     assert isinstance(request, AttentionReceived)
     if request.queries == "all":
         return float(head[:, target].mean())

@@ -4,7 +4,7 @@ Everything that a scorer of your own needs can be imported from here; ``xtf.test
 """
 
 from xtf.attribute.base import Attribute, AttributeParams, Detail, FitContext, NoParams, Scored
-from xtf.attribute.reference import Reference, Target
+from xtf.attribute.reference import Reference, Roles, Target
 from xtf.attribute.signals import (
     AttentionReceived,
     AttentionRowMean,
@@ -21,6 +21,7 @@ from xtf.attribute.signals import (
     SurpriseSpread,
     TokenEmbedding,
     TopTokens,
+    model_of,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "NoParams",
     "Projection",
     "Reference",
+    "Roles",
     "Scored",
     "SignalRequest",
     "Signals",
@@ -47,4 +49,5 @@ __all__ = [
     "Target",
     "TokenEmbedding",
     "TopTokens",
+    "model_of",
 ]

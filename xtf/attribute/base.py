@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from xtf.attribute.reference import Roles
 from xtf.attribute.signals import SignalRequest, Signals
 from xtf.tokens import TokenizedExample
 
@@ -129,11 +130,13 @@ class Attribute(ABC, Generic[P]):
         name: The name used in configurations; equals the entry-point name.
         Params: The pydantic model of its parameters, validated before any model is loaded.
         is_probability: Whether a score is the probability that the token is right.
+        roles: For a scorer that compares two models: which parameter is the newest, and which the earlier one.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type[AttributeParams]] = NoParams
     is_probability: ClassVar[bool] = False
+    roles: ClassVar[Roles | None] = None
 
     def __init__(self, params: P) -> None:
         self.params = params

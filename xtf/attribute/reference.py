@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
@@ -63,6 +64,22 @@ class Reference(BaseModel):
         if self.share is not None:
             return f"the reference trained on the first {self.share:.0%} of the data"
         return self.path or self.adapter or f"the reference trained on {self.train_on}"
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Which parameters of a scorer, each a :class:`Reference`, name the two models whose progress it measures.
+
+    A token that the newest model predicts better than the earlier one must not score lower for it; the public suite
+    checks that. A self-evolving run gives the newest model to each scorer that has roles.
+
+    Attributes:
+        newest: The parameter that takes the newest model.
+        earlier: The parameter of the model it is compared with; None if that is always the base.
+    """
+
+    newest: str
+    earlier: str | None = None
 
 
 class Target(BaseModel):

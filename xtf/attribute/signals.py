@@ -124,10 +124,14 @@ class AttentionRowMean:
 class AttentionToPrompt:
     """Share of each response token's attention that falls on prompt tokens, ``(batch, seq)`` float32 in [0, 1].
 
-    Mean over heads and ``layers``; the row read for target ``i`` is the position that predicts it, ``i - 1``.
+    Mean over heads and ``layers``. The row read for target ``i`` is the position that predicts it, ``i - 1``; with
+    ``row="own"`` it is ``i`` itself, what the token attends to once it has been read. ``model`` is ``None`` for the
+    base model, or the reference model to use instead.
     """
 
     layers: Literal["all"] | tuple[int, ...] = "all"
+    row: Literal["predicting", "own"] = "predicting"
+    model: Reference | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +195,11 @@ SignalRequest = (
     | TokenEmbedding
     | LossDerivative
 )
+
+
+def model_of(request: SignalRequest) -> Reference | None:
+    """The reference model that a request is about; None for the base."""
+    return request.model if isinstance(request, LogProb | AttentionToPrompt) else None
 
 
 class Signals(Mapping[SignalRequest, "torch.Tensor"]):

@@ -124,16 +124,15 @@ class RunConfig(Section):
         if self.strategy.kind == "fixed":
             return []
         problems = [
-            f"strategy.evolving: no attribute {name!r} in this run. Name an attribute with a reference, which becomes "
-            f"the newest model. In this run: {listed(self.attributes)}"
+            f"strategy.evolving: no attribute {name!r} in this run. In this run: {listed(self.attributes)}"
             for name in self.strategy.evolving
             if name not in self.attributes
         ]
-        problems += [
-            f"attributes.{name}.reference: not with strategy self_evolving, where it is the newest model"
-            for name in self.strategy.evolving
-            if self.attributes.get(name, {}).get("reference") is not None
-        ]
+        if not self.strategy.evolving:
+            problems.append(
+                "strategy.evolving: no attribute of this run compares two models, of which the newest could be one. "
+                "Add one, for example influence or ss_token"
+            )
         if self.training is None:
             return [*problems, "training: required, but not given: a self-evolving run trains after each part"]
         if "xtf" not in self.training.arms:

@@ -23,7 +23,9 @@ class StrategyConfig(Section):
 
     kind: Literal["fixed", "self_evolving"] = "fixed"
     rounds: Annotated[int, Field(ge=2)] | None = Field(None, description="self_evolving: parts of the data (5).")
-    evolving: tuple[str, ...] = Field((), description="self_evolving: whose reference is the newest model (influence).")
+    evolving: tuple[str, ...] = Field(
+        (), description="self_evolving: who is given the newest model; if empty, every attribute that compares two."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -32,15 +34,8 @@ class StrategyConfig(Section):
         if not isinstance(value, Mapping):
             return value
         if value.get("kind") == "self_evolving":
-            return {**value, "rounds": value.get("rounds") or 5, "evolving": value.get("evolving") or ("influence",)}
+            return {**value, "rounds": value.get("rounds") or 5}
         return value
-
-    def specs(self, attributes: Mapping[str, Any], reference: Mapping[str, Any]) -> dict[str, Any]:
-        """The ``attributes`` section with ``reference`` given to those that evolve."""
-        return {
-            name: {**(spec or {}), "reference": dict(reference)} if name in self.evolving else spec
-            for name, spec in attributes.items()
-        }
 
     @model_validator(mode="after")
     def _read_settings_only(self) -> StrategyConfig:

@@ -204,7 +204,7 @@ def _kind(request: AttentionRequest) -> str:
         case AttentionRowMean():
             return "row_mean"
         case AttentionToPrompt():
-            return "to_prompt"
+            return f"to_prompt_{request.row}"
 
 
 def _measured_attention(

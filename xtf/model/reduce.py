@@ -14,7 +14,7 @@ class LayerSums:
     """Accumulates one layer's blocks; heads are averaged first.
 
     Args:
-        kinds: Of ``received_response``, ``received_all``, ``row_mean``, ``to_prompt``.
+        kinds: Of ``received_response``, ``received_all``, ``row_mean``, ``to_prompt_own``, ``to_prompt_predicting``.
         tokens: The batch, for its masks.
     """
 
@@ -45,8 +45,8 @@ class LayerSums:
             self._sums["received_all"][:, :keys] += _weighted(self._real[:, queries], mean)
         if "row_mean" in self._kinds:
             self._sums["row_mean"][:, queries] = mean.sum(dim=-1)
-        if "to_prompt" in self._kinds:
-            self._sums["to_prompt"][:, queries] = (mean @ self._prompt[:, :keys, None]).squeeze(-1)
+        for kind in self._kinds & {"to_prompt_own", "to_prompt_predicting"}:
+            self._sums[kind][:, queries] = (mean @ self._prompt[:, :keys, None]).squeeze(-1).clamp_(max=1.0)
         if "received_response" in self._kinds:
             weights = self._response[:, queries]
             seen = torch.ones_like(mean[:1]) if visible is None else visible.float()
@@ -64,8 +64,8 @@ class LayerSums:
             values["received_all"] = values["received_all"] / self._lengths
         if "row_mean" in values:
             values["row_mean"] = values["row_mean"] / self._lengths
-        if "to_prompt" in values:
-            values["to_prompt"] = values["to_prompt"].roll(1, dims=1).clamp_(max=1.0)  # row i - 1 predicts target i
+        if "to_prompt_predicting" in values:
+            values["to_prompt_predicting"] = values["to_prompt_predicting"].roll(1, dims=1)  # row i - 1 predicts i
         if "received_response" in values:
             ratio = values["received_response"] / self._chance
             values["received_response"] = ratio.masked_fill(self._chance == 0.0, 1.0)  # no later response token sees it

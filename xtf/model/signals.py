@@ -25,6 +25,7 @@ from xtf.attribute import (
     SurpriseSpread,
     TokenEmbedding,
     TopTokens,
+    model_of,
 )
 from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
@@ -77,25 +78,28 @@ class SignalPass:
             for r in self.requests
             if isinstance(r, LogProb | Entropy | SurpriseSpread | LogRank | MaxLogProb | TopTokens)
         ]
-        self._predicted = [r for r in predicted if not _reference(r)]
-        self._attention: list[AttentionRequest] = [
+        attention: list[AttentionRequest] = [
             r for r in self.requests if isinstance(r, AttentionReceived | AttentionRowMean | AttentionToPrompt)
         ]
+        asked = [*predicted, *attention]
+        self._asked = [r for r in asked if model_of(r) is None]
         self._embedded = [r for r in self.requests if isinstance(r, TokenEmbedding)]
         self.embedder = embedder
         if self._embedded and embedder is None:
             self.embedder = Embedder(loaded)
         self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, HiddenState)])
-        needed = bool(self._predicted or self._attention or self._states.requests)
-        self._base = Forward(loaded) if needed else None
-        if self._base is not None:
-            for attention in self._attention:
-                chosen_layers(attention, self._base.layers)
+        self._base = Forward(loaded) if self._asked or self._states.requests else None
         self._references: dict[Reference, tuple[Forward, Adapter | None]] = {}
-        for request in predicted:
-            reference = _reference(request)
+        for request in asked:
+            reference = model_of(request)
             if reference is not None and reference not in self._references:
                 self._references[reference] = _load_reference(reference, loaded, reference_loader)
+        for one in attention:
+            reference = model_of(one)
+            forward = self._base if reference is None else self._references[reference][0]
+            assert forward is not None
+            chosen_layers(one, forward.layers)
+        self._asked_of = {model: [r for r in asked if model_of(r) == model] for model in self._references}
         self.tangents: dict[LossDerivative, Tangent] = {}
         for derivative in (r for r in self.requests if isinstance(r, LossDerivative)):
             if direction_loader is None:
@@ -115,10 +119,11 @@ class SignalPass:
         if self._base is not None:
             values.update(self._run_base(self._base, tokens))
         for reference, (forward, adapter) in self._references.items():
-            request = LogProb(reference)
             with adapter.on() if adapter is not None else nullcontext():
-                values[request] = self._predict(forward, tokens, [request])[request]
-            _refuse_nan(reference, values[request], tokens)
+                found = self._measured(forward, tokens, self._asked_of[reference])
+            for request, value in found.items():
+                _refuse_nan(reference, "loss" if isinstance(request, LogProb) else "attention", value, tokens)
+            values |= found
         for derivative, tangent in self.tangents.items():
             values[derivative] = tangent.run(tokens)
         for embedding in self._embedded:
@@ -127,26 +132,35 @@ class SignalPass:
         return Signals(tokens, values)
 
     def _run_base(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
-        if self._states.requests:
-            with self._states.reading():
-                values = self._measured(forward, tokens)
-            values.update((request, value) for request, value in self._states.results(tokens).items())
-            return values
-        return self._measured(forward, tokens)
+        if not self._states.requests:
+            return self._measured(forward, tokens, self._asked)
+        with self._states.reading():
+            values = self._measured(forward, tokens, self._asked, stop_early=False)
+        values.update((request, value) for request, value in self._states.results(tokens).items())
+        return values
 
-    def _measured(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
-        values: dict[SignalRequest, Tensor] = {}
-        if not self._attention:
-            return self._predict(forward, tokens, self._predicted)
+    def _measured(
+        self,
+        forward: Forward,
+        tokens: TokenBatch,
+        asked: Iterable[PredictionRequest | AttentionRequest],
+        stop_early: bool = True,
+    ) -> dict[SignalRequest, Tensor]:
+        attention: list[AttentionRequest] = []
+        predicted: list[PredictionRequest] = []
+        for request in asked:
+            if isinstance(request, AttentionReceived | AttentionRowMean | AttentionToPrompt):
+                attention.append(request)
+            else:
+                predicted.append(request)
+        if not attention:
+            return self._predict(forward, tokens, predicted)
         meter = AttentionMeter(
-            self._attention,
-            forward.layers,
-            tokens,
-            block_bytes=self._block_bytes,
-            stop_early=not self._predicted and not self._states.requests,
+            attention, forward.layers, tokens, block_bytes=self._block_bytes, stop_early=stop_early and not predicted
         )
+        values: dict[SignalRequest, Tensor] = {}
         with measuring(forward.loaded.model, meter), suppress(Enough):
-            values = self._predict(forward, tokens, self._predicted)
+            values = self._predict(forward, tokens, predicted)
         values.update((request, value) for request, value in meter.results().items())
         return values
 
@@ -166,18 +180,14 @@ class SignalPass:
         return values
 
 
-def _reference(request: PredictionRequest) -> Reference | None:
-    return request.model if isinstance(request, LogProb) else None
-
-
-def _refuse_nan(reference: Reference, values: Tensor, tokens: TokenBatch) -> None:
+def _refuse_nan(reference: Reference, what: str, values: Tensor, tokens: TokenBatch) -> None:
     bad = ~torch.isfinite(values) & tokens.is_response
     if not bad.any():
         return
     row, position = (int(index) for index in bad.nonzero()[0])
     hint = "Lower its learning_rate" if reference.is_trained_here else "Use another reference, or model.dtype: float32"
     raise ModelError(
-        f"{reference.shown}: its loss is {float(-values[row, position])} at example {tokens.example_ids[row]!r}, "
+        f"{reference.shown}: its {what} is {float(-values[row, position])} at example {tokens.example_ids[row]!r}, "
         f"position {position}; its weights have diverged. {hint}."
     )
 

@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from xtf.attribute.roles import with_newest
 from xtf.config import RunConfig, TrainingConfig
 from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError, RunError
@@ -149,7 +150,7 @@ class _Evolution:
         attributes = self.config.attributes
         if start is not None:
             kind = "adapter" if self.training.method == "lora" else "path"
-            attributes = self.config.strategy.specs(attributes, {kind: str(start)})
+            attributes = with_newest(attributes, self.config.strategy.evolving, {kind: str(start)})
         folder = RunFolder(self.folder.path / "rounds" / f"{number:02}")
         config = self.config.model_copy(
             update={

@@ -349,6 +349,40 @@ def check_describe(attribute: AnyAttribute) -> None:
         assert not text.endswith("."), "describe() must not end with a full stop"
 
 
+def check_roles(attribute: AnyAttribute) -> None:
+    """What the newest of two models predicts better scores no lower, and what the earlier one does, no higher."""
+    roles = type(attribute).roles
+    if roles is None:
+        return
+    given = attribute.params.model_dump()
+    try:
+        params = type(attribute).Params.model_validate({**given, roles.newest: {"path": "the newest model"}})
+    except ValidationError:
+        return  # these parameters choose a way of scoring that compares no models
+    compared = type(attribute)(params)
+    compared.fit(MadeUpFitContext(example_batch()))
+    batch = TokenBatch.collate(example_batch())
+    signals = made_up_signals(compared, batch)
+    earlier = getattr(params, roles.earlier) if roles.earlier else None
+    models = {"newest": LogProb(getattr(params, roles.newest)), "earlier": LogProb(earlier)}
+    for role, request in models.items():
+        assert request in signals, f"roles name a {role} model, but requires() does not ask for {request}"
+    before = checked_scores(attribute.name, compared, signals)
+    for (role, request), sign in zip(models.items(), (1, -1), strict=True):
+        moved = 0.0
+        for place in batch.is_response.nonzero().tolist():
+            better = signals[request].clone()
+            better[tuple(place)] *= 0.5
+            after = checked_scores(attribute.name, compared, Signals(batch, {**signals, request: better}))
+            change = sign * float(after[tuple(place)] - before[tuple(place)])
+            assert change >= -1e-6, (
+                f"attribute {attribute.name!r}: a token that the {role} model predicts better scores "
+                f"{'lower' if sign > 0 else 'higher'}; newest and earlier are swapped"
+            )
+            moved += change
+        assert moved > 0, f"attribute {attribute.name!r}: what the {role} model predicts moves no score"
+
+
 CHECKS: tuple[Check, ...] = (
     check_declaration,
     check_requires,
@@ -363,4 +397,5 @@ CHECKS: tuple[Check, ...] = (
     check_params_yaml,
     check_unknown_parameter,
     check_describe,
+    check_roles,
 )

@@ -1,0 +1,78 @@
+"""Published selectors against a rewrite in NumPy, from eager attention maps and full logits of plain transformers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from tests.tiny import tiny_model, tiny_tokenizer
+from xtf.attribute import registry
+from xtf.engine.score import checked_scores
+from xtf.model import LoadedModel, SignalPass
+from xtf.tokens import TokenBatch, TokenizedExample
+
+Floats = NDArray[np.float64]
+
+LENGTH, START = 14, 5
+IDS = np.random.default_rng(3).integers(3, 300, LENGTH).astype(np.int32)
+IS_RESPONSE = np.arange(LENGTH) >= START
+EXAMPLE = TokenizedExample("one", IDS, IS_RESPONSE, np.zeros(LENGTH, np.bool_))
+BASE, OTHER = 0, 1
+"""Seeds of the base and of the second model."""
+
+
+def scored(name: str, spec: dict[str, Any]) -> Floats:
+    """What our scorer says of the response tokens."""
+    scorer = registry.build(name, spec)
+    tokenizer = tiny_tokenizer()
+    base, other = (LoadedModel.from_objects(tiny_model(seed=seed), tokenizer) for seed in (BASE, OTHER))
+    signals = SignalPass(base, scorer.requires(), lambda _: other).run(TokenBatch.collate([EXAMPLE]))
+    return np.asarray(checked_scores(name, scorer, signals)[0][START:], np.float64)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One model's view of the response tokens.
+
+    Attributes:
+        logits: ``(tokens, vocabulary)`` that predict them.
+        attention: ``(layers, heads, queries, keys)`` of the whole example.
+    """
+
+    logits: Floats
+    attention: Floats
+
+    @property
+    def probabilities(self) -> Floats:
+        raised = np.exp(self.logits - self.logits.max(axis=1, keepdims=True))
+        return np.asarray(raised / raised.sum(axis=1, keepdims=True), np.float64)
+
+    @property
+    def of_targets(self) -> Floats:
+        return np.asarray([row[i] for row, i in zip(self.probabilities, IDS[START:], strict=True)], np.float64)
+
+
+def seen(seed: int) -> Seen:
+    model: Any = tiny_model(seed=seed)
+    model.set_attn_implementation("eager")
+    with torch.no_grad():
+        output = model(torch.from_numpy(IDS.astype(np.int64))[None], output_attentions=True)
+    maps = torch.stack([layer[0] for layer in output.attentions])
+    return Seen(output.logits[0, START - 1 : -1].double().numpy(), maps.double().numpy())
+
+
+@pytest.mark.parametrize("newest", ["current", "history"])
+def test_ss_token(newest: str) -> None:
+    """gamma * minmax(loss under history - loss now) + (1 - gamma) * attention of the token to the prompt, now."""
+    base, other = seen(BASE), seen(OTHER)
+    before, now = (base, other) if newest == "current" else (other, base)
+    progress = np.log(now.of_targets) - np.log(before.of_targets)
+    scaled = (progress - progress.min()) / (progress.max() - progress.min())
+    to_prompt = now.attention[-1].mean(axis=0)[START:, :START].sum(axis=1)
+    found = scored("ss_token", {newest: "other", "gamma": 0.3})
+    np.testing.assert_allclose(found, 0.3 * scaled + 0.7 * to_prompt, atol=2e-5)

@@ -1,0 +1,84 @@
+"""What scorers bring into a configuration that leaves it open: their cuts, and who gets the newest model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from xtf.attribute import registry
+from xtf.attribute.registry import AnyAttribute
+from xtf.attribute.roles import NEWEST, comparing, problems_of_roles, with_newest
+from xtf.config import RunConfig, StrategyConfig
+from xtf.errors import PluginError
+
+
+def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Fill in what scorers bring: each attribute's default cut, and the attributes of ``strategy.evolving``.
+
+    A cut given in part (``cut: 0.1``) is completed from the default. What is wrong is left to validation.
+    """
+    attributes, thresholds = _attributes(raw), raw.get("thresholds") or {}
+    if attributes is None or not isinstance(thresholds, Mapping):
+        return dict(raw)
+    strategy = _evolving(raw, attributes)
+    specs = with_newest(attributes, _strategy(strategy).evolving, NEWEST)
+    cuts = dict(thresholds)
+    for name, spec in specs.items():
+        if isinstance(given := cuts.get(name), Mapping) and "kind" in given:
+            continue  # complete; its scorer need not be installed
+        try:
+            default = registry.build(str(name), spec).default_threshold()
+        except PluginError:
+            continue  # reported by the check of the attributes
+        cuts[name] = _cut(given, default)
+    return {**raw, **strategy, "thresholds": cuts}
+
+
+def named(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[str, Any]:
+    """The configuration of a run under scorer objects, which need not be registered."""
+    specs = {name: {"attribute": s.name, **s.params.model_dump(mode="json")} for name, s in scorers.items()}
+    replaced = [name for name in raw.get("attributes") or () if name not in scorers]
+    given = {name: cut for name, cut in (raw.get("thresholds") or {}).items() if name not in replaced}
+    cuts = {name: _cut(given.get(name), scorer.default_threshold()) for name, scorer in scorers.items()}
+    return {**raw, "attributes": specs, "thresholds": {**given, **cuts}}
+
+
+def problems_of_attributes(raw: Mapping[str, Any], attributes: Mapping[str, Any]) -> list[str]:
+    """Every problem of the section ``attributes`` and of who gets the newest model, one a line."""
+    evolving = _strategy(raw).evolving
+    problems = problems_of_roles(attributes, evolving)
+    return problems or registry.check(with_newest(attributes, evolving, NEWEST))
+
+
+def _attributes(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    given = raw.get("attributes", RunConfig.model_fields["attributes"].get_default(call_default_factory=True))
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return {str(name): {} for name in given}
+    return given if isinstance(given, Mapping) else None
+
+
+def _evolving(raw: Mapping[str, Any], attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The section ``strategy``, if it evolves and names nobody, with every attribute that compares two models."""
+    strategy = _strategy(raw)
+    if strategy.kind == "fixed" or strategy.evolving:
+        return {"strategy": raw["strategy"]} if "strategy" in raw else {}
+    given = raw["strategy"]
+    section = {"kind": given} if isinstance(given, str) else given
+    return {"strategy": {**section, "evolving": list(comparing(attributes))}}
+
+
+def _strategy(raw: Mapping[str, Any]) -> StrategyConfig:
+    """The strategy of a configuration yet to be checked; the default if validation will refuse it."""
+    try:
+        return StrategyConfig.model_validate(raw.get("strategy") or {})
+    except ValidationError:
+        return StrategyConfig()
+
+
+def _cut(given: Any, default: Mapping[str, Any]) -> Any:
+    """A cut as configured, its missing parts from the default unless it names a kind of its own."""
+    if given is None or (isinstance(given, Mapping) and "kind" not in given):
+        return {**default, **(given or {})}
+    return given
