@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         Target,
         TokenEmbedding,
         TopTokens,
-        model_of,
     )
     from xtf.attribute.registry import register
     from xtf.errors import XTFError
@@ -48,7 +47,7 @@ _HOMES = {
     "xtf.attribute": (
         "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail Entropy "
         "FitContext HiddenState LogProb LogRank LossDerivative MaxLogProb NoParams Projection Reference "
-        "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens model_of"
+        "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
@@ -88,7 +87,6 @@ __all__ = [
     "inspect",
     "label",
     "load_config",
-    "model_of",
     "open_run",
     "plant",
     "register",

@@ -45,4 +45,4 @@ def test_the_readme_shows_a_working_scorer() -> None:
     exec(code, namespace)
     scorer = namespace["Surprise"]
     assert isinstance(scorer, type)
-    assert registry.register(scorer).name == "surprise"
+    assert registry.register(scorer) is registry.load("surprise")

@@ -24,7 +24,6 @@ from xtf.model.dual import (
     split,
     target_losses_along,
 )
-from xtf.model.reduce import LayerSums
 from xtf.tokens import TokenBatch
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")
@@ -124,8 +123,7 @@ def test_attention(
     close(found, expected)
     close(found_change, expected_change)
     query, key, value = values
-    nothing = LayerSums(frozenset(), tokens)
-    same = attend_in_blocks(module, query, key, value, mask, nothing, block_bytes, scaling=scaling, **options)
+    same = attend_in_blocks(module, query, key, value, mask, (), block_bytes, scaling=scaling, **options)
     close(found, same)
 
 

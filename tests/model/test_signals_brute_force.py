@@ -22,7 +22,6 @@ from xtf.attribute import (
     Reference,
     SignalRequest,
     TokenEmbedding,
-    model_of,
 )
 from xtf.config import ModelConfig
 from xtf.model import LoadedModel, SignalPass, load_model
@@ -89,7 +88,7 @@ def brute_force(request: SignalRequest, item: TokenizedExample, model: Any, own:
             ]
         return torch.stack(rows).float().masked_fill(~torch.from_numpy(item.is_response)[:, None], torch.nan)
     out = torch.full((length,), torch.nan)
-    output = own if model_of(request) is None else other
+    output = own if request.reference is None else other
     if isinstance(request, LogProb | Entropy):
         for target in response:
             logits = output.logits[0, target - 1].double()

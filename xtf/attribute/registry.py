@@ -7,11 +7,12 @@ theirs as entry points of the group ``xtf.attributes``; a notebook calls :func:`
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from xtf.attribute import Attribute, AttributeParams
+from xtf.attribute import Attribute, AttributeParams, SignalRequest
+from xtf.attribute.signals.known import register_signal
 from xtf.config import validation_problems
 from xtf.errors import PluginError, did_you_mean, listed
 from xtf.plugins import PluginGroup
@@ -19,18 +20,22 @@ from xtf.plugins import PluginGroup
 _GROUP = PluginGroup("xtf.attributes", "attribute")
 
 AnyAttribute = Attribute[Any]
+Plugin = TypeVar("Plugin", bound=type[Any])
 
 _registered: dict[str, type[AnyAttribute]] = {}
 
 
-def register(scorer: type[AnyAttribute]) -> type[AnyAttribute]:
-    """Make a scorer class known under its ``name``; usable as a decorator.
+def register(scorer: Plugin) -> Plugin:
+    """Make a class of scorers or signals known under its ``name``; usable as a decorator.
 
-    Running a notebook cell again replaces the class; taking another scorer's name is refused.
+    Running a notebook cell again replaces the class; taking another's name is refused.
 
     Raises:
-        PluginError: if the class is not a usable scorer or its name belongs to another one.
+        PluginError: if the class is not usable or its name belongs to another one.
     """
+    if isinstance(scorer, type) and issubclass(scorer, SignalRequest):
+        register_signal(scorer)
+        return scorer
     checked = _usable(scorer, getattr(scorer, "name", "?"), f"the class {scorer!r}")
     name = checked.name
     previous = _registered.get(name)

@@ -11,10 +11,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from xtf.attribute.base import Attribute
 
-
-def source_of(scorer: type[Attribute[Any]]) -> list[str]:
+def source_of(scorer: type[Any]) -> list[str]:
     """The source texts that decide what ``scorer`` computes, in a fixed order, and its distribution's version.
 
     Followed are imports, at the top or inside functions, of modules that belong to the scorer's own top-level package
@@ -72,7 +70,7 @@ def _version_of(module: ModuleType) -> str:
     return ""
 
 
-def _of_class(scorer: type[Attribute[Any]]) -> str:
+def _of_class(scorer: type[Any]) -> str:
     try:
         return inspect.getsource(scorer)
     except (OSError, TypeError):  # typed at a prompt: no source text exists

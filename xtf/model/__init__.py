@@ -14,7 +14,7 @@ from xtf.model.load import (
     model_fingerprint,
     tokenizer_fingerprint,
 )
-from xtf.model.signals import SignalPass
+from xtf.model.signal_pass import SignalPass
 
 __all__ = [
     "Embedder",

@@ -7,9 +7,10 @@ what a pass measures lives in its own :class:`AttentionMeter`, found through a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,13 +19,10 @@ from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedM
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
-from xtf.attribute import AttentionReceived, AttentionRowMean, AttentionToPrompt
+from xtf.attribute import AttentionBlock, AttentionSignal, LayerReading
 from xtf.errors import ModelError
 from xtf.model.blocks import BLOCK_BYTES, CPU_BLOCK_BYTES, query_blocks
-from xtf.model.reduce import LayerSums
 from xtf.tokens import TokenBatch
-
-AttentionRequest = AttentionReceived | AttentionRowMean | AttentionToPrompt
 
 _NAME = "xtf"
 _ACTIVE: ContextVar[AttentionMeter | None] = ContextVar("xtf_attention_meter", default=None)
@@ -47,7 +45,7 @@ class AttentionMeter:
 
     def __init__(
         self,
-        requests: Iterable[AttentionRequest],
+        requests: Iterable[AttentionSignal],
         layers: int,
         tokens: TokenBatch,
         *,
@@ -59,8 +57,8 @@ class AttentionMeter:
         self.block_bytes = block_bytes or (CPU_BLOCK_BYTES if on_cpu else BLOCK_BYTES)
         self._wanted = {request: chosen_layers(request, layers) for request in requests}
         self._last = max((max(chosen) for chosen in self._wanted.values()), default=-1) if stop_early else None
-        self._totals: dict[AttentionRequest, Tensor] = {}
-        self._seen: dict[AttentionRequest, set[int]] = {request: set() for request in self._wanted}
+        self._totals: dict[AttentionSignal, Tensor] = {}
+        self._seen: dict[AttentionSignal, set[int]] = {request: set() for request in self._wanted}
         self._calls = 0
 
     def attend(
@@ -74,24 +72,24 @@ class AttentionMeter:
         plain = options.get("softcap") is None and options.get("s_aux") is None
         if not asking and plain:
             return sdpa_attention_forward(module, query, key, value, mask, **options)
-        sums = LayerSums({_kind(request) for request in asking}, self.tokens)
-        output = attend_in_blocks(module, query, key, value, mask, sums, self.block_bytes, **options)
-        found = sums.finish()
+        readings = {here: here.begin(self.tokens) for here in map(_of_all_layers, asking)}
+        output = attend_in_blocks(module, query, key, value, mask, [*readings.values()], self.block_bytes, **options)
+        found = {here: reading.finish() for here, reading in readings.items()}
         for request in asking:
             if layer not in self._seen[request]:
                 self._seen[request].add(layer)
-                self._totals[request] = self._totals.get(request, 0.0) + found[_kind(request)]
+                self._totals[request] = self._totals.get(request, 0.0) + found[_of_all_layers(request)]
         if layer == self._last:
             raise Enough
         return output, None
 
-    def results(self) -> dict[AttentionRequest, Tensor]:
+    def results(self) -> dict[AttentionSignal, Tensor]:
         """Every request's mean over its layers, ``(batch, seq)`` float32, NaN off-response.
 
         Raises:
             ModelError: when a layer asked for never called transformers' attention interface.
         """
-        values: dict[AttentionRequest, Tensor] = {}
+        values: dict[AttentionSignal, Tensor] = {}
         for request, chosen in self._wanted.items():
             seen = self._seen[request]
             if not seen or (request.layers != "all" and seen != chosen):
@@ -104,7 +102,7 @@ class AttentionMeter:
         return values
 
 
-def chosen_layers(request: AttentionRequest, layers: int) -> set[int]:
+def chosen_layers(request: AttentionSignal, layers: int) -> set[int]:
     """Resolve ``request.layers`` to indices from 0.
 
     Raises:
@@ -127,7 +125,7 @@ def attend_in_blocks(
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
-    sums: LayerSums,
+    readings: Sequence[LayerReading],
     block_bytes: int,
     *,
     scaling: float | None = None,
@@ -137,7 +135,7 @@ def attend_in_blocks(
     position_bias: Tensor | None = None,
     **_: Any,
 ) -> Tensor:
-    """Attention over blocks of queries with a float32 softmax; each block's head-mean goes to ``sums``.
+    """Attention over blocks of queries with a float32 softmax; each of ``readings`` sees every block.
 
     Args:
         module: The attention module, for its ``is_causal`` only.
@@ -146,7 +144,7 @@ def attend_in_blocks(
         value: ``(batch, kv_heads, keys, dim)``.
         mask: None (causal, or all visible where the module is not causal), or ``(batch, 1 or heads, seq, keys)``,
             bool (True = visible) or float (added).
-        sums: Receives the probabilities.
+        readings: Receive the probabilities.
         block_bytes: Bound on the probabilities held at once.
         scaling: Multiplies the scores; ``dim ** -0.5`` if None.
         softcap: Squashes the scores to ``softcap * tanh(scores / softcap)`` (Gemma 2).
@@ -174,7 +172,9 @@ def attend_in_blocks(
             sinks = s_aux.float().view(1, heads, 1, 1).expand(batch, heads, block.end - block.start, 1)
             probabilities = torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
         output[:, :, block.start : block.end] = block.mixed(probabilities, value)
-        sums.add(probabilities, block.visible, block.start)
+        seen = AttentionBlock(probabilities, block.visible, block.start)
+        for reading in readings:
+            reading.add(seen)
     return output.transpose(1, 2).contiguous()
 
 
@@ -197,14 +197,9 @@ def measuring(model: PreTrainedModel, meter: AttentionMeter) -> Iterator[None]:
         _ACTIVE.reset(token)
 
 
-def _kind(request: AttentionRequest) -> str:
-    match request:
-        case AttentionReceived():
-            return f"received_{request.queries}"
-        case AttentionRowMean():
-            return "row_mean"
-        case AttentionToPrompt():
-            return f"to_prompt_{request.row}"
+def _of_all_layers(request: AttentionSignal) -> AttentionSignal:
+    """What requests for different layers share, so that a layer is read once."""
+    return replace(request, layers="all")  # type: ignore[type-var]
 
 
 def _measured_attention(

@@ -26,7 +26,6 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from xtf.model.attention import AttentionMeter, attend_in_blocks
 from xtf.model.blocks import query_blocks
-from xtf.model.reduce import LayerSums
 from xtf.tokens import TokenBatch
 
 Change = tuple[Tensor, Tensor]
@@ -193,8 +192,7 @@ class DualAttention(AttentionMeter):
         parts = [split(part) for part in (query, key, value)]
         unusual = any(options.get(name) is not None for name in ("softcap", "s_aux", "position_bias"))
         if unusual:
-            nothing = LayerSums(frozenset(), self.tokens)
-            return attend_in_blocks(module, query, key, value, mask, nothing, self.block_bytes, **options), None
+            return attend_in_blocks(module, query, key, value, mask, (), self.block_bytes, **options), None
         if all(change is None for _, change in parts):
             return sdpa_attention_forward(module, query, key, value, mask, **options)
         out, change = _attend(module, parts, mask, self.block_bytes // 2, **options)

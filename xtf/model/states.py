@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from xtf.attribute import HiddenState, Projection
+from xtf.attribute import StateSignal
 from xtf.errors import ModelError
 from xtf.tokens import TokenBatch
 
@@ -25,11 +26,11 @@ class StateReader:
         ModelError: the model has no such layer, or its layers cannot be told apart.
     """
 
-    def __init__(self, model: Any, requests: Iterable[HiddenState]) -> None:
+    def __init__(self, model: Any, requests: Iterable[StateSignal]) -> None:
         self.requests = list(requests)
         layers = _layers(model) if self.requests else []
         self._layer = {request: layers[_index(request, len(layers))] for request in self.requests}
-        self._read: dict[tuple[nn.Module, Projection | None], Tensor] = {}
+        self._read: dict[StateSignal, Tensor] = {}
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -44,15 +45,12 @@ class StateReader:
     def _take(self, layer: nn.Module, _: Any, output: Any) -> None:
         states: Tensor = output[0] if isinstance(output, tuple) else output
         for request, own in self._layer.items():
-            if own is layer and (layer, request.projection) not in self._read:
-                self._read[layer, request.projection] = _reduced(states, request.projection)
+            if own is layer and (here := _unshifted(request)) not in self._read:
+                self._read[here] = here.reduce(states.float())
 
-    def results(self, tokens: TokenBatch) -> dict[HiddenState, Tensor]:
-        """Every request's ``(batch, seq, dim)`` float32, NaN off-response."""
-        return {
-            request: _shifted(self._read[layer, request.projection], request.offset, tokens)
-            for request, layer in self._layer.items()
-        }
+    def results(self, tokens: TokenBatch) -> dict[StateSignal, Tensor]:
+        """Every request's ``(batch, seq)`` or ``(batch, seq, k)`` float32, NaN off-response."""
+        return {request: shifted(self._read[_unshifted(request)], request.offset, tokens) for request in self._layer}
 
 
 def _layers(model: Any) -> list[nn.Module]:
@@ -63,7 +61,7 @@ def _layers(model: Any) -> list[nn.Module]:
     return list(lists[0])
 
 
-def _index(request: HiddenState, layers: int) -> int:
+def _index(request: StateSignal, layers: int) -> int:
     passed = request.layer
     number = max(1, round(passed * layers)) if isinstance(passed, float) else passed
     if not 1 <= number <= layers or request.offset < -1:
@@ -74,17 +72,24 @@ def _index(request: HiddenState, layers: int) -> int:
     return number - 1
 
 
-def _reduced(states: Tensor, projection: Projection | None) -> Tensor:
-    """``(batch, seq, dim)`` to float32, projected where that is asked."""
-    if projection is None or projection.matrix is None or projection.mean is None:
-        return states.float()
-    matrix = projection.matrix.to(states.device)
-    return states.float() @ matrix - projection.mean.to(states.device) @ matrix
+def _unshifted(request: StateSignal) -> StateSignal:
+    """What several offsets share, so that it is reduced once."""
+    return replace(request, offset=0)  # type: ignore[type-var]
 
 
-def _shifted(states: Tensor, offset: int, tokens: TokenBatch) -> Tensor:
-    """The state at ``i + offset`` for each response token ``i``; 0 behind the example, NaN off-response."""
+def shifted(states: Tensor, offset: int, tokens: TokenBatch) -> Tensor:
+    """What stands at ``i + offset`` for each response token ``i``; 0 behind the example, NaN off-response.
+
+    Args:
+        states: ``(batch, seq)`` or ``(batch, seq, k)`` float32.
+        offset: At least -1.
+        tokens: The batch.
+
+    Returns:
+        The same shape.
+    """
     length = states.shape[1]
+    wide = (...,) if states.ndim == 2 else (..., None)
     found = torch.zeros_like(states)
     if offset < 0:
         found[:, -offset:] = states[:, :offset]
@@ -92,5 +97,5 @@ def _shifted(states: Tensor, offset: int, tokens: TokenBatch) -> Tensor:
         found[:, : length - offset] = states[:, offset:]
         inside = torch.zeros_like(tokens.attention_mask)
         inside[:, : length - offset] = tokens.attention_mask[:, offset:]
-        found = found * inside[..., None]
-    return found.masked_fill(~tokens.is_response[..., None], torch.nan)
+        found = found * inside[wide]
+    return found.masked_fill(~tokens.is_response[wide], torch.nan)

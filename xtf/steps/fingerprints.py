@@ -22,8 +22,8 @@ _DECIDING = ("attribute", "model", "engine", "noise", "tokens.py")
 def attribute_fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], config: RunConfig) -> str:
     """The fingerprint of one attribute's scores in a run that rests on ``inputs``.
 
-    It covers the code of the scorer and of XTF, its parameters, the content of files, folders and models that they
-    name, the run's inputs, and, for a scorer that is fitted, how many examples it may look at.
+    It covers the code of the scorer, of its signals and of XTF, its parameters, the content of files, folders and
+    models that they name, the run's inputs, and, for a scorer that is fitted, how many examples it may look at.
     """
     from xtf.steps.references import reference_contents
 
@@ -31,12 +31,21 @@ def attribute_fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], co
     fits = type(attribute).fit is not Attribute.fit
     return digest(
         source_of(type(attribute)),
+        [source_of(kind) for kind in _foreign_signals(attribute)],
         xtf_source(),
         params,
         {text: content for text in _strings(params) if (content := _content(text)) is not None},
         {key: inputs[key] for key in ("data", "model", "seed")},
         reference_contents(attribute.requires(), config),
         [config.scoring.fit_examples, config.data.columns.model_dump(mode="json")] if fits else None,
+    )
+
+
+def _foreign_signals(attribute: AnyAttribute) -> list[type]:
+    """Kinds of signals that come from other packages than XTF; its own code counts in any case."""
+    kinds = {type(request) for request in attribute.requires()}
+    return sorted(
+        (kind for kind in kinds if not kind.__module__.startswith("xtf.")), key=lambda kind: kind.__qualname__
     )
 
 

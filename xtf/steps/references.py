@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from xtf.attribute import LossDerivative, Reference, SignalRequest, model_of
+from xtf.attribute import LossDerivative, Reference, SignalRequest
 from xtf.config import LoraSettings, RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
 from xtf.errors import ModelError
@@ -34,7 +34,7 @@ from xtf.tokens import TokenizedExample
 
 def needs_reference(request: SignalRequest) -> bool:
     """Whether a signal is measured against another model, or along a direction."""
-    return isinstance(request, LossDerivative) or model_of(request) is not None
+    return isinstance(request, LossDerivative) or request.reference is not None
 
 
 class ReferenceModels:
@@ -198,7 +198,7 @@ class ReferenceModels:
 
 def references_of(requests: Iterable[SignalRequest]) -> list[Reference]:
     """Every distinct reference that signal requests name, in order."""
-    named = [r.adapter if isinstance(r, LossDerivative) else model_of(r) for r in requests]
+    named = [r.adapter if isinstance(r, LossDerivative) else r.reference for r in requests]
     return list(dict.fromkeys(spec for spec in named if spec is not None))
 
 

@@ -14,9 +14,7 @@ positions and token ids. A check that a scorer is known to break is named, with 
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,33 +24,22 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from xtf.attribute import (
-    AttentionReceived,
-    AttentionRowMean,
-    AttentionToPrompt,
-    Attribute,
-    Entropy,
-    HiddenState,
-    LogProb,
-    LogRank,
-    LossDerivative,
-    MaxLogProb,
-    SignalRequest,
-    Signals,
-    SurpriseSpread,
-    TokenEmbedding,
-    TopTokens,
-)
+from xtf.attribute import Attribute, Signals
+from xtf.attribute.signals.known import refuse_unknown
 from xtf.config.kinds import read_cut
 from xtf.engine.score import checked_scores
-from xtf.testing.suite import parametrize_checks
+from xtf.errors import PluginError
+from xtf.labelling.degenerate import degenerate
+from xtf.labelling.distribution import measure
+from xtf.labelling.shard import ScoredShard
+from xtf.testing.context import MadeUpFitContext
+from xtf.testing.examples import example_batch, padded
+from xtf.testing.signals import make_up
+from xtf.testing.suite import outside_access, parametrize_checks
 from xtf.tokens import TokenBatch, TokenizedExample
 
 AnyAttribute = Attribute[Any]
 Check = Callable[[AnyAttribute], None]
-
-_DIM = 8
-_VOCABULARY = 50
 
 
 def parametrize_with_checks(
@@ -70,141 +57,9 @@ def parametrize_with_checks(
     return parametrize_checks("attribute", labels, CHECKS, expected_failures)
 
 
-# -- made-up input -----------------------------------------------------------------------------------------------
-
-
-def example_batch() -> list[TokenizedExample]:
-    """Three short examples of different lengths: one with two turns, one with a single response token."""
-    plans = [("two-turns", 17, [(4, 9), (12, 17)]), ("short", 6, [(5, 6)]), ("plain", 11, [(3, 11)])]
-    examples = []
-    for example_id, length, turns in plans:
-        generator = np.random.default_rng(zlib.crc32(example_id.encode()))
-        is_response = np.zeros(length, np.bool_)
-        is_protected = np.zeros(length, np.bool_)
-        for start, end in turns:
-            is_response[start:end] = True
-            is_protected[end - 1] = end - start > 1
-        ids = generator.integers(0, _VOCABULARY, length).astype(np.int32)
-        examples.append(TokenizedExample(example_id, ids, is_response, is_protected))
-    return examples
-
-
-class MadeUpFitContext:
-    """A :class:`xtf.attribute.FitContext` without a model."""
-
-    def __init__(self, examples: Sequence[TokenizedExample], seed: int = 0) -> None:
-        self.examples = examples
-        self.seed = seed
-
-    def decode(self, ids: NDArray[np.int32]) -> str:
-        """Words made of the ids."""
-        return " ".join(f"w{i}" for i in ids)
-
-    def encode(self, text: str) -> NDArray[np.int32]:
-        """The ids of words made of ids; other words by their letters."""
-        words = text.split()
-        ids = [int(w[1:]) if w[1:].isdigit() else zlib.crc32(w.encode()) for w in words]
-        return np.array([i % _VOCABULARY for i in ids], np.int32)
-
-    def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
-        """A word and the space before it for each id; the first has none."""
-        return [f"{' ' if place else ''}w{i}".encode() for place, i in enumerate(ids)]
-
-    def vocabulary(self) -> Sequence[str]:
-        """The words of all ids."""
-        return [f" w{i}" for i in range(_VOCABULARY)]
-
-    def signals(
-        self, examples: Sequence[TokenizedExample], requests: AbstractSet[SignalRequest]
-    ) -> Iterator[tuple[list[int], Signals]]:
-        """Made-up signals of each example alone."""
-        for position, example in enumerate(examples):
-            batch = TokenBatch.collate([example])
-            yield [position], Signals(batch, {request: _signal(request, batch) for request in requests})
-
-    def texts(self, path: str) -> list[str]:
-        """Two texts that depend on ``path``."""
-        return [f"{path} w1 w2", f"{path} w3"]
-
-    def embed_tokens(self, ids: NDArray[np.int64], source: str) -> torch.Tensor:
-        """A vector that depends on id and source."""
-        return torch.stack([_vector(f"{source}:{int(i)}") for i in ids])
-
-    def embed_texts(self, texts: Sequence[str], source: str) -> torch.Tensor:
-        """A vector that depends on text and source."""
-        return torch.stack([_vector(f"{source}:{text}") for text in texts])
-
-
 def made_up_signals(attribute: AnyAttribute, batch: TokenBatch) -> Signals:
-    """Every signal the scorer asks for; a value depends on example, position and token alone."""
-    return Signals(batch, {request: _signal(request, batch) for request in attribute.requires()})
-
-
-def _signal(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
-    if isinstance(request, TokenEmbedding):
-        vectors = [_vector(f"{request.source}:{int(i)}") for i in batch.input_ids.flatten()]
-        return torch.stack(vectors).reshape(*batch.input_ids.shape, _DIM)
-    if isinstance(request, HiddenState):
-        return _states(request, batch)
-    if isinstance(request, TopTokens):
-        keys = [
-            [f"{request}:{example_id}:{i}" for i in range(batch.input_ids.shape[1])] for example_id in batch.example_ids
-        ]
-        ids = [
-            [[(zlib.crc32(key.encode()) + k) % _VOCABULARY for k in range(request.k)] for key in row] for row in keys
-        ]
-        return torch.tensor(ids).masked_fill(~batch.is_response[..., None], -1)
-    values = torch.full(batch.input_ids.shape, torch.nan)
-    for row, example_id in enumerate(batch.example_ids):
-        length = int(batch.lengths[row])
-        generator = np.random.default_rng(zlib.crc32(f"{example_id}:{request}".encode()))
-        uniform = torch.from_numpy(generator.random(length)).float()
-        values[row, :length] = _plausible(request, uniform, length)
-    return values.masked_fill(~batch.is_response, torch.nan)
-
-
-def _states(request: HiddenState, batch: TokenBatch) -> torch.Tensor:
-    """States that depend on example, layer and position, reduced as the engine reduces them."""
-    width = batch.input_ids.shape[1]
-    values = torch.full((*batch.input_ids.shape, _DIM), torch.nan)
-    for row, example_id in enumerate(batch.example_ids):
-        for i in range(int(batch.lengths[row])):
-            place = i + request.offset
-            inside = place < int(batch.lengths[row])
-            key = f"{example_id}:{request.layer}:{place}:{int(batch.input_ids[row, min(place, width - 1)])}"
-            values[row, i] = _vector(key) if inside else torch.zeros(_DIM)
-    projection = request.projection
-    if projection is not None and projection.matrix is not None and projection.mean is not None:
-        values = (values - projection.mean) @ projection.matrix
-    return values.masked_fill(~batch.is_response[..., None], torch.nan)
-
-
-def _plausible(request: SignalRequest, uniform: torch.Tensor, length: int) -> torch.Tensor:
-    match request:
-        case LogProb():
-            return uniform.clamp_min(1e-6).log()
-        case Entropy():
-            return uniform * float(np.log(request.top_k or _VOCABULARY))
-        case SurpriseSpread():
-            return uniform * 3.0
-        case LogRank():
-            return (uniform * _VOCABULARY).floor().log1p()
-        case MaxLogProb():
-            return uniform.clamp_min(1e-6).log() * 0.5
-        case AttentionReceived():
-            return uniform * (3.0 if request.queries == "response" else 1.0 / length)
-        case AttentionRowMean():
-            return torch.full((length,), 1.0 / length)
-        case AttentionToPrompt():
-            return uniform
-        case LossDerivative():
-            return uniform - 0.5
-        case _:
-            raise TypeError(f"no made-up values for the request {request!r}")
-
-
-def _vector(key: str) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(zlib.crc32(key.encode())).normal(size=_DIM)).float()
+    """Every signal the scorer asks for, as the engine gives it."""
+    return make_up(attribute.requires(), batch)
 
 
 def _fresh(attribute: AnyAttribute) -> AnyAttribute:
@@ -219,12 +74,7 @@ def _fitted(attribute: AnyAttribute) -> AnyAttribute:
 
 def _scores(attribute: AnyAttribute, examples: Sequence[TokenizedExample], padding: int = 0) -> list[NDArray[Any]]:
     """The scores of each example at its response positions."""
-    batch = TokenBatch.collate(examples)
-    if padding:
-        wider = [torch.nn.functional.pad(t, (0, padding)) for t in (batch.input_ids, batch.attention_mask)]
-        batch = TokenBatch(
-            wider[0], wider[1], torch.nn.functional.pad(batch.is_response, (0, padding)), batch.example_ids
-        )
+    batch = padded(TokenBatch.collate(examples), padding=padding)
     values = checked_scores(attribute.name, attribute, made_up_signals(attribute, batch))
     return [values[row, : len(e)][e.is_response] for row, e in enumerate(examples)]
 
@@ -251,9 +101,13 @@ def check_declaration(attribute: AnyAttribute) -> None:
 
 
 def check_requires(attribute: AnyAttribute) -> None:
-    """requires() is a set of known requests, the same each time and before fitting."""
+    """requires() is a set of known signals, the same each time and before fitting."""
     first = attribute.requires()
-    assert all(isinstance(request, SignalRequest) for request in first), f"unknown request in {first}"
+    for request in first:
+        try:
+            refuse_unknown(request)
+        except PluginError as error:
+            raise AssertionError(str(error)) from error
     assert first == attribute.requires()
     fitted = _fresh(attribute)
     before = fitted.requires()
@@ -267,6 +121,32 @@ def check_scores(attribute: AnyAttribute) -> None:
     for values, example in zip(_scores(_fitted(attribute), example_batch()), example_batch(), strict=True):
         assert values.shape == (int(example.is_response.sum()),)
         assert np.isfinite(values).all()
+
+
+def check_tells_apart(attribute: AnyAttribute) -> None:
+    """The tokens of an example score differently: what is constant ranks nothing, and a run refuses it."""
+    examples = example_batch()
+    scores = np.full(sum(map(len, examples)), np.nan, np.float32)
+    response = np.concatenate([example.is_response for example in examples])
+    scores[response] = np.concatenate(_scores(_fitted(attribute), examples))
+    shard = ScoredShard(
+        [example.example_id for example in examples],
+        np.cumsum([0, *map(len, examples)]).astype(np.int64),
+        np.concatenate([example.input_ids for example in examples]),
+        response,
+        np.concatenate([example.is_protected for example in examples]),
+        {attribute.name: scores},
+    )
+    why = degenerate(measure([attribute.name], lambda: iter([shard]))[attribute.name])
+    assert why is None, f"attribute {attribute.name!r}: {why}"
+
+
+def check_opens_nothing(attribute: AnyAttribute) -> None:
+    """fit() and score() open no file, connect to nothing and start no process; what they need arrives as signals."""
+    _scores(_fitted(attribute), example_batch())  # modules that are imported on the way are read now
+    with outside_access() as found:
+        _scores(_fitted(attribute), example_batch())
+    assert not found, f"attribute {attribute.name!r}: fit() or score() went outside: {', '.join(found)}"
 
 
 def check_padding(attribute: AnyAttribute) -> None:
@@ -387,6 +267,8 @@ CHECKS: tuple[Check, ...] = (
     check_declaration,
     check_requires,
     check_scores,
+    check_tells_apart,
+    check_opens_nothing,
     check_padding,
     check_batch,
     check_order,

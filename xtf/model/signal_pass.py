@@ -10,31 +10,24 @@ import torch
 from torch import Tensor
 
 from xtf.attribute import (
-    AttentionReceived,
-    AttentionRowMean,
-    AttentionToPrompt,
-    Entropy,
-    HiddenState,
-    LogProb,
-    LogRank,
+    AttentionSignal,
     LossDerivative,
-    MaxLogProb,
+    PredictionSignal,
     Reference,
     SignalRequest,
     Signals,
-    SurpriseSpread,
+    StateSignal,
     TokenEmbedding,
-    TopTokens,
-    model_of,
 )
+from xtf.attribute.signals.known import refuse_unknown
 from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
-from xtf.model.attention import AttentionMeter, AttentionRequest, Enough, chosen_layers, measuring
+from xtf.model.attention import AttentionMeter, Enough, chosen_layers, measuring
 from xtf.model.direction import Direction
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
-from xtf.model.prediction import LOGITS_BYTES, PredictionRequest, predictions
+from xtf.model.prediction import LOGITS_BYTES, predictions
 from xtf.model.states import StateReader
 from xtf.model.tangent import Tangent
 from xtf.tokens import TokenBatch
@@ -57,6 +50,7 @@ class SignalPass:
 
     Raises:
         ModelError: when a model cannot answer a request: not causal, no such layer, or another vocabulary.
+        PluginError: a request is no signal, or of a kind that is not known by its name.
     """
 
     def __init__(
@@ -71,35 +65,27 @@ class SignalPass:
         block_bytes: int | None = None,
     ) -> None:
         self.requests = frozenset(requests)
+        for request in self.requests:
+            refuse_unknown(request)
         self.device = loaded.device
         self._logits_bytes, self._block_bytes = logits_bytes, block_bytes
-        predicted: list[PredictionRequest] = [
-            r
-            for r in self.requests
-            if isinstance(r, LogProb | Entropy | SurpriseSpread | LogRank | MaxLogProb | TopTokens)
-        ]
-        attention: list[AttentionRequest] = [
-            r for r in self.requests if isinstance(r, AttentionReceived | AttentionRowMean | AttentionToPrompt)
-        ]
-        asked = [*predicted, *attention]
-        self._asked = [r for r in asked if model_of(r) is None]
+        asked = [r for r in self.requests if isinstance(r, PredictionSignal | AttentionSignal)]
+        self._asked = [r for r in asked if r.reference is None]
         self._embedded = [r for r in self.requests if isinstance(r, TokenEmbedding)]
         self.embedder = embedder
         if self._embedded and embedder is None:
             self.embedder = Embedder(loaded)
-        self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, HiddenState)])
+        self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, StateSignal)])
         self._base = Forward(loaded) if self._asked or self._states.requests else None
         self._references: dict[Reference, tuple[Forward, Adapter | None]] = {}
         for request in asked:
-            reference = model_of(request)
+            reference = request.reference
             if reference is not None and reference not in self._references:
                 self._references[reference] = _load_reference(reference, loaded, reference_loader)
-        for one in attention:
-            reference = model_of(one)
             forward = self._base if reference is None else self._references[reference][0]
-            assert forward is not None
-            chosen_layers(one, forward.layers)
-        self._asked_of = {model: [r for r in asked if model_of(r) == model] for model in self._references}
+            if isinstance(request, AttentionSignal) and forward is not None:
+                chosen_layers(request, forward.layers)
+        self._asked_of = {spec: [r for r in asked if r.reference == spec] for spec in self._references}
         self.tangents: dict[LossDerivative, Tangent] = {}
         for derivative in (r for r in self.requests if isinstance(r, LossDerivative)):
             if direction_loader is None:
@@ -111,9 +97,8 @@ class SignalPass:
     def run(self, tokens: TokenBatch) -> Signals:
         """Return every requested signal of one batch.
 
-        All are ``(batch, seq)`` float32, NaN off-response, but :class:`TokenEmbedding` and :class:`HiddenState`:
-        ``(batch, seq, dim)``, and :class:`TopTokens`: ``(batch, seq, k)`` int64, -1 off-response. No value depends on
-        padding, on the other examples of the batch, or on their order.
+        All are ``(batch, seq)`` or ``(batch, seq, k)``: float32 and NaN off-response, or int64 and -1 off-response. No
+        value depends on padding, on the other examples of the batch, or on their order.
         """
         values: dict[SignalRequest, Tensor] = {}
         if self._base is not None:
@@ -122,8 +107,8 @@ class SignalPass:
             with adapter.on() if adapter is not None else nullcontext():
                 found = self._measured(forward, tokens, self._asked_of[reference])
             for request, value in found.items():
-                _refuse_nan(reference, "loss" if isinstance(request, LogProb) else "attention", value, tokens)
-            values |= found
+                _refuse_nan(reference, request, value, tokens)
+            values.update(found)
         for derivative, tangent in self.tangents.items():
             values[derivative] = tangent.run(tokens)
         for embedding in self._embedded:
@@ -143,16 +128,11 @@ class SignalPass:
         self,
         forward: Forward,
         tokens: TokenBatch,
-        asked: Iterable[PredictionRequest | AttentionRequest],
+        asked: Iterable[PredictionSignal | AttentionSignal],
         stop_early: bool = True,
     ) -> dict[SignalRequest, Tensor]:
-        attention: list[AttentionRequest] = []
-        predicted: list[PredictionRequest] = []
-        for request in asked:
-            if isinstance(request, AttentionReceived | AttentionRowMean | AttentionToPrompt):
-                attention.append(request)
-            else:
-                predicted.append(request)
+        predicted = [r for r in asked if isinstance(r, PredictionSignal)]
+        attention = [r for r in asked if isinstance(r, AttentionSignal)]
         if not attention:
             return self._predict(forward, tokens, predicted)
         meter = AttentionMeter(
@@ -165,30 +145,38 @@ class SignalPass:
         return values
 
     def _predict(
-        self, forward: Forward, tokens: TokenBatch, requests: Iterable[PredictionRequest]
+        self, forward: Forward, tokens: TokenBatch, requests: Iterable[PredictionSignal]
     ) -> dict[SignalRequest, Tensor]:
         rows, project = forward.states(tokens.input_ids, tokens.attention_mask)
+        at_once = max(1, self._logits_bytes // (4 * forward.vocabulary))
         wanted = tokens.is_response[:, 1:]
         targets = tokens.input_ids[:, 1:][wanted]
-        found = predictions(rows[:, :-1][wanted], targets, project, forward.vocabulary, requests, self._logits_bytes)
-        values: dict[SignalRequest, Tensor] = {}
-        for request, column in found.items():
-            empty: float = -1 if column.dtype == torch.int64 else torch.nan
-            shape = (*tokens.input_ids.shape, *column.shape[1:])
-            values[request] = torch.full(shape, empty, dtype=column.dtype, device=column.device)
-            values[request][:, 1:][wanted] = column
-        return values
+        found = predictions(rows[:, :-1][wanted], targets, project, requests, at_once) if requests else {}
+        return {request: spread(column, tokens) for request, column in found.items()}
 
 
-def _refuse_nan(reference: Reference, what: str, values: Tensor, tokens: TokenBatch) -> None:
-    bad = ~torch.isfinite(values) & tokens.is_response
+def spread(column: Tensor, tokens: TokenBatch) -> Tensor:
+    """One entry for each response token, ``(n,)`` or ``(n, k)``, in its place in the batch.
+
+    Returns:
+        ``(batch, seq)`` or ``(batch, seq, k)``; off-response NaN, or -1 where whole numbers stand.
+    """
+    empty: float = torch.nan if column.is_floating_point() else -1
+    values = column.new_full((*tokens.input_ids.shape, *column.shape[1:]), empty)
+    values[:, 1:][tokens.is_response[:, 1:]] = column
+    return values
+
+
+def _refuse_nan(reference: Reference, request: SignalRequest, values: Tensor, tokens: TokenBatch) -> None:
+    wide = (...,) if values.ndim == 2 else (..., None)
+    bad = ~torch.isfinite(values) & tokens.is_response[wide]
     if not bad.any():
         return
-    row, position = (int(index) for index in bad.nonzero()[0])
+    row, position = (int(index) for index in bad.nonzero()[0][:2])
     hint = "Lower its learning_rate" if reference.is_trained_here else "Use another reference, or model.dtype: float32"
     raise ModelError(
-        f"{reference.shown}: its {what} is {float(-values[row, position])} at example {tokens.example_ids[row]!r}, "
-        f"position {position}; its weights have diverged. {hint}."
+        f"{reference.shown}: its {request.name} is {values[row, position].tolist()} at example "
+        f"{tokens.example_ids[row]!r}, position {position}; its weights have diverged. {hint}."
     )
 
 

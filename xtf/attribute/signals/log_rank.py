@@ -1,0 +1,22 @@
+"""Rank of each target among all tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from xtf.attribute.signals.prediction import Prediction, PredictionSignal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class LogRank(PredictionSignal):
+    """Logarithm of the target's rank among all tokens, ``(batch, seq)`` float32, 0 for the likeliest, NaN elsewhere."""
+
+    name: ClassVar[str] = "log_rank"
+
+    def read(self, prediction: Prediction) -> Tensor:
+        own = prediction.logits.gather(1, prediction.targets[:, None])
+        return (prediction.logits > own).sum(dim=-1).float().log1p()
