@@ -155,6 +155,7 @@ CHANGES: dict[str, Callable[[Setting], None]] = {
     "data.too_long": _drop_long_rows,
     "data.limit": _set("data.limit", 4),
     "data.columns": _set("data.columns", {"prompt": "a", "response": "q"}),
+    "data.roles": _set("data.roles", {"narrator": "user"}),
     "model.path": _other_weights,
     "model.tokenizer": _other_tokenizer,
     "model.dtype": _set("model.dtype", "bfloat16"),
