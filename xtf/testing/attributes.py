@@ -24,7 +24,7 @@ import yaml
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from xtf.attribute import Attribute, Signals
+from xtf.attribute import Attribute, LogProb, Signals
 from xtf.attribute.signals.known import refuse_unknown
 from xtf.config.kinds import read_cut
 from xtf.engine.score import checked_scores
