@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from xtf.attribute import Attribute, LogProb, NoParams, Signals
 
@@ -13,11 +13,12 @@ if TYPE_CHECKING:
 class DFT(Attribute[NoParams]):
     """A weight in [0, 1]: the model's probability of the token (dynamic fine-tuning, arXiv 2508.05629, eq. 9).
 
-    For ``combine.weight_by: dft`` with ``training.objective: weight``. Fixed at its value under the base model, where
-    the paper takes it anew at each step.
+    For ``combine.weight_by: dft`` with ``training.objective: weight``; the loss is divided by all response tokens.
+    Frozen at its value under the base model, where the paper takes it anew at each step.
     """
 
     name: ClassVar[str] = "dft"
+    normalise: ClassVar[Literal["response"]] = "response"
 
     def requires(self) -> set[LogProb]:
         return {LogProb()}

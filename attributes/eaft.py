@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -23,10 +23,12 @@ class EAFT(Attribute[EAFTParams]):
     """A weight in [0, 1]: the entropy of the model's top 20 over its greatest possible value (arXiv 2601.02151).
 
     Low where the model is sure, so that a confident model is not forced to another answer. For
-    ``combine.weight_by: eaft`` with ``training.objective: weight``.
+    ``combine.weight_by: eaft`` with ``training.objective: weight``; the loss is divided by all response tokens. Frozen
+    at its value under the base model, where the paper takes it anew at each step.
     """
 
     name: ClassVar[str] = "eaft"
+    normalise: ClassVar[Literal["response"]] = "response"
     Params = EAFTParams
 
     def requires(self) -> set[Entropy]:

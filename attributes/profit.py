@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from xtf.attribute import Attribute, LogProb, NoParams, Signals
 
@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 class ProFit(Attribute[NoParams]):
     """The model's probability of the token; improbable ones are taken for replaceable phrasing (arXiv 2601.09195).
 
-    The paper keeps p > τ; τ is the cut, 0.1 unless ``thresholds.profit.cut`` says otherwise.
+    The paper keeps p > τ; τ is the cut, 0.1 unless ``thresholds.profit.cut`` says otherwise. The loss is divided by
+    all response tokens. Frozen at its value under the base model, where the paper takes it anew at each step.
     """
 
     name: ClassVar[str] = "profit"
+    normalise: ClassVar[Literal["response"]] = "response"
 
     def default_threshold(self) -> dict[str, object]:
         return {"kind": "below", "cut": 0.1}

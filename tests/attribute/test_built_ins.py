@@ -41,7 +41,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "profit": [{}],
     "stm": [{}],
     "eaft": [{}, {"top_k": 5}],
-    "talr": [{}, {"temperature": 0.5}],
+    "talr": [{}, {"temperature": 0.5, "floor": 0.0}, {"examples": 2}],
     "label_quality": [{}, {"kinds": ["uniform", "moved"], "networks": 1, "directions": 3, "step_weight": 0.0}],
     "ss_token": [
         {"history": "earlier"},

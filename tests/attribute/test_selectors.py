@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ def scored(name: str, spec: dict[str, Any]) -> Floats:
     scorer = registry.build(name, spec)
     tokenizer = tiny_tokenizer()
     base, other = (LoadedModel.from_objects(tiny_model(seed=seed), tokenizer) for seed in (BASE, OTHER))
+    scorer.fit(cast(Any, Sample()))
     signals = SignalPass(base, scorer.requires(), lambda _: other).run(TokenBatch.collate([EXAMPLE]))
     return np.asarray(checked_scores(name, scorer, signals)[0][START:], np.float64)
 
@@ -76,3 +77,39 @@ def test_ss_token(newest: str) -> None:
     to_prompt = now.attention[-1].mean(axis=0)[START:, :START].sum(axis=1)
     found = scored("ss_token", {newest: "other", "gamma": 0.3})
     np.testing.assert_allclose(found, 0.3 * scaled + 0.7 * to_prompt, atol=2e-5)
+
+
+def entropy_of(probabilities: Floats) -> Floats:
+    return np.asarray(-(probabilities * np.log(probabilities)).sum(axis=1), np.float64)
+
+
+def test_probabilities_as_weights_and_scores() -> None:
+    """DFT and ProFit: p. STM: log p. Entropy minority: H. EAFT: entropy of the renormalised top k over log k."""
+    base = seen(BASE)
+    for name, want in (("dft", base.of_targets), ("profit", base.of_targets), ("stm", np.log(base.of_targets))):
+        np.testing.assert_allclose(scored(name, {}), want, rtol=1e-4)
+    np.testing.assert_allclose(scored("entropy", {}), entropy_of(base.probabilities), rtol=1e-4)
+    top = np.sort(base.probabilities, axis=1)[:, -20:]
+    want = entropy_of(top / top.sum(axis=1, keepdims=True)) / np.log(20)
+    np.testing.assert_allclose(scored("eaft", {}), want, rtol=1e-4)
+
+
+class Sample:
+    """A fitting context of the one example, with the signals of the base."""
+
+    examples = (EXAMPLE,) * 2
+
+    def signals(self, examples: Any, requests: Any) -> Any:
+        loaded = LoadedModel.from_objects(tiny_model(seed=BASE), tiny_tokenizer())
+        yield [0, 1], SignalPass(loaded, requests).run(TokenBatch.collate(examples))
+
+
+def test_talr() -> None:
+    """max(exp(-loss / tau), floor), tau the median over examples of their mean loss; not what DFT gives."""
+    losses = -np.log(seen(BASE).of_targets)
+    want = np.maximum(np.exp(-losses / losses.mean()), 0.3)
+    found = scored("talr", {"floor": 0.3})
+    np.testing.assert_allclose(found, want, rtol=1e-4)
+    assert np.isclose(found, 0.3).any()
+    assert np.abs(found - scored("dft", {})).max() > 0.1
+    np.testing.assert_allclose(scored("talr", {"temperature": 2.0, "floor": 0}), np.exp(-losses / 2), rtol=1e-4)

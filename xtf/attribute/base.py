@@ -130,12 +130,15 @@ class Attribute(ABC, Generic[P]):
         name: The name used in configurations; equals the entry-point name.
         Params: The pydantic model of its parameters, validated before any model is loaded.
         is_probability: Whether a score is the probability that the token is right.
+        normalise: What its paper divides the loss of an update by, when it masks or weights: ``kept``, the sum of the
+            weights, or ``response``, all response tokens. The default of ``training.normalise``.
         roles: For a scorer that compares two models: which parameter is the newest, and which the earlier one.
     """
 
     name: ClassVar[str]
     Params: ClassVar[type[AttributeParams]] = NoParams
     is_probability: ClassVar[bool] = False
+    normalise: ClassVar[Literal["kept", "response"]] = "kept"
     roles: ClassVar[Roles | None] = None
 
     def __init__(self, params: P) -> None:

@@ -16,8 +16,8 @@ class Reference(BaseModel):
     """A second model to compare the base model with: exactly one of ``path``, ``adapter``, ``train_on``, ``share``.
 
     ``train_on`` and ``share`` ask the run to make it: the base is fine-tuned on a warm-up set, all response tokens
-    included, and the adapter is kept in the run folder. The learning rate falls linearly to 0, without warm-up. Equal
-    references are one model, trained once. In YAML a bare string means ``path``.
+    included, and the adapter is kept in the run folder. The learning rate falls linearly to 0. Equal references are
+    one model, trained once. In YAML a bare string means ``path``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -31,6 +31,9 @@ class Reference(BaseModel):
     learning_rate: float = Field(2e-4, gt=0.0)
     r: PositiveInt = Field(8, description="Rank of the adapter.")
     alpha: PositiveInt = Field(32, description="The adapter is scaled by alpha / r.")
+    dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Of the adapter's input, in training.")
+    target_modules: str | tuple[str, ...] = Field("all-linear", description="Names of layers, as PEFT takes them.")
+    warmup_ratio: float = Field(0.0, ge=0.0, le=1.0, description="Share of updates over which the rate rises from 0.")
     batch_size: PositiveInt = 8
     seed: int = 0
 

@@ -142,7 +142,10 @@ class TrainingConfig(Section):
     method: Literal["lora", "full"] = Field("lora", description="Train low-rank adapters, or all weights.")
     lora: LoraSettings = Field(LoraSettings(), description="For method: lora.")
     objective: Literal["mask", "weight"] = Field("mask", description="Learn kept tokens only, or each by its weight.")
-    normalise: Literal["kept", "response"] = Field("kept", description="Divide the loss by kept or by response tokens.")
+    normalise: Literal["auto", "kept", "response"] = Field(
+        "auto",
+        description="Divide the loss by the weights' sum or by response tokens; auto: as the selectors' papers do.",
+    )
     learning_rate: Annotated[float, Field(gt=0.0)] = Field(2e-4, description="Greatest rate of AdamW.")
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Of the rate, after warm-up.")
     warmup_ratio: Share = Field(0.03, description="Share of the updates over which the rate rises from 0.")

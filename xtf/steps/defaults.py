@@ -1,4 +1,4 @@
-"""What scorers bring into a configuration that leaves it open: their cuts, and who gets the newest model."""
+"""What scorers bring into a configuration that leaves it open: cuts, normaliser, and who gets the newest model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xtf.errors import PluginError
 
 
 def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Fill in what scorers bring: each attribute's default cut, and the attributes of ``strategy.evolving``.
+    """Fill in what scorers bring: default cuts, ``strategy.evolving``, and ``training.normalise``.
 
     A cut given in part (``cut: 0.1``) is completed from the default. What is wrong is left to validation.
     """
@@ -24,16 +24,16 @@ def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
         return dict(raw)
     strategy = _evolving(raw, attributes)
     specs = with_newest(attributes, _strategy(strategy).evolving, NEWEST)
-    cuts = dict(thresholds)
+    scorers, cuts, open_ = {}, dict(thresholds), _leaves_normaliser(raw)
     for name, spec in specs.items():
-        if isinstance(given := cuts.get(name), Mapping) and "kind" in given:
+        if _kind(cuts.get(name)) is not None and not open_:
             continue  # complete; its scorer need not be installed
         try:
-            default = registry.build(str(name), spec).default_threshold()
+            scorers[name] = registry.build(str(name), spec)
         except PluginError:
-            continue  # reported by the check of the attributes
-        cuts[name] = _cut(given, default)
-    return {**raw, **strategy, "thresholds": cuts}
+            continue  # not installed; or reported by the check of the attributes
+        cuts[name] = _cut(cuts.get(name), scorers[name].default_threshold())
+    return _normalised({**raw, **strategy, "thresholds": cuts}, scorers)
 
 
 def named(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[str, Any]:
@@ -42,7 +42,31 @@ def named(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[s
     replaced = [name for name in raw.get("attributes") or () if name not in scorers]
     given = {name: cut for name, cut in (raw.get("thresholds") or {}).items() if name not in replaced}
     cuts = {name: _cut(given.get(name), scorer.default_threshold()) for name, scorer in scorers.items()}
-    return {**raw, "attributes": specs, "thresholds": {**given, **cuts}}
+    return _normalised({**raw, "attributes": specs, "thresholds": {**given, **cuts}}, scorers)
+
+
+def _normalised(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[str, Any]:
+    """With the normaliser that the selectors bring: of ``combine.weight_by``, or of every attribute whose cut decides.
+
+    All response tokens, if one of them divides by them.
+    """
+    training, combine = raw.get("training"), raw.get("combine") or {}
+    if not isinstance(training, Mapping) or not _leaves_normaliser(raw):
+        return dict(raw)
+    weight_by = combine.get("weight_by") if isinstance(combine, Mapping) else None
+    weighted = training.get("objective") == "weight" and weight_by in scorers
+    names = [str(weight_by)] if weighted else [n for n in scorers if _kind(raw["thresholds"].get(n)) != "never"]
+    brought = {scorers[name].normalise for name in names}
+    return {**raw, "training": {**training, "normalise": "response" if "response" in brought else "kept"}}
+
+
+def _leaves_normaliser(raw: Mapping[str, Any]) -> bool:
+    training = raw.get("training")
+    return isinstance(training, Mapping) and training.get("normalise", "auto") == "auto"
+
+
+def _kind(cut: Any) -> Any:
+    return cut.get("kind") if isinstance(cut, Mapping) else None
 
 
 def problems_of_attributes(raw: Mapping[str, Any], attributes: Mapping[str, Any]) -> list[str]:

@@ -231,12 +231,12 @@ def _named(spec: Reference) -> Iterator[None]:
 
 def _training(spec: Reference, dtype: str) -> TrainingConfig:
     return TrainingConfig(
-        lora=LoraSettings(r=spec.r, alpha=spec.alpha),
+        lora=LoraSettings.model_validate(spec.model_dump(include={"r", "alpha", "dropout", "target_modules"})),
         learning_rate=spec.learning_rate,
         batch_size=spec.batch_size,
         epochs=spec.epochs,
         max_steps=spec.steps,
-        warmup_ratio=0.0,  # one update of warm-up would be all of a training of one step
+        warmup_ratio=spec.warmup_ratio,  # 0 by default: one update of warm-up would be all of a training of one step
         dtype="bfloat16" if dtype == "torch.bfloat16" else "float32",
     )
 

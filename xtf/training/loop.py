@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -38,7 +38,8 @@ class MaskedTrainer(Trainer):
         super().__init__(model=model, args=arguments, train_dataset=data, data_collator=collate)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True
-        self.normalise = config.normalise
+        assert config.normalise != "auto"  # settled
+        self.normalise: Literal["kept", "response"] = config.normalise
         batches = math.ceil(len(rows) / (config.batch_size * self.accelerator.num_processes))
         per_epoch = math.ceil(batches / config.gradient_accumulation)
         self.updates = config.max_steps or math.ceil(config.epochs * per_epoch)

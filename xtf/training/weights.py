@@ -17,7 +17,12 @@ from xtf.model.precision import automatic_dtype
 
 
 def settled(config: TrainingConfig, model: PreTrainedModel) -> TrainingConfig:
-    """The same training with ``dtype: auto`` replaced by what it stands for with this model, on its device."""
+    """The same training with each ``auto`` replaced: the dtype by what fits this model and device, the normaliser.
+
+    A normaliser that no selector has brought is the sum of the weights.
+    """
+    if config.normalise == "auto":
+        config = config.model_copy(update={"normalise": "kept"})
     if config.dtype != "auto":
         return config
     parameters = list(model.parameters())
