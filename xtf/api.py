@@ -212,6 +212,26 @@ def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict
     return train_run(opened, _changed(opened, overrides), None, None)
 
 
+def export(run: RunReader | str | Path, exporter: str = "labels", output: str | Path | None = None) -> list[Path]:
+    """Write the labels of a run in the form that another tool reads; returns the files.
+
+    Args:
+        run: A labelled run, or its folder.
+        exporter: Name of an exporter: ``labels``, or one of an installed package.
+        output: The folder to write; by default ``exports/EXPORTER`` in the run's.
+
+    Raises:
+        PluginError: there is no exporter of that name.
+        RunError: the run is not labelled to the end, or the folder holds files already.
+    """
+    from xtf.exporters import load_exporter
+    from xtf.steps.exporting import export_run
+
+    opened = run if isinstance(run, RunReader) else open_run(run)
+    folder = Path(output) if output is not None else opened.path / "exports" / exporter
+    return export_run(opened, load_exporter(exporter), folder)
+
+
 _TRAINED = ("training", "evaluation", "arms")
 
 

@@ -253,6 +253,22 @@ def report(
 
 
 @app.command()
+def export(
+    run: RunArgument,
+    to: Annotated[str, typer.Option(help="The form to write, an exporter: labels, or one of an installed package.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: exports/EXPORTER in the run.")] = None,
+) -> None:
+    """Write the labels in the form that another trainer or tool reads.
+
+    Example: `xtf export runs/quickstart --to labels --output data/quickstart`
+    """
+    from xtf import api
+
+    files = api.export(run, to, output)
+    _out().print(f"written: {len(files)} files in {files[0].parent}" if files else "nothing to write", markup=False)
+
+
+@app.command()
 def compare(
     runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN", help="Two or more runs of the same data.")],
     example: Annotated[str | None, typer.Option("--example", "-e", help="Example id. Default: the first.")] = None,

@@ -40,7 +40,7 @@ def test_a_run_writes_what_the_contract_says(tmp_path: Path, tiny_folder: Path) 
             assert row["weights"][i] == float(supervised)
             assert not (row["noise"][i] and token_row["is_protected"][i])
             assert bool(row["reasons"][i]) == row["noise"][i]
-        assert row["assistant_masks"] == [int(x) for x in token_row["is_response"]]
+        assert row["assistant_masks"] == [int(label != -100) for label in row["labels"]]
         assert set(row["attention_mask"]) == {1}
     manifest = json.loads((tmp_path / "run/manifest.json").read_text())
     assert manifest["counts"]["examples"] == 12

@@ -99,7 +99,7 @@ def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:
             "input_ids": _lists(shard.offsets, shard.input_ids),
             "attention_mask": _lists(shard.offsets, np.ones(len(shard.input_ids), np.int8)),
             "labels": _lists(shard.offsets, np.where(supervised, shard.input_ids, -100).astype(np.int32)),
-            "assistant_masks": _lists(shard.offsets, shard.is_response.astype(np.int8)),
+            "assistant_masks": _lists(shard.offsets, supervised.astype(np.int8)),
             "weights": _lists(shard.offsets, labels.weights),
             "noise": _lists(shard.offsets, labels.noise),
             "reasons": _lists(shard.offsets, labels.reasons),

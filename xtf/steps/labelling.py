@@ -10,6 +10,7 @@ import numpy as np
 
 from xtf.config import CombineConfig, RunConfig
 from xtf.errors import RunError
+from xtf.exporters import LabelsExporter
 from xtf.files import digest
 from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.cuts.fit import checked_cut
@@ -20,7 +21,7 @@ from xtf.progress import progress
 from xtf.runs import RunReader
 from xtf.runs.folder import Kind, ShardRecord
 from xtf.runs.measured import write_rules
-from xtf.runs.tables import labels_table, verdicts_table
+from xtf.runs.tables import verdicts_table
 from xtf.steps.preparing import write_config
 
 
@@ -92,7 +93,7 @@ def _label_shard(
         return dict(facts[1]["counts"])
     shard = run.read_scored(record, names)
     labels = judge(rules, shard)
-    table = labels_table(shard, labels)
+    table = LabelsExporter().table(shard, labels, run.vocabulary)
     counts = _counts(shard, labels, len(shard) - table.num_rows)
     run.folder.write_shard("verdicts", record.index, verdicts_table(shard, labels), made_from)
     run.folder.write_shard("labels", record.index, table, {**made_from, "counts": counts})

@@ -1,7 +1,7 @@
 """The public contract suites: what a plug-in must keep to, one file for each sort of plug-in.
 
 Begin with ``attributes``; a test file of your own package imports :func:`parametrize_with_checks` from here, or
-its sisters for signals, cuts and combiners (``parametrize_signals_with_checks`` and so on).
+its sisters for signals, cuts, combiners and exporters (``parametrize_signals_with_checks`` and so on).
 """
 
 from xtf.testing.attributes import (
@@ -30,6 +30,7 @@ from xtf.testing.combiners import COMBINER_CHECKS, parametrize_combiners_with_ch
 from xtf.testing.context import MadeUpFitContext
 from xtf.testing.cuts import CUT_CHECKS, made_up_scores, made_up_shard, parametrize_cuts_with_checks
 from xtf.testing.examples import example_batch
+from xtf.testing.exporters import EXPORTER_CHECKS, parametrize_exporters_with_checks
 from xtf.testing.metrics import check_metric
 from xtf.testing.signals import SIGNAL_CHECKS, make_up, parametrize_signals_with_checks
 
@@ -37,6 +38,7 @@ __all__ = [
     "CHECKS",
     "COMBINER_CHECKS",
     "CUT_CHECKS",
+    "EXPORTER_CHECKS",
     "SIGNAL_CHECKS",
     "Check",
     "MadeUpFitContext",
@@ -64,6 +66,7 @@ __all__ = [
     "make_up",
     "parametrize_combiners_with_checks",
     "parametrize_cuts_with_checks",
+    "parametrize_exporters_with_checks",
     "parametrize_signals_with_checks",
     "parametrize_with_checks",
 ]

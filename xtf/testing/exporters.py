@@ -1,0 +1,124 @@
+"""The public contract suite of exporters.
+
+In a test file of your own package::
+
+    from xtf.testing import parametrize_exporters_with_checks
+
+    @parametrize_exporters_with_checks([MyExporter()])
+    def test_contract(exporter, check):
+        check(exporter)
+
+No model and no run is needed: tokens and labels are made up; of one example everything is masked.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from xtf.exporters import EXPORTERS, Exporter, load_exporter
+from xtf.labelling.shard import Labels, ScoredShard
+from xtf.runs.vocabulary import Vocabulary
+from xtf.steps.exporting import write_rows
+from xtf.testing.cuts import made_up_scores, made_up_shard
+from xtf.testing.suite import parametrize_checks
+
+ExporterCheck = Callable[[Exporter], None]
+
+MASKED = 7
+"""The example of :func:`made_up_scores` that keeps nothing."""
+
+
+def parametrize_exporters_with_checks(
+    exporters: Sequence[Exporter], expected_failures: Mapping[str, str] | None = None
+) -> pytest.MarkDecorator:
+    """Parametrise a test taking ``exporter`` and ``check``; see :func:`xtf.testing.parametrize_with_checks`."""
+    return parametrize_checks("exporter", {one.name: one for one in exporters}, EXPORTER_CHECKS, expected_failures)
+
+
+def made_up_labels(shard: ScoredShard) -> Labels:
+    """Every third id that may be masked is noise; of example :data:`MASKED` all are, its end as well."""
+    noise = shard.candidates() & (shard.input_ids % 3 == 0)
+    for place, name in enumerate(shard.example_ids):
+        if name == str(MASKED):
+            noise[shard.offsets[place] : shard.offsets[place + 1]] = True
+    noise &= shard.is_response
+    weights = (shard.is_response & ~noise).astype(np.float32)
+    return Labels(noise, weights, noise.astype(np.uint16), noise.astype(np.uint16), noise)
+
+
+def made_up_vocabulary(size: int) -> Vocabulary:
+    """Ids 0 to ``size - 1`` spell words; none is special."""
+    return Vocabulary(tuple(f" w{i}".encode() for i in range(size)), frozenset())
+
+
+def _rows(exporter: Exporter, shard: ScoredShard) -> list[dict[str, Any]]:
+    vocabulary = made_up_vocabulary(1000)
+    rows: list[dict[str, Any]] = exporter.table(shard, made_up_labels(shard), vocabulary).to_pylist()
+    return rows
+
+
+def check_exporter_known(exporter: Exporter) -> None:
+    """It is found by its entry point, and its docstring says what it writes."""
+    assert exporter.name in EXPORTERS.points(), f"no entry point {exporter.name!r} under {EXPORTERS.group}"
+    assert type(load_exporter(exporter.name)) is type(exporter), "its entry point is another class"
+    assert (type(exporter).__doc__ or "").strip(), "the class has no docstring"
+
+
+def check_exporter_rows(exporter: Exporter) -> None:
+    """A row for each example that keeps a token, in order; also of a shard of which none is left."""
+    shard = made_up_shard(made_up_scores())
+    ids = [row["example_id"] for row in _rows(exporter, shard)]
+    assert ids == [name for name in shard.example_ids if name != str(MASKED)], f"rows {ids}"
+    alone, whole = shard.example(MASKED), exporter.table(shard, made_up_labels(shard), made_up_vocabulary(1000))
+    nothing = exporter.table(alone, made_up_labels(alone), made_up_vocabulary(1000))
+    assert nothing.num_rows == 0, "an example without a learnt token has a row"
+    assert nothing.schema.equals(whole.schema), "the columns of an empty table differ"
+
+
+def check_exporter_shards(exporter: Exporter) -> None:
+    """Rows do not depend on what else is in the shard."""
+    shard = made_up_shard(made_up_scores())
+    alone = [row for place in range(len(shard)) for row in _rows(exporter, shard.example(place))]
+    assert alone == _rows(exporter, shard), "an example alone gives another row"
+
+
+def check_exporter_masks(exporter: Exporter) -> None:
+    """Where rows have ``input_ids`` and ``labels``, a label is -100 or the token, and noise has none."""
+    shard = made_up_shard(made_up_scores())
+    labels, places = made_up_labels(shard), {name: place for place, name in enumerate(shard.example_ids)}
+    for row in _rows(exporter, shard):
+        if "labels" in row and "input_ids" in row:
+            start, stop = shard.offsets[places[row["example_id"]] :][:2].tolist()
+            learnt = (shard.is_response & ~labels.noise)[start:stop]
+            wanted = np.where(learnt, shard.input_ids[start:stop], -100).tolist()
+            assert row["labels"] == wanted, f"example {row['example_id']}: labels {row['labels']}, wanted {wanted}"
+
+
+def check_exporter_files(exporter: Exporter) -> None:
+    """Rows survive the file that they are written to."""
+    shard = made_up_shard(made_up_scores())
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"part{exporter.suffix}"
+        write_rows(path, exporter.table(shard, made_up_labels(shard), made_up_vocabulary(1000)))
+        if exporter.suffix == ".parquet":
+            read = pq.read_table(path).to_pylist()
+        else:
+            read = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        assert read == _rows(exporter, shard), "the file reads back otherwise"
+
+
+EXPORTER_CHECKS: tuple[ExporterCheck, ...] = (
+    check_exporter_known,
+    check_exporter_rows,
+    check_exporter_shards,
+    check_exporter_masks,
+    check_exporter_files,
+)
