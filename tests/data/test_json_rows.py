@@ -30,7 +30,7 @@ def read(folder: Path, content: bytes, chunk: int) -> list[Any]:
     path.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "CHUNK", chunk)
-        return list(json_rows(path))
+        return list(json_rows(str(path), lambda: path.open("rb")))
 
 
 @given(documents, indents, st.booleans(), st.integers(1, 9))
@@ -103,7 +103,7 @@ def test_a_file_is_never_held_whole(tmp_path: Path) -> None:
     path.write_text("[" + ",\n".join([row] * 20_000) + "]")
     tracemalloc.start()
     try:
-        assert sum(1 for _ in json_rows(path)) == 20_000
+        assert sum(1 for _ in json_rows(str(path), lambda: path.open("rb"))) == 20_000
         assert tracemalloc.get_traced_memory()[1] < 8 * module.CHUNK < path.stat().st_size / 2
     finally:
         tracemalloc.stop()

@@ -107,6 +107,42 @@ def test_ids_come_from_the_column_named() -> None:
     assert [e.example_id for e in examples] == ["e", "i", "2"]
 
 
+def test_ids_that_files_share_get_the_name_of_the_file(tmp_path: Path) -> None:
+    write(tmp_path / "a.jsonl", [{**GOOD, "id": name} for name in (0, 1, 1)] + [GOOD])
+    write(tmp_path / "b.jsonl", [{**GOOD, "id": name} for name in (1, 1, 5, 5, 0, "3", "b.jsonl:0")])
+    config, report = DataConfig(path=str(tmp_path)), DataReport()
+    names = [example.example_id for example in read_examples(config, TOKENIZER, report)]
+    assert names == ["0", "1", "3", "b.jsonl:1", "5", "b.jsonl:0", "b.jsonl:3"]
+    assert report.skipped["duplicate id"].locations == [
+        *(f"{tmp_path / 'a.jsonl'}:3", f"{tmp_path / 'b.jsonl'}:2"),
+        *(f"{tmp_path / 'b.jsonl'}:4", f"{tmp_path / 'b.jsonl'}:7"),
+    ]
+    assert (report.last_file, report.last_file_examples) == ("b.jsonl", 4)
+    off = config.model_copy(update={"columns": ColumnsConfig(id=None)})
+    assert [name for name, _ in read_conversations(off, DataReport())] == [str(number) for number in range(11)]
+
+
+@pytest.mark.parametrize(("value", "name"), [(1.0, "1"), (2.5, "2.5"), (0, "0"), ("", "0"), (None, "0"), ("x", "x")])
+def test_what_an_id_may_be(value: Any, name: str) -> None:
+    examples, _ = read([{**GOOD, "id": value}])
+    assert examples[0].example_id == name
+
+
+def test_null_arguments_of_a_table_are_counted(tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    call = {"function": {"name": "f", "arguments": {"x": 1, "flag": None}}}
+    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes.", "tool_calls": [call]}]
+    pq.write_table(pa.Table.from_pylist([{"messages": chat}]), tmp_path / "a.parquet")
+    report = DataReport()
+    tokenizer = tiny_tokenizer("qwen3")
+    list(read_examples(DataConfig(path=str(tmp_path / "a.parquet")), tokenizer, report))
+    assert [count.detail for text, count in report.warnings.items() if "null" in text] == [
+        "messages.tool_calls.function.arguments.flag"
+    ]
+
+
 def test_too_long() -> None:
     rows = [GOOD, {"prompt": "Hi", "completion": "The answer is forty two. " * 20}]
     examples, report = read(rows, max_length=40)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import bz2
+import csv
+import gzip
 import json
+import lzma
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,7 @@ from xtf.data import DataReport, read_rows
 from xtf.errors import DataError
 
 ROWS = [{"prompt": f"p{i}", "completion": f"c{i}"} for i in range(7)]
+CELLS = "".join(f"p{i},c{i}\n" for i in range(7))
 
 
 def write_jsonl(path: Path) -> None:
@@ -29,14 +35,56 @@ def write_parquet(path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(ROWS), path, row_group_size=3)
 
 
+def write_csv(path: Path, separator: str = ",") -> None:
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        writer = csv.DictWriter(file, ["prompt", "completion"], delimiter=separator)
+        writer.writeheader()
+        writer.writerows(ROWS)
+
+
+def compressed(write: Callable[[Path], object], compress: Callable[[bytes], bytes]) -> Callable[[Path], object]:
+    def written(path: Path) -> None:
+        write(path)
+        path.write_bytes(compress(path.read_bytes()))
+
+    return written
+
+
+def zstd(content: bytes) -> bytes:
+    import pyarrow as pa
+
+    half = len(content) // 2  # two frames, as `zstd` writes for appended files
+    parts = (pa.compress(part, codec="zstd", asbytes=True) for part in (content[:half], content[half:]))
+    return b"".join(parts)
+
+
+LINES = "\n".join(map(json.dumps, ROWS))
 WRITERS: dict[str, Callable[[Path], object]] = {
     "rows.jsonl": write_jsonl,
     "rows.ndjson": write_jsonl,
+    "ROWS.JSONL": write_jsonl,
     "lines.json": write_jsonl,
     "list.json": lambda path: path.write_text(json.dumps(ROWS, indent=1)),
-    "data.json": lambda path: path.write_text(json.dumps({"version": 1, "data": ROWS})),
-    "bom.jsonl": lambda path: path.write_text("\ufeff" + "\n\n".join(map(json.dumps, ROWS)), encoding="utf-8"),
+    "data.json": lambda path: path.write_text(json.dumps({"version": {"a": 1}, "data": ROWS})),
+    "bom.jsonl": lambda path: path.write_text("\ufeff" + LINES.replace("\n", "\n\n"), encoding="utf-8"),
+    "utf-16.jsonl": lambda path: path.write_text(LINES, encoding="utf-16"),
+    "utf-16-without-mark.jsonl": lambda path: path.write_text(LINES, encoding="utf-16-be"),
+    "utf-32.json": lambda path: path.write_text(json.dumps(ROWS), encoding="utf-32"),
+    "pretty.jsonl": lambda path: path.write_text("\n".join(json.dumps(row, indent=2) for row in ROWS)),
+    "pretty.json": lambda path: path.write_text("\n".join(json.dumps(row, indent=2) for row in ROWS)),
+    "list.jsonl": lambda path: path.write_text(json.dumps(ROWS)),
+    "half-pretty.jsonl": lambda path: path.write_text("\n".join(map(json.dumps, ROWS)).replace(", ", ",\n")),
+    "rows.csv": write_csv,
+    "semicolons.csv": lambda path: write_csv(path, ";"),
+    "utf-16.csv": lambda path: path.write_text("prompt,completion\n" + CELLS, encoding="utf-16"),
+    "rows.tsv": lambda path: write_csv(path, "\t"),
     "rows.parquet": write_parquet,
+    "rows.jsonl.gz": compressed(write_jsonl, gzip.compress),
+    "rows.jsonl.bz2": compressed(write_jsonl, bz2.compress),
+    "rows.json.xz": compressed(write_jsonl, lzma.compress),
+    "rows.jsonl.zst": compressed(write_jsonl, zstd),
+    "rows.csv.gz": compressed(write_csv, gzip.compress),
+    "rows.parquet.gz": compressed(write_parquet, gzip.compress),
 }
 
 
@@ -154,7 +202,14 @@ def test_broken_lines_name_file_and_line(tmp_path: Path) -> None:
             r'expected a list of rows or \{"data": \[...\]\}, found an object with keys rows',
         ),
         ("a.parquet", b"no parquet", "not a readable Parquet file"),
-        ("a.csv", b"a,b", r"unknown kind of file '\.csv'. Known kinds: \.jsonl"),
+        ("a.xls", b"a,b", r"unknown kind of file '\.xls'. Known kinds: \.jsonl"),
+        ("a.csv", b"a,b\n", "empty: there is no row in it"),
+        ("a.csv", b"a,a\n1,2\n", r"a\.csv:1: columns of the same name: 'a'"),
+        ("a.csv", b"a,b\n1,2\n\xe9,3\n", r"a\.csv:3: not valid UTF-8: byte E9 is 'é' in Latin-1 and Windows-1252"),
+        ("a.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 99)[:-9], r"a\.jsonl\.gz: damaged or cut off"),
+        ("a.jsonl.xz", b"no xz", r"a\.jsonl\.xz: damaged or cut off"),
+        ("a.jsonl.zst", b"no zstd", r"a\.jsonl\.zst: (damaged|cannot be read)"),
+        ("a.jsonl", '{"a": 1}'.encode("utf-16")[:-1], r"a\.jsonl: not valid utf-16"),
     ],
 )
 def test_files_of_no_use(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -169,22 +224,171 @@ def test_missing_file(path: str) -> None:
         list(read_rows(DataConfig(path=path)))
 
 
-def test_hub_id(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_ids_are_streamed(monkeypatch: pytest.MonkeyPatch) -> None:
     import datasets
 
     asked: list[tuple[Any, ...]] = []
 
-    def load(name: str, configuration: str | None, split: str) -> Any:
-        asked.append((name, configuration, split))
+    def load(name: str, configuration: str | None, split: str, streaming: bool = False) -> Any:
+        asked.append((name, configuration, split, streaming))
         if name == "no/where":
             raise FileNotFoundError("Dataset 'no/where' doesn't exist on the Hub\nmore")
-        return datasets.Dataset.from_list(ROWS)
+        if name == "only/cached" and streaming:
+            raise ConnectionError("offline")
+        rows = datasets.Dataset.from_list(ROWS)
+        return rows.to_iterable_dataset() if streaming else rows
 
     monkeypatch.setattr(datasets, "load_dataset", load)
-    assert [row.value for row in read_rows(DataConfig(path="openai/gsm8k:main", split="test"))] == ROWS
-    assert asked == [("openai/gsm8k", "main", "test")]
-    with pytest.raises(DataError, match=r"no/where: no data set can be loaded.*doesn't exist on the Hub$"):
+    rows = list(read_rows(DataConfig(path="openai/gsm8k:main", split="test")))
+    assert [row.value for row in rows] == ROWS
+    assert rows[0].location == "openai/gsm8k:main[test]: row 1"
+    assert [row.value for row in read_rows(DataConfig(path="only/cached", split="train"))] == ROWS
+    assert [row.value for row in read_rows(DataConfig(path="a/b", split="train[:7]"))] == ROWS
+    assert asked == [
+        ("openai/gsm8k", "main", "test", True),
+        ("only/cached", None, "train", True),
+        ("only/cached", None, "train", False),
+        ("a/b", None, "train[:7]", False),
+    ]
+    with pytest.raises(DataError, match=r"no/where: no such file or folder; .*doesn't exist on the Hub$"):
         list(read_rows(DataConfig(path="no/where")))
+
+
+def test_a_stream_of_the_hub_is_read_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def endless() -> Iterator[dict[str, str]]:
+        for number in count():
+            assert number < 9
+            yield {"prompt": str(number), "completion": "x"}
+
+    stream = datasets.IterableDataset.from_generator(endless)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stream)
+    assert [row.index for row in read_rows(DataConfig(path="a/b"), stop=3)] == [0, 1, 2]
+
+
+def test_folder_of_mixed_kinds(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.CSV")
+    compressed(write_jsonl, gzip.compress)(tmp_path / "b.jsonl.gz")
+    write_parquet(tmp_path / "c.parquet")
+    (tmp_path / "dataset_info.json").write_text("{}")  # LLaMA-Factory's list of data sets
+    (tmp_path / "README.md").write_text("# Read me")
+    rows = list(read_rows(DataConfig(path=str(tmp_path))))
+    assert [row.value for row in rows] == ROWS * 3
+    assert [row.file for row in rows[::7]] == ["a.CSV", "b.jsonl.gz", "c.parquet"]
+
+
+def test_patterns_and_lists(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    for name in ("b.jsonl", "a.jsonl", "inner/a.jsonl"):
+        write_jsonl(tmp_path / name)
+    (tmp_path / "a.txt").write_text("no rows")
+
+    def files(*paths: str) -> list[str]:
+        config = DataConfig(path=tuple(str(tmp_path / path) for path in paths))
+        return list(dict.fromkeys(row.file for row in read_rows(config)))
+
+    assert files("*") == ["a.jsonl", "b.jsonl", "inner/a.jsonl"]
+    assert files("**/a.*") == ["a.jsonl", "inner/a.jsonl"]
+    assert files("b.jsonl", "inner", "a.jsonl") == ["b.jsonl", "inner/a.jsonl", "a.jsonl"]
+    assert files("inner/*.jsonl") == ["a.jsonl"]
+    with pytest.raises(DataError, match="holds no data file"):
+        files("*.csv")
+    assert DataConfig.model_validate({"path": ["a", "b"]}).place == "a, b"
+
+
+def test_addresses() -> None:
+    import fsspec
+
+    system = fsspec.filesystem("memory")
+    for name in ("part/b.jsonl", "part/a.jsonl.gz", "part/notes.md"):
+        content = LINES.encode()
+        system.pipe(f"/reading/{name}", gzip.compress(content) if name.endswith(".gz") else content)
+    try:
+        for path in ("memory://reading/part", "memory://reading/part/*"):
+            rows = list(read_rows(DataConfig(path=path)))
+            assert [row.value for row in rows] == ROWS * 2
+            assert [row.file for row in rows[::7]] == ["a.jsonl.gz", "b.jsonl"]
+        (first, *_) = read_rows(DataConfig(path="memory://reading/part/b.jsonl"))
+        assert first.location == "memory://reading/part/b.jsonl:1"
+        for path, why in (("memory://reading/none.jsonl", "none.jsonl"), ("nosuch://a.jsonl", "nosuch")):
+            with pytest.raises(DataError, match=f"{path}: cannot be read: .*{why}"):
+                list(read_rows(DataConfig(path=path)))
+    finally:
+        system.rm("/reading", recursive=True)
+
+
+def test_cells_are_text(tmp_path: Path) -> None:
+    long = "x" * 200_000
+    text = f'question,answer,,id\n"a, ""b""\n\nc",4,z,7\n\nNA,null,,\nbroken "x" y,"a"b,,\n1,2\n{long},x,,\n'
+    (tmp_path / "a.csv").write_text(text)
+    report = DataReport()
+    rows = list(read_rows(DataConfig(path=str(tmp_path / "a.csv")), report))
+    assert [row.value for row in rows] == [
+        {"question": 'a, "b"\n\nc', "answer": "4", "id": "7"},
+        {"question": "NA", "answer": "null", "id": ""},
+        {"question": long, "answer": "x", "id": ""},
+    ]
+    assert [row.location.rpartition(":")[2] for row in rows] == ["2", "6", "9"]
+    assert {reason: count.locations for reason, count in report.skipped.items()} == {
+        "broken CSV": [f"{tmp_path / 'a.csv'}:7"],
+        "not as many cells as columns": [f"{tmp_path / 'a.csv'}:8"],
+    }
+
+
+def test_latin_1_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n{"a": "caf\xe9"}\n')
+    report = DataReport()
+    list(read_rows(DataConfig(path=str(tmp_path / "a.jsonl")), report))
+    assert report.skipped["not valid UTF-8"].detail == (
+        "character 11 of the line: byte E9 is 'é' in Latin-1 and Windows-1252. "
+        "If that is right: iconv -f WINDOWS-1252 -t UTF-8 < OLD > NEW"
+    )
+
+
+def test_rows_under_their_ids(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"17": {"QUESTION": "Why?"},\n "18": {"id": "x"}}')
+    assert [row.value for row in read_rows(str(tmp_path / "a.json"))] == [{"id": "17", "QUESTION": "Why?"}, {"id": "x"}]
+
+
+def test_tables() -> None:
+    import datasets
+    import numpy as np
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+
+    dataset = datasets.Dataset.from_list(ROWS)
+    frames = [
+        dataset.with_format("numpy"),
+        dataset.to_iterable_dataset(),
+        pd.DataFrame(ROWS),
+        pl.DataFrame(ROWS),
+        pl.LazyFrame(ROWS),
+        pa.Table.from_pylist(ROWS),
+    ]
+    for frame in frames:
+        assert [row.value for row in read_rows(frame)] == ROWS
+        assert [row.index for row in read_rows(frame, start=5)] == [5, 6]
+    chats = np.array([{"role": "user", "content": "Hi", "n": np.int64(3)}, {"role": "tool", "content": None}])
+    odd = pd.DataFrame({"id": [1, None], "messages": [chats, None], 7: [np.array([1, 2]), np.array([3])]})
+    assert [row.value for row in read_rows(odd)] == [
+        {"id": 1.0, "messages": [{"role": "user", "content": "Hi", "n": 3}, {"role": "tool"}], "7": [1, 2]},
+        {"7": [3]},
+    ]
+    with pytest.raises(DataError, match="found a dictionary of splits: train"):
+        list(read_rows(datasets.DatasetDict({"train": dataset})))
+
+
+def test_prepared_folders(tmp_path: Path) -> None:
+    import datasets
+
+    dataset = datasets.Dataset.from_list(ROWS)
+    dataset.save_to_disk(str(tmp_path / "prepared" / "3f2a"))  # as axolotl does
+    assert [row.value for row in read_rows(str(tmp_path / "prepared"))] == ROWS
+    dataset.save_to_disk(str(tmp_path / "prepared" / "77aa"))
+    with pytest.raises(DataError, match=r"several data sets are saved below it; name one: .*3f2a, .*77aa"):
+        list(read_rows(str(tmp_path / "prepared")))
 
 
 def test_import_is_light() -> None:

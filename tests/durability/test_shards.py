@@ -19,7 +19,7 @@ from tests.conftest import Cli, chat_row, tiny_config, write_config
 from tests.durability.conftest import small_config
 from tests.durability.driver import Driver
 from tests.durability.test_kill import same_run
-from xtf.data import SeenIds
+from xtf.data.seen import SeenIds
 from xtf.errors import ConfigError, RunError
 from xtf.runs.folder import RunFolder
 from xtf.runs.share import Share

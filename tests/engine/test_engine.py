@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -16,9 +18,12 @@ from hypothesis import strategies as st
 
 import xtf
 from tests.conftest import chat_rows, tiny_config
+from tests.tiny import tiny_tokenizer
+from xtf.config import DataConfig
 from xtf.data import reader
 from xtf.engine.batches import LEAST, MOST, TokenBudget, batches, tokens_within
 from xtf.engine.stream import TokenShards
+from xtf.engine.tokenise import TokenSource, tokenise
 from xtf.errors import DataError, ModelError, RunError
 from xtf.model import SignalPass, precision
 from xtf.parallel import ahead, behind
@@ -213,3 +218,25 @@ def test_work_behind_is_done_in_order_and_its_errors_come_out() -> None:
     assert done == list(range(20))
     with pytest.raises(ZeroDivisionError), behind() as later:
         later(lambda: 1 / 0)
+
+
+def test_ids_that_files_share_are_the_same_after_an_interruption(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for name, ids in (("a.jsonl", "01"), ("b.jsonl", "1155x0")):
+        rows = ({"id": one, "prompt": "Hi", "completion": "Hello." if one != "x" else ""} for one in ids)
+        (data / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def shards(folder: RunFolder) -> list[list[str]]:
+        tokenise(folder, TokenSource(DataConfig(path=str(data)), tiny_tokenizer(), "f", 1))
+        return [folder.read_shard("tokens", one)["example_id"].to_pylist() for one in folder.records("tokens")]
+
+    whole = shards(RunFolder(tmp_path / "whole"))
+    assert whole == [["0"], ["1"], ["b.jsonl:1"], ["5"], ["b.jsonl:0"]]
+    for kept in range(len(whole)):
+        folder = RunFolder(tmp_path / f"from-{kept}")
+        shutil.copytree(tmp_path / "whole", folder.path)
+        for path in (folder.path / "tokens").glob("*"):
+            if int(path.stem.partition("-")[2]) >= kept:
+                path.unlink()
+        assert shards(folder) == whole

@@ -36,7 +36,9 @@ class ModelConfig(Section):
 class ColumnsConfig(Section):
     """Names of the columns to read when they are not recognised by themselves. Give one complete set."""
 
-    id: str | None = Field(None, description="Name of each example; row numbers if unset.")
+    id: str | None = Field(
+        "auto", description="Name of each example; auto: id or example_id, where there is one; null: row numbers."
+    )
     messages: str | None = Field(None, description="List of turns: role and content, or from and value.")
     system: str | None = Field(None, description="System prompt, beside prompt and response.")
     prompt: str | None = Field(None, description="What the user asks.")
@@ -50,7 +52,10 @@ class ColumnsConfig(Section):
 class DataConfig(Section):
     """The examples to score."""
 
-    path: str = Field(description="JSONL, JSON or Parquet file, a datasets folder, or a hub id.")
+    path: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+        description="A file (JSONL, JSON, CSV, TSV, Parquet; .gz, .bz2, .xz, .zst), a folder, a datasets folder, a "
+        "pattern (*.jsonl), an address (s3://…), a hub id, or a list of these."
+    )
     split: str = Field("train", description="Split of a hub data set or a datasets folder.")
     columns: ColumnsConfig = Field(ColumnsConfig(), description="Which columns to read, if not recognised.")
     max_length: PositiveInt = Field(2048, description="Longest example, in tokens.")
@@ -60,6 +65,16 @@ class DataConfig(Section):
     )
     on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Each of the things that ``path`` names."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def place(self) -> str:
+        """``path`` in one line, for messages."""
+        return ", ".join(self.paths)
 
 
 class CombineConfig(Section):

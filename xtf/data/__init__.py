@@ -5,6 +5,7 @@ Importing this package imports neither torch nor transformers nor datasets. Begi
 """
 
 from xtf.data.conversation import Conversation, PreTokenized
+from xtf.data.ids import ExampleIds
 from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_examples, token_texts
 from xtf.data.reader import (
     fingerprint,
@@ -16,7 +17,6 @@ from xtf.data.reader import (
 )
 from xtf.data.report import Count, DataReport, RowError
 from xtf.data.schema import to_conversation
-from xtf.data.seen import SeenIds
 from xtf.data.sources import Row, read_rows
 from xtf.data.spool import repeatable
 from xtf.data.template import PLAIN_TEMPLATE
@@ -26,12 +26,12 @@ __all__ = [
     "Conversation",
     "Count",
     "DataReport",
+    "ExampleIds",
     "ExampleView",
     "Inspection",
     "PreTokenized",
     "Row",
     "RowError",
-    "SeenIds",
     "TokenView",
     "fingerprint",
     "inspect_examples",

@@ -1,99 +1,147 @@
-"""The rows of one file, one at a time, whatever its kind: a file may be larger than memory."""
+"""The rows of one file, one at a time, whatever its kind: a file may be larger than memory.
+
+JSON is read by own code over the ``json`` module, and CSV by ``csv``, because the reader of ``datasets`` (pandas and
+pyarrow below it) names neither the line of a broken row nor reads on behind it, gives every row the columns of all
+rows, and guesses types. Parquet is read by pyarrow.
+"""
 
 from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Callable, Iterator, Mapping
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from xtf.data.csv_rows import csv_rows
+from xtf.data.data_files import KNOWN_KINDS, DataFile
+from xtf.data.encodings import as_utf8, not_utf8
 from xtf.data.json_rows import json_rows
+from xtf.data.plain import plain
 from xtf.data.report import RowError
+from xtf.data.unread import Unread, given
 from xtf.errors import DataError
 
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
 BATCH_ROWS = 256
 
 BLANK = b" \t\r\n" + codecs.BOM_UTF8
 LONGEST_FIRST_LINE = 1 << 26
 """Bytes of a first line beyond which a ``.json`` file is taken for one value, not for lines of rows."""
+LONGEST_FIRST_ROW = 1 << 20
+"""Bytes within which a row that is written over several lines must end for the file to be recognised by it."""
 
-Unread = tuple[str, Callable[[], Any]]
-"""A place, and the function that reads and parses what is there; it raises RowError when that is broken."""
 
-
-def read_file(path: Path) -> Iterator[Unread]:
-    """Yield the rows of ``path``, not yet parsed; DataError when the file itself cannot be read."""
+def read_file(file: DataFile) -> Iterator[Unread]:
+    """Yield the rows of ``file``, not yet parsed; DataError when the file itself cannot be read."""
+    reader = READERS.get(file.kind)
+    if reader is None:
+        raise DataError(f"{file.path}: unknown kind of file {file.kind!r}. {KNOWN_KINDS}")
     try:
-        if path.suffix == ".parquet":
-            yield from _parquet(path)
-        elif path.suffix not in SUFFIXES:
-            raise DataError(f"{path}: unknown kind of file {path.suffix!r}. Known kinds: {', '.join(SUFFIXES)}")
-        elif _is_lines(path):
-            yield from _jsonl(path)
-        else:
-            for number, value in enumerate(json_rows(path), 1):
-                yield f"{path}: row {number}", partial(given, value)
+        for row in reader(file):
+            yield row._replace(file=file.name)
+    except (EOFError, zlib.error, lzma.LZMAError) as error:
+        raise DataError(f"{file.path}: damaged or cut off: {str(error).splitlines()[0]}") from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file.path}: not valid {error.encoding}: {error.reason}") from None
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
 
 
-def _is_lines(path: Path) -> bool:
-    """Whether each line is a row of its own; a ``.json`` file that is JSONL in truth is common."""
-    with path.open("rb") as file:
+def _json(file: DataFile) -> Iterator[Unread]:
+    if _is_lines(file):
+        yield from _jsonl(file)
+    else:
+        for number, value in enumerate(json_rows(file.path, lambda: _text(file)), 1):
+            yield Unread(f"{file.path}: row {number}", partial(given, value))
+
+
+def _csv(file: DataFile) -> Iterator[Unread]:
+    with _text(file) as text:
+        yield from csv_rows(file.path, text, "\t" if file.kind == ".tsv" else None)
+
+
+def _text(file: DataFile) -> BinaryIO:
+    return as_utf8(file.open())
+
+
+def _is_lines(file: DataFile) -> bool:
+    """Whether each line is a row; a ``.json`` file that is JSONL in truth is common, and so is the contrary."""
+    with _text(file) as text:
         first = b""
-        while not first.strip(BLANK) and (read := file.readline(LONGEST_FIRST_LINE)):
+        while not first.strip(BLANK) and (read := text.readline(LONGEST_FIRST_LINE)):
             first = read
-    if first.removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+        following = text.read(LONGEST_FIRST_ROW)
+    first = first.removeprefix(codecs.BOM_UTF8).lstrip()
+    if first.startswith(b"["):
         return False
-    if path.suffix != ".json":
-        return True
     try:
         row = _parsed(first, "")
     except RowError:
+        return file.kind != ".json" and not _begins_row(first + following)
+    return file.kind != ".json" or (isinstance(row, dict) and not isinstance(row.get("data"), list))
+
+
+def _begins_row(text: bytes) -> bool:
+    """Whether an object over several lines stands there."""
+    if text.partition(b"\n")[0].strip() == b"{":
+        return True
+    try:
+        value, _ = json.JSONDecoder().raw_decode(text.decode("utf-8", "ignore"))
+    except (ValueError, RecursionError):
         return False
-    return isinstance(row, dict) and not isinstance(row.get("data"), list)
+    return isinstance(value, dict)
 
 
-def _jsonl(path: Path) -> Iterator[Unread]:
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+def _jsonl(file: DataFile) -> Iterator[Unread]:
+    with _text(file) as text:
+        for number, line in enumerate(text, 1):
             if line.strip():
-                yield f"{path}:{number}", partial(_parsed, line, f"{path}:{number}")
+                location = f"{file.path}:{number}"
+                yield Unread(location, partial(_parsed, line, location))
 
 
 def _parsed(line: bytes, location: str) -> Any:
     try:
         return json.loads(line.decode("utf-8-sig").rstrip())
     except UnicodeDecodeError as error:
-        raise RowError("not valid UTF-8", f"byte {error.start + 1} of the line", location) from None
+        where = f"character {len(line[: error.start].decode()) + 1} of the line"
+        raise RowError("not valid UTF-8", f"{where}: {not_utf8(error)}", location) from None
     except json.JSONDecodeError as error:
         raise RowError("broken JSON", f"{error.msg} at column {error.colno}", location) from None
     except (ValueError, RecursionError) as error:
         raise RowError("broken JSON", str(error), location) from None
 
 
-def _parquet(path: Path) -> Iterator[Unread]:
+def _parquet(file: DataFile) -> Iterator[Unread]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowException as error:
-        raise DataError(f"{path}: not a readable Parquet file: {str(error).splitlines()[0]}") from None
-    number = 0
-    with file:
-        for group in range(file.num_row_groups):
-            rows = _Batches(file.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]))
-            for row in range(file.metadata.row_group(group).num_rows):
+    with file.open() as opened:
+        try:
+            table = pq.ParquetFile(opened)
+        except pa.ArrowException as error:
+            said = str(error).splitlines()[0]
+            raise DataError(f"{file.path}: not a readable Parquet file: {said}") from None
+        number = 0
+        for group in range(table.num_row_groups):
+            rows = Batches(table.iter_batches(batch_size=BATCH_ROWS, row_groups=[group]))
+            for row in range(table.metadata.row_group(group).num_rows):
                 number += 1
-                yield f"{path}: row {number}", partial(rows.row, row, f"{path}: row {number}")
+                location = f"{file.path}: row {number}"
+                yield Unread(location, partial(rows.row, row, location))
 
 
-class _Batches:
-    """The rows of one row group, by rising number; nothing is read before the first is asked for."""
+READERS: dict[str, Callable[[DataFile], Iterator[Unread]]] = {
+    **dict.fromkeys((".jsonl", ".ndjson", ".json"), _json),
+    **dict.fromkeys((".csv", ".tsv"), _csv),
+    ".parquet": _parquet,
+}
+
+
+class Batches:
+    """The rows of Arrow batches, by rising number; nothing is read before the first is asked for."""
 
     def __init__(self, batches: Iterator[Any]) -> None:
         self._batches = batches
@@ -101,26 +149,13 @@ class _Batches:
         self._first = self._end = 0
 
     def row(self, number: int, location: str) -> Any:
+        """Return row ``number``, counted over all batches; RowError when it cannot be read."""
         import pyarrow as pa
 
         try:
             while number >= self._end:
                 self._batch = next(self._batches)
                 self._first, self._end = self._end, self._end + self._batch.num_rows
-            return without_nulls(self._batch.slice(number - self._first, 1).to_pylist()[0])
+            return plain(self._batch.slice(number - self._first, 1).to_pylist()[0])
         except (pa.ArrowException, UnicodeDecodeError) as error:
             raise RowError("unreadable Parquet row", str(error).splitlines()[0], location) from None
-
-
-def given(value: Any) -> Any:
-    """Return a row that is already there."""
-    return value
-
-
-def without_nulls(value: Any) -> Any:
-    """Drop the keys that Arrow adds with value None because some other row has them."""
-    if isinstance(value, Mapping):
-        return {key: without_nulls(inner) for key, inner in value.items() if inner is not None}
-    if isinstance(value, list) and value and isinstance(value[0], (dict, list)):
-        return [without_nulls(inner) for inner in value]
-    return value

@@ -9,28 +9,35 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Generator, Iterator
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, BinaryIO
 
+from xtf.data.encodings import not_utf8
 from xtf.errors import DataError, kind_of, listed
 
 CHUNK = 1 << 20
+ROWS = object()
+"""Says that a file holds rows."""
 
 _SPACE = re.compile(r"[ \t\r\n]*")
 _CUT_NUMBER = re.compile(r"[0-9.eE+-]*")
 """What may stand between a number as far as it has been read, and the end of what has been read."""
 
 
-def json_rows(path: Path) -> Iterator[Any]:
-    """Yield each row of ``path``, parsed.
+def json_rows(place: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
+    """Yield each row of a file, parsed: of a list, of ``{"data": [...]}``, of objects one behind the other, or of an
+    object of objects (``{"ID": {...}, ...}``, as PubMedQA is published), whose keys become ids.
+
+    Args:
+        place: The file, for errors.
+        opened: Opens its content, UTF-8; what form the file has may show at its end only, and it is read again.
 
     Raises:
         DataError: naming the line, when the file is no JSON from there on; or when it holds something else than rows.
     """
-    with path.open("rb") as file:
-        text = _Text(path, file)
-        instead: list[Any] = []  # what the file holds, if it is no rows
+    with opened() as file:
+        text = _Text(place, file)
+        instead: Any = ROWS  # what the file holds, if it is not of the first two forms
         match text.peek():
             case "":
                 return
@@ -39,12 +46,36 @@ def json_rows(path: Path) -> Iterator[Any]:
             case "{":
                 instead = yield from _data(text)
             case _:
-                instead = [text.value()]
-        if text.peek():
+                instead = text.value()
+        following = text.peek()
+        if following and not (following == "{" and isinstance(instead, dict)):
             raise text.broken("Extra data")
-        for found in instead:
-            keys = f" with keys {listed(found)}" if isinstance(found, dict) else ""
-            raise DataError(f'{path}: expected a list of rows or {{"data": [...]}}, found {kind_of(found)}{keys}')
+    if instead is ROWS:
+        return
+    if isinstance(instead, dict) and (following or (instead and all(instead.values()))):
+        with opened() as file:
+            yield from _sequence(_Text(place, file)) if following else _by_id(_Text(place, file))
+        return
+    keys = f" with keys {listed(instead)}" if isinstance(instead, dict) else ""
+    raise DataError(f'{place}: expected a list of rows or {{"data": [...]}}, found {kind_of(instead)}{keys}')
+
+
+def _sequence(text: _Text) -> Iterator[Any]:
+    """The values that stand one behind the other, such as rows that are written over several lines."""
+    while text.peek():
+        yield text.value()
+
+
+def _by_id(text: _Text) -> Iterator[Any]:
+    """The objects within the object that begins here, each with its key."""
+    text.expect("{")
+    while True:
+        text.peek()
+        key = text.value()
+        text.expect(":")
+        yield {"id": key, **text.value()}
+        if text.expect(",", "}") == "}":
+            return
 
 
 def _items(text: _Text) -> Iterator[Any]:
@@ -59,9 +90,12 @@ def _items(text: _Text) -> Iterator[Any]:
             return
 
 
-def _data(text: _Text) -> Generator[Any, None, list[Any]]:
-    """The rows under the key ``data`` of the object that begins here; returns what else there is if there are none."""
-    keys: dict[str, None] = {}
+def _data(text: _Text) -> Generator[Any, None, Any]:
+    """The rows under the key ``data`` of the object that begins here.
+
+    Without any, returns the keys and whether an object stands under each.
+    """
+    keys: dict[str, bool] = {}
     found = False
     text.expect("{")
     following = text.expect("}") if text.peek() == "}" else ","
@@ -69,22 +103,22 @@ def _data(text: _Text) -> Generator[Any, None, list[Any]]:
         if text.peek() != '"':
             raise text.broken("Expecting property name enclosed in double quotes")
         key = text.value()
-        keys[key] = None
         text.expect(":")
+        keys[key] = text.peek() == "{"
         if key == "data" and text.peek() == "[":
             found = True
             yield from _items(text)
         else:
             text.value()
         following = text.expect(",", "}")
-    return [] if found else [keys]
+    return ROWS if found else keys
 
 
 class _Text:
     """A file's text from the present place on; what lies before is let go."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self.path, self._file = path, file
+    def __init__(self, place: str, file: BinaryIO) -> None:
+        self.place, self._file = place, file
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._scan = json.JSONDecoder().raw_decode
         self._text, self._at = "", 0
@@ -130,7 +164,7 @@ class _Text:
     def broken(self, what: str, at: int | None = None) -> DataError:
         """The error that names the present place, or ``at`` within the text."""
         self._forget(self._at if at is None else at)
-        return DataError(f"{self.path}:{self._line}: broken JSON: {what} at column {self._column}")
+        return DataError(f"{self.place}:{self._line}: broken JSON: {what} at column {self._column}")
 
     def _more(self, size: int) -> bool:
         """Let go of what has been read and read on; False at the end of the file."""
@@ -143,7 +177,7 @@ class _Text:
             self._text += self._decoder.decode(chunk, final=self._ended)
         except UnicodeDecodeError as error:
             line = self._line + self._text.count("\n") + error.object.count(b"\n", 0, error.start)
-            raise DataError(f"{self.path}:{line}: not valid UTF-8") from None
+            raise DataError(f"{self.place}:{line}: not valid UTF-8: {not_utf8(error)}") from None
         return True
 
     def _forget(self, end: int) -> None:

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from xtf.config import ColumnsConfig, DataConfig
+from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
+from xtf.data.data_files import DataFile
+from xtf.data.hub import hub_identity
+from xtf.data.ids import ExampleIds
+from xtf.data.plain import TableRow
 from xtf.data.report import DataReport, RowError
 from xtf.data.schema import check_columns, recognise
-from xtf.data.seen import SeenIds
-from xtf.data.sources import Row, data_files, read_rows
+from xtf.data.sources import Row, find_sources, read_rows
 from xtf.data.tokenise import ConversationTokenizer, Tokens
 from xtf.errors import DataError
 from xtf.tokens import TokenizedExample
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 SETTINGS = ("split", "columns", "roles", "max_length", "too_long", "limit")
 CHUNK = 1 << 20
+NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a table does not tell them from absent ones"
 
 
 class _TooLong(Exception):
@@ -39,7 +43,7 @@ def read_examples(
     *,
     start: int = 0,
     stop: int | None = None,
-    seen: SeenIds | None = None,
+    seen: ExampleIds | None = None,
 ) -> Iterator[TokenizedExample]:
     """Yield the examples of ``config.path``, or of ``rows`` in memory, in the order of the rows.
 
@@ -57,7 +61,7 @@ def read_examples(
         ModelError: the tokenizer is not a fast one.
     """
     example = _Tokenising(config, tokenizer, report)
-    yield from _read(config, report, rows, start, stop, example, seen if seen is not None else SeenIds())
+    yield from _read(config, report, rows, start, stop, example, seen if seen is not None else ExampleIds())
 
 
 def read_examples_with_rows(
@@ -69,7 +73,7 @@ def read_examples_with_rows(
     def both(name: str, row: Row) -> tuple[TokenizedExample, Row]:
         return example(name, row), row
 
-    yield from _read(config, report, None, 0, None, both, SeenIds())
+    yield from _read(config, report, None, 0, None, both, ExampleIds())
 
 
 class _Tokenising:
@@ -86,6 +90,8 @@ class _Tokenising:
         self._report.note(recognised.schema, recognised.unused)
         for warning in tokens.warnings:
             self._report.warn(warning, row.location)
+        if isinstance(row.value, TableRow) and row.value.null_arguments:
+            self._report.warn(NULL_ARGUMENTS, row.location, ", ".join(row.value.null_arguments))
         return result
 
 
@@ -111,7 +117,7 @@ def read_named_conversations(
         report.note(recognised.schema, recognised.unused)
         return name, row, recognised.value
 
-    yield from _read(config, report, rows, 0, None, conversation, SeenIds())
+    yield from _read(config, report, rows, 0, None, conversation, ExampleIds())
 
 
 def response_texts(config: DataConfig) -> list[str]:
@@ -131,26 +137,36 @@ def response_texts(config: DataConfig) -> list[str]:
 def fingerprint(config: DataConfig, rows: Any = None) -> str:
     """Return a SHA-256 of the content of the data and the settings that decide which examples come of it.
 
-    The name of the file does not count. One-shot iterators in ``rows`` are consumed.
+    The name of a single file does not count. One-shot iterators in ``rows`` are consumed.
     """
     digest = hashlib.sha256(_canonical({name: config.model_dump(mode="json")[name] for name in SETTINGS}))
-    files = data_files(config) if rows is None else None
-    if files is None:
+    if rows is not None:
         report = DataReport()
-        for row in read_rows(config if rows is None else rows, report):
+        for row in read_rows(rows, report):
             digest.update(_canonical(row.value) + b"\n")
         digest.update(_canonical(report.to_dict()))  # of rows that are no rows, their places
         return digest.hexdigest()
-    for file in files:
-        content = hashlib.sha256()
-        try:
-            with file.open("rb") as stream:
-                while chunk := stream.read(CHUNK):
-                    content.update(chunk)
-        except OSError as error:
-            raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
-        digest.update(content.digest())
+    for source in find_sources(config):
+        for file in source.files or ():
+            digest.update(_content(file))
+            digest.update(file.name.encode() if len(source.files or ()) > 1 else b"")  # it may go before an id
+        if source.saved is not None:
+            for row in read_rows(source.load(config.split)):
+                digest.update(_canonical(row.value) + b"\n")
+        elif source.files is None:
+            digest.update(hub_identity(source.path).encode())
     return digest.hexdigest()
+
+
+def _content(file: DataFile) -> bytes:
+    content = hashlib.sha256()
+    try:
+        with file.open_raw() as stream:
+            while chunk := stream.read(CHUNK):
+                content.update(chunk)
+    except OSError as error:
+        raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
+    return content.digest()
 
 
 def _canonical(value: Any) -> bytes:
@@ -164,15 +180,13 @@ def _read(
     start: int,
     stop: int | None,
     convert: Callable[[str, Row], Read],
-    seen: SeenIds,
+    seen: ExampleIds,
 ) -> Iterator[Read]:
     check_columns(config.columns)
     used = 0
     for row in read_rows(config if rows is None else rows, report, start=start, stop=stop, on_error=config.on_error):
         try:
-            name = _example_id(row, config.columns)
-            if name in seen:
-                raise RowError("duplicate id", f"{name!r}; the first row of that id is kept")
+            name = seen.name(row, config.columns)
             result = convert(name, row)
         except _TooLong:
             report.dropped_too_long += 1
@@ -183,27 +197,15 @@ def _read(
                 raise error from None
             report.skip(error)
             continue
-        seen.add(name)
+        seen.add(name, row.file)
         used += 1
-        report.examples += 1
+        report.use(row.file)
         yield result
         if used == config.limit:
             return
     if not used and start == 0 and stop is None:
-        place = config.path if rows is None else "rows"
+        place = config.place if rows is None else "rows"
         raise DataError("\n".join([f"{place}: no usable row.", *(f"  {line}" for line in report.lines())]))
-
-
-def _example_id(row: Row, columns: ColumnsConfig) -> str:
-    if columns.id is not None and row.value.get(columns.id) is None:
-        raise RowError(f"no column {columns.id!r}", "data.columns.id names it")
-    for key in (columns.id,) if columns.id is not None else ("id", "example_id"):
-        value = row.value.get(key)
-        if value is not None:
-            if not isinstance(value, (str, int)):
-                raise RowError("an id that is neither text nor a number", repr(value)[:60])
-            return str(value).encode("utf-8", "backslashreplace").decode()
-    return str(row.index)
 
 
 def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -> TokenizedExample:

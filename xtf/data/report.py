@@ -69,6 +69,8 @@ class DataReport:
         warnings: Remark to the rows it concerns; such rows are used.
         schemas: Columns by which rows were recognised, to the number of examples read by them.
         unused: Column that nothing reads to the examples in which it holds something.
+        last_file: Short name of the file of the last example.
+        last_file_examples: So many of the last examples are from it.
     """
 
     rows: int = 0
@@ -79,6 +81,13 @@ class DataReport:
     warnings: dict[str, Count] = field(default_factory=dict)
     schemas: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
+    last_file: str = ""
+    last_file_examples: int = 0
+
+    def use(self, file: str) -> None:
+        """Count a row of ``file`` that became an example."""
+        self.examples += 1
+        self._add_of_last_file(file, 1)
 
     def skip(self, error: RowError) -> None:
         """Count a row left out."""
@@ -104,6 +113,12 @@ class DataReport:
                 mine.setdefault(reason, Count()).merge(count)
         for here, there in ((self.schemas, other.schemas), (self.unused, other.unused)):
             here |= {name: here.get(name, 0) + count for name, count in there.items()}
+        if other.examples:
+            self._add_of_last_file(other.last_file, other.last_file_examples)
+
+    def _add_of_last_file(self, file: str, examples: int) -> None:
+        before = self.last_file_examples if file == self.last_file else 0
+        self.last_file, self.last_file_examples = file, before + examples
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report as plain JSON values."""
@@ -116,6 +131,8 @@ class DataReport:
             "warnings": _plain(self.warnings),
             "schemas": dict(self.schemas),
             "unused": dict(self.unused),
+            "last_file": self.last_file,
+            "last_file_examples": self.last_file_examples,
         }
 
     @classmethod
@@ -127,7 +144,8 @@ class DataReport:
         )
         schemas, unused = dict(data.get("schemas", {})), dict(data.get("unused", {}))
         counts = (data["rows"], data["examples"], data["truncated"], data["dropped_too_long"])
-        return cls(*counts, skipped, warnings, schemas, unused)
+        last = data.get("last_file", ""), data.get("last_file_examples", 0)
+        return cls(*counts, skipped, warnings, schemas, unused, *last)
 
     def lines(self) -> list[str]:
         """Return the report as sentences, one a line; the first counts everything."""

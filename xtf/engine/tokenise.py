@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from xtf.config import DataConfig
-from xtf.data import DataReport, SeenIds, read_examples
+from xtf.data import DataReport, ExampleIds, read_examples
 from xtf.progress import progress
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.share import Share
@@ -115,7 +115,7 @@ class _Tokenising:
             config = config.model_copy(update={"limit": config.limit - report.examples})
             if config.limit == 0:
                 return report
-        seen = _ids_before(self.folder, index)
+        seen = _ids_before(self.folder, index, report)
         examples = read_examples(config, self.source.tokenizer, report, self.source.rows, start=report.rows, seen=seen)
         try:
             with progress("Tokenising", self.source.config.limit, "examples") as advance:
@@ -142,11 +142,14 @@ class _Tokenising:
             yield example
 
 
-def _ids_before(folder: RunFolder, index: int) -> SeenIds:
-    """Ids of the examples in the shards before ``index``: a later row may not repeat one."""
-    ids = SeenIds()
+def _ids_before(folder: RunFolder, index: int, report: DataReport) -> ExampleIds:
+    """Ids of the examples in the shards before ``index``, which ``report`` counts: a later row may not repeat one."""
+    ids = ExampleIds()
+    in_files_before = report.examples - report.last_file_examples
+    count = 0
     for record in folder.records("tokens"):
         if record.index < index:
             for example_id in folder.read_shard("tokens", record, ["example_id"])["example_id"].to_pylist():
-                ids.add(example_id)
+                ids.add(example_id, report.last_file if count >= in_files_before else "")
+                count += 1
     return ids

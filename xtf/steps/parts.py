@@ -78,7 +78,7 @@ def begin_round(
         versions=versions(),
         inputs=inputs,
         model=config.model.path,
-        data=config.data.path,
+        data=config.data.place,
         seed=config.seed,
         data_report=DataReport(rows=len(part), examples=len(part)).to_dict(),
         round={"number": facts.number, "reference": facts.reference, "warm_up": facts.reference is None},

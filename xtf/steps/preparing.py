@@ -80,7 +80,7 @@ def prepared(
         with hold_after_waiting(folder.state / "tokens.lock", "the process that tokenises"):
             _continue_or_refuse(folder, inputs, overwrite)
             folder.update_manifest(
-                versions=versions(), inputs=inputs, model=config.model.path, data=config.data.path, seed=config.seed
+                versions=versions(), inputs=inputs, model=config.model.path, data=config.data.place, seed=config.seed
             )
             write_config(folder, config)
             if not _has_vocabulary(folder):

@@ -40,7 +40,7 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
     return {
         "run": str(run.path),
         "model": config.model.path,
-        "data": config.data.path,
+        "data": config.data.place,
         "seed": config.seed,
         "versions": manifest.get("versions", {}),
         "seconds": {name: stage.get("seconds") for name, stage in manifest.get("stages", {}).items()},
