@@ -41,8 +41,12 @@ def made_run(
     pieces: Sequence[bytes] = BYTES,
     ids: Sequence[str] | None = None,
     seed: int = 0,
+    kinds: Sequence[str] = (),
 ) -> Run:
-    """Score and label; a third of each example is prompt, and some examples have a second turn."""
+    """Score and label; a third of each example is prompt, and some examples have a second turn.
+
+    With ``kinds``, the first attribute is a probability and says which of these mistakes each token looks like.
+    """
     rng = np.random.default_rng(seed)
     thresholds = THRESHOLDS if thresholds is None else thresholds
     names = ids if ids is not None else [f"made-{place:04d}" for place in range(examples)]
@@ -50,6 +54,13 @@ def made_run(
     offsets = np.cumsum([0, *(len(row) for row in rows)])
     response = np.concatenate([row.is_response for row in rows])
     scores = {name: _scores(rng, place, response) for place, name in enumerate(thresholds)}
+    entries: list[dict[str, Any]] = [{"name": name} for name in thresholds]
+    if kinds:
+        first = next(iter(thresholds))
+        drawn = rng.integers(0, len(kinds), len(response)).astype(np.int32)
+        scores[f"{first}.kind"] = np.where(response, drawn, -1).astype(np.int32)
+        details = {"kind": {"kind": "category", "names": list(kinds)}}
+        entries[0] = {"name": first, "details": details, "is_probability": True}
     folder = RunFolder(path)
     config = {
         "output": str(path),
@@ -74,6 +85,7 @@ def made_run(
         stages={"score": {"done": True, "seconds": 1.0}},
         counts={"examples": len(rows), "tokens": int(offsets[-1]), "response_tokens": int(response.sum())},
         versions={"numpy": np.__version__},
+        attributes=entries,
         data_report={
             "rows": len(rows),
             "examples": len(rows),

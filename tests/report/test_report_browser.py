@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import pytest
 
 from tests.report.conftest import Open
 from tests.report.made import BYTES, made_run
-from xtf.api import Run, label, open_run
+from xtf.api import Run, detect, label, open_run
 from xtf.config import RunConfig
+from xtf.evaluation.detection import describe_detection
 from xtf.labelling import Tally, fit_rules, judge
 from xtf.report import write_report
 
@@ -258,6 +261,68 @@ def test_search_filter_and_sort(small: Small, open_page: Open) -> None:
     page.focus("#list")
     page.keyboard.press("Home")
     assert page.inner_text("#example-title") == "made-0007"
+
+
+KINDS = ("a changed number", "<b>foreign</b> text", "a stock phrase")
+
+
+def test_kinds_are_counted_coloured_and_filtered(open_page: Open, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", kinds=KINDS)
+    counts, having = dict.fromkeys(KINDS, 0), {kind: set[str]() for kind in KINDS}
+    for shard, labels in run.labelled(["novelty", "novelty.kind"]):
+        lacks = (labels.lacking & 1 == 1) & shard.candidates()
+        for place, example in enumerate(shard.example_ids):
+            here = slice(*shard.offsets[place : place + 2].tolist())
+            for kind in shard.details["novelty.kind"][here][lacks[here]].tolist():
+                counts[KINDS[kind]] += 1
+                having[KINDS[kind]].add(example)
+    page = open_page(write_report(run))
+    text = page.inner_text(".overview")
+    assert run.expected_wrong()[0].sentence()[1:] in text
+    rows = page.eval_on_selector_all(
+        "tr:has(.link)", "rows => rows.map((row) => [...row.cells].slice(0, 3).map((cell) => cell.textContent))"
+    )
+    assert {name: int(tokens) for name, _, tokens in rows} == counts
+    assert [float(share[:-1]) / 100 for _, share, _ in rows] == pytest.approx(
+        list(run.expected_wrong()[0].kinds.values()), abs=1e-4
+    )
+    page.click(".link >> text=<b>foreign</b> text")
+    assert page.inner_text("#found") == f"{len(having[KINDS[1]])} of 30 examples"
+    assert page.inner_text("#example-title") in having[KINDS[1]]
+    assert page.input_value("#colour") == "kind 0"
+    legend = page.inner_text(".legend")
+    coloured = page.eval_on_selector_all(".token.scaled", "nodes => nodes.map((one) => one.getAttribute('aria-label'))")
+    shown = sum("looks like <b>foreign</b> text" in label for label in coloured)
+    assert shown > 0
+    assert f"<b>foreign</b> text {shown}" in legend
+
+
+def one_turn(run: Run, example: str) -> bool:
+    inside = [token.is_response for token in run.explain(example).tokens]
+    return sum(a != b for a, b in itertools.pairwise(inside)) == 1
+
+
+def test_what_was_found_is_what_was_measured(open_page: Open, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", examples=12, kinds=KINDS)
+    truth = tmp_path / "truth.jsonl"
+    with truth.open("w", encoding="utf-8") as file:
+        for place, example in enumerate(run.example_ids()):
+            if one_turn(run, example):
+                file.write(json.dumps({"id": example, "bad": [[place % 7, 9, "number"]]}) + "\n")
+    found = detect(run, truth)
+    page = open_page(write_report(run))
+    assert page.inner_text(".found") == describe_detection(found)
+    first = next(row for row in found["found"] if row["name"] == "novelty")
+    cells = page.eval_on_selector_all(
+        ".found ~ .scroll:first-of-type tbody tr:first-child td", "c => c.map((x) => x.textContent)"
+    )
+    auroc = first["auroc"]
+    assert cells[1] == f"{auroc['value']:.2f} [{auroc['low']:.2f}, {auroc['high']:.2f}]"
+    assert cells[4] == f"{first['precision']['value']:.1%}"
+    assert "a changed number" in page.inner_text(".overview")
+    assert page.locator(".stale").count() == 0
+    page = open_page(write_report(label(run, ["thresholds.novelty.cut=0.3"])))
+    assert f"xtf evaluate {run.path} --truth {truth}" in page.inner_text(".stale")
 
 
 def test_a_link_leads_to_a_token_and_survives_a_reload(small: Small, open_page: Open) -> None:

@@ -13,6 +13,8 @@ from xtf.evaluation.ranking import Ranking, Values, calibration, estimate, match
 
 Grain = Literal["token", "span"]
 POSITION = "position"
+LABELS = "labels"
+"""Name of what a run's rule makes of its attributes together."""
 
 
 @dataclass(slots=True)
@@ -138,6 +140,16 @@ def _span_rows(tokens: JudgedTokens, name: str) -> Iterator[dict[str, Any]]:
 def _calibration(tokens: JudgedTokens, right: Values) -> dict[str, Any]:
     error, table = calibration(1.0 - right, tokens.wrong)
     return {"expected_calibration_error": error, "bins": [asdict(row) for row in table]}
+
+
+def describe_detection(detection: Mapping[str, Any]) -> str:
+    """What was found, in one sentence, from what :func:`measure_detection` returned (or ``detection.json`` holds)."""
+    labels = next((row for row in detection["found"] if row["name"] == LABELS and "masked" in row), None)
+    wrong, share = detection["wrong"], detection["wrong"] / max(detection["tokens"], 1)
+    if labels is None:
+        return f"{wrong:,} of {detection['tokens']:,} response tokens are known to be wrong ({share:.1%})."
+    right = labels["right_masked"]["value"] or 0.0
+    return f"Of {wrong:,} wrong tokens, {labels['masked_wrong']:,} found; masked {right:.1%} of right ones."
 
 
 def finite(value: Any) -> Any:

@@ -69,6 +69,7 @@ class RunFolder:
         self.config_path = self.path / "config.yaml"
         self.manifest_path = self.path / "manifest.json"
         self.metrics_path = self.path / "metrics.json"
+        self.detection_path = self.path / "detection.json"
         self.vocabulary_path = self.state / "vocabulary.parquet"
         self._verified: dict[Path, tuple[str, tuple[int, int, int]]] = {}
 
@@ -275,7 +276,7 @@ class RunFolder:
             self.manifest_path,
             self.metrics_path,
             self.path / "report.html",
-            self.path / "detection.json",
+            self.detection_path,
         ):
             path.unlink(missing_ok=True)
         for path in self.state.glob("*"):

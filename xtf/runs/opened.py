@@ -81,6 +81,25 @@ class RunReader:
             ) from None
         return loaded
 
+    @property
+    def detection(self) -> dict[str, Any] | None:
+        """What comparing the run with a truth file measured; None if it never was.
+
+        Raises:
+            RunError: ``detection.json`` is damaged.
+        """
+        path = self.folder.detection_path
+        if not path.exists():
+            return None
+        try:
+            loaded = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(loaded, dict) or not isinstance(loaded.get("found"), list):
+                raise ValueError("holds no rows")
+        except ValueError as error:
+            again = f"xtf evaluate {self.path} --truth FILE"
+            raise RunError(f"{path}: damaged: {error}. Write it again: {again}") from None
+        return loaded
+
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """What each token id spells."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.errors import DataError, RunError
-from xtf.evaluation.detection import Grain, JudgedTokens, finite, measure_detection
+from xtf.evaluation.detection import LABELS, Grain, JudgedTokens, finite, measure_detection
 from xtf.files import write_json
 from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.rules import LabelRules
@@ -20,9 +20,6 @@ from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
 from xtf.steps.truth import truth_of_example
-
-LABELS = "labels"
-"""Name of what the run's rule makes of its attributes together."""
 
 _SHOWN = 5
 
@@ -40,14 +37,21 @@ def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> di
     measured: dict[str, Any] = {
         "truth": str(truth_file),
         "examples_without_truth": without,
+        "rules": _fingerprint_of_labels(run),
         **measure_detection(tokens, grain),
     }
     measured["directions"] = {name: _direction(run, name) for name in run.scored}
     written: dict[str, Any] = finite(measured)
     with run.folder.lock():
-        write_json(run.path / "detection.json", written)
+        write_json(run.folder.detection_path, written)
         run.folder.update_manifest(stages={"detect": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return written
+
+
+def _fingerprint_of_labels(run: RunReader) -> str | None:
+    """Of the rules that made the labels; what was measured at the mask speaks of these labels alone."""
+    fingerprint: str | None = run.manifest.get("stages", {}).get("label", {}).get("rules")
+    return fingerprint
 
 
 def _direction(run: RunReader, name: str) -> str:

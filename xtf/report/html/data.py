@@ -53,7 +53,12 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
     embedded = ScoredShard.concatenate([shard for shard, _ in rows], seen.rules.attributes)
     tried = trials(seen.rules, run.shards, embedded)
     tokens = [place for shard, _ in rows for place in texts.places(shard)]
+    kinds = _kinds(run, seen.rules)
     columns = {**_columns(seen.rules, embedded, [labels for _, labels in rows]), **tried.columns}
+    for bit in kinds:
+        column = f"{seen.rules.attributes[bit]}.kind"
+        found = [shard.details[column][shard.is_response] for shard, _ in rows]
+        columns[f"kind{bit}"] = smallest(np.concatenate([np.zeros(0, np.int32), *found]).clip(min=0))
     return {
         "figures": overview(run, seen),
         "total": sample.total,
@@ -63,9 +68,20 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
         "shownIds": {str(place): visible(one) for place, one in enumerate(ids) if visible(one) != one},
         "rules": _rules(seen.rules),
         "trials": tried.described,
+        "kinds": {str(bit): names for bit, names in kinds.items()},
         "columns": pack({**columns, "tokens": smallest(np.array(tokens, dtype=np.int64))}),
         "explanations": _explanations(run, seen.rules, rows),
         "texts": texts.to_json(),
+    }
+
+
+def _kinds(run: RunReader, rules: LabelRules) -> dict[int, list[str]]:
+    """For the place of each attribute that says which kind of mistake a token looks like, the names of the kinds."""
+    kinds = {name: details["kind"] for name, details in run.details.items() if "kind" in details}
+    return {
+        bit: list(kinds[name].names)
+        for bit, name in enumerate(rules.attributes)
+        if name in kinds and kinds[name].kind == "category"
     }
 
 

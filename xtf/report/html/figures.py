@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtf.data.report import DataReport
+from xtf.evaluation.detection import describe_detection
 from xtf.explain.marks import WORDS
 from xtf.explain.words import cut_text
 from xtf.labelling.distribution import Distribution, keys_to_values
+from xtf.noise import known_kinds
 from xtf.report.html.survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -50,9 +53,22 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
         "summary": summary,
         "correlation": seen.correlation,
         "metrics": metrics,
+        "wrong": [{**one.to_dict(), "sentence": one.sentence()} for one in run.expected_wrong()],
+        "detection": _detection(run),
         "warnings": warnings(run, seen),
         "words": WORDS,
     }
+
+
+def _detection(run: RunReader) -> dict[str, Any] | None:
+    """What ``detection.json`` holds, with its sentence and the words for its kinds."""
+    found = run.detection
+    if found is None:
+        return None
+    words = {name: kind.label for name, kind in known_kinds().items()}
+    earlier = found.get("rules") != run.manifest.get("stages", {}).get("label", {}).get("rules")
+    again = f"xtf evaluate {quote(str(run.path))} --truth {quote(found['truth'])}"
+    return {**found, "sentence": describe_detection(found), "words": words, "again": again if earlier else None}
 
 
 def warnings(run: RunReader, seen: Survey) -> list[str]:

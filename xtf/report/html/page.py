@@ -13,8 +13,8 @@ from xtf.explain.marks import MARKS
 from xtf.report.html.encode import script_json
 
 _MODULES = (
-    *("base", "decode", "trials", "figures", "charts", "model"),
-    *("panel", "tokens", "overview", "card", "list", "examples", "app"),
+    *("base", "decode", "trials", "figures", "charts", "model", "kinds"),
+    *("panel", "tokens", "mistakes", "overview", "card", "list", "examples", "app"),
 )
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", *(f"js/{name}.js" for name in _MODULES))
 _PLOT_STYLE = "vendor/plot-style.css"

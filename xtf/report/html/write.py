@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -49,7 +49,7 @@ def html(run: RunReader, examples: Sequence[str] | None = None, compare: Sequenc
 class Report:
     """A page to show in a notebook; ``html`` is the whole document."""
 
-    html: str
+    html: str = field(repr=False)
     height: int = 800
 
     def _repr_html_(self) -> str:

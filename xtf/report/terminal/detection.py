@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.table import Table
 
 from xtf.display import visible
-from xtf.evaluation.detection import POSITION
+from xtf.evaluation.detection import POSITION, describe_detection
 from xtf.noise import known_kinds
 
 
 def print_detection(console: Console, detection: Mapping[str, Any]) -> None:
     """Print what ``detection.json`` holds: the sentence, then a table, kinds, and calibration."""
-    console.print(_sentence(detection), markup=False, soft_wrap=True)
+    console.print(describe_detection(detection), markup=False, soft_wrap=True)
     console.print()
     console.print(_table(detection))
     if detection["grain"] == "token":
@@ -28,19 +28,6 @@ def print_detection(console: Console, detection: Mapping[str, Any]) -> None:
         )
     if detection["examples_without_truth"]:
         console.print(f"{detection['examples_without_truth']:,} examples have no truth and are left out.", markup=False)
-
-
-def _sentence(detection: Mapping[str, Any]) -> str:
-    labels = next((row for row in detection["found"] if row["name"] == "labels" and "masked" in row), None)
-    share = detection["wrong"] / max(detection["tokens"], 1)
-    known = f"{detection['wrong']:,} of {detection['tokens']:,} response tokens are known to be wrong ({share:.1%})"
-    if labels is None:
-        return f"{known}."
-    right = labels["right_masked"]["value"]
-    return (
-        f"Of {detection['wrong']:,} wrong tokens, {labels['masked_wrong']:,} found; "
-        f"masked {0.0 if right is None else right:.1%} of right ones."
-    )
 
 
 def _table(detection: Mapping[str, Any]) -> Table:

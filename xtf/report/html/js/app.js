@@ -103,6 +103,7 @@ const App = (() => {
       if (!touched) panel.open(view === "overview");
       if (started) Base.emit("resize");
     });
+    Base.on("kind", () => views.show("examples"));
     Base.on("place", (place) => write({ view: views.state.view, ...place }));
     if (!follow(model, examples, views)) views.show("overview", true);
     Base.emit("labels", model);

@@ -141,5 +141,21 @@ const Charts = (() => {
     Base.replace(node, chart);
   }
 
-  return { scores, overlaps, positions, correlation, arms };
+  /** Expected against true share of wrong tokens, one dot a bin, as large as the bin's share of all tokens. */
+  function calibration(node, attribute, bins) {
+    const some = bins.filter((bin) => bin.tokens), size = width(node, 360), all = some.reduce((sum, bin) => sum + bin.tokens, 0);
+    const chart = draw(`${Base.spoken(attribute)}: expected and true share of wrong tokens, ${some.map((bin) => `${Base.percent(bin.said, 0)} ${Base.percent(bin.found, 0)}`).join(", ")}`, {
+      width: size, height: Math.min(size, 280), marginLeft: 48, marginBottom: 38, marginTop: 14,
+      x: { domain: [0, 1], label: "expected to be wrong", ticks: 4, tickFormat: (s) => Base.percent(s, 0) },
+      y: { domain: [0, 1], label: "are wrong", ticks: 4, tickFormat: (s) => Base.percent(s, 0), grid: true },
+      marks: [
+        Plot.line([[0, 0], [1, 1]], { stroke: MUTED, strokeDasharray: "4,3" }),
+        Plot.line(some, { x: "said", y: "found", stroke: ACCENT }),
+        Plot.dot(some, { x: "said", y: "found", fill: ACCENT, r: (bin) => 3 + 6 * Math.sqrt(bin.tokens / all) }),
+      ],
+    });
+    Base.replace(node, chart);
+  }
+
+  return { scores, overlaps, positions, correlation, arms, calibration };
 })();

@@ -9,10 +9,17 @@ const Examples = (() => {
     const title = el("h2", { id: "example-title", tabindex: "-1" }), subtitle = el("p", { class: "quiet", id: "example-share" });
     const texts = el("div", { class: "texts" }), legend = el("div", { class: "legend" });
     const card = el("aside", { class: "card", id: "card", "aria-label": "Token", "aria-live": "polite" });
-    const colour = el("select", { id: "colour" }, el("option", { value: "" }, "verdict"), data.names.map((name, bit) => el("option", { value: String(bit) }, Base.spoken(name))));
+    const colour = el("select", { id: "colour" }, el("option", { value: "" }, "verdict"),
+      Kinds.of(model).map(({ bit }) => el("option", { value: `kind ${bit}` }, `kind of mistake (${Base.spoken(data.names[bit])})`)),
+      data.names.map((name, bit) => el("option", { value: `percentile ${bit}` }, Base.spoken(name))));
     const spaces = el("input", { type: "checkbox", id: "spaces" });
     const close = el("button", { type: "button", class: "close", "aria-label": "Close the card", onclick: () => select(null) }, "×");
-    colour.addEventListener("change", () => { state.colour = colour.value === "" ? null : Number(colour.value); repaint(); drawLegend(); });
+    function chooseColour() {
+      const [by, bit] = colour.value.split(" ");
+      state.colour = by === "" ? null : { by, bit: Number(bit) };
+      repaint();
+    }
+    colour.addEventListener("change", chooseColour);
     spaces.addEventListener("change", () => texts.classList.toggle("show-spaces", spaces.checked));
 
     /** Open example `e`; the page's address follows, so that a link leads back. */
@@ -24,6 +31,7 @@ const Examples = (() => {
       Base.replace(texts);
       state.views = model.datas.map((other, i) => view(other, i)).filter(Boolean);
       describe();
+      drawLegend();
       select(token, quietly);
     }
 
@@ -142,17 +150,37 @@ const Examples = (() => {
       if (state.e < 0 || !state.views.length) return;
       Tokens.paint(state.views[0], model.labels, state.colour);
       describe();
+      drawLegend();
       if (state.token !== null) show(state.token);
     }
 
+    /** The kinds that this example's tokens look like, with their colours and counts. */
+    function kindsHere(bit) {
+      const counts = new Map();
+      for (let r = data.responseStarts[state.e]; r < data.responseStarts[state.e + 1]; r += 1) {
+        const kind = data.columns[`kind${bit}`][r];
+        if (Kinds.shown(data, model.labels, bit, r)) counts.set(kind, (counts.get(kind) ?? 0) + 1);
+      }
+      return [...counts].sort((a, b) => b[1] - a[1]).map(([kind, tokens]) => {
+        const node = el("span", { class: "step" });
+        node.style.backgroundColor = Kinds.colour(data, bit, kind).formatRgb();
+        return el("span", { class: "kind" }, node, ` ${data.run.kinds[bit][kind]} ${tokens}`);
+      });
+    }
+
     function drawLegend() {
+      if (state.colour?.by === "kind") {
+        const found = state.e < 0 ? [] : kindsHere(state.colour.bit);
+        Base.replace(legend, found.length ? ["looks like: ", found] : "no token here looks like a mistake");
+        return;
+      }
       if (state.colour !== null) {
         const steps = Array.from({ length: 11 }, (_, i) => {
           const node = el("span", { class: "step" });
           node.style.backgroundColor = d3.interpolateCividis(i / 10);
           return node;
         });
-        Base.replace(legend, `corpus percentile of ${Base.spoken(data.names[state.colour])}: 0 `, el("span", { class: "steps" }, steps), " 100 · struck through: masked");
+        Base.replace(legend, `corpus percentile of ${Base.spoken(data.names[state.colour.bit])}: 0 `, el("span", { class: "steps" }, steps), " 100 · struck through: masked");
         return;
       }
       const words = data.run.figures.words;
@@ -162,6 +190,7 @@ const Examples = (() => {
         model.datas.length > 1 ? [" · ", el("span", { class: "token differs" }, words.differs)] : null);
     }
 
+    Base.on("kind", ({ bit }) => { colour.value = `kind ${bit}`; chooseColour(); });
     Base.on("labels", () => { if (model.datas.length > 1 && state.e >= 0) open(state.e, state.token, true); else repaint(); });
     drawLegend();
     const step = (by, text, name) => el("button", { type: "button", "aria-label": name, onclick: () => list.step(by) }, text);

@@ -4,15 +4,21 @@ const List = (() => {
   const { el } = Base;
   const ROW = 46;
 
-  /** Share of each example's response (or a third of it) that is masked, or lacks one attribute. */
+  /** Share of each example's response (or a third of it) that is masked, lacks an attribute, or looks like a kind. */
   function measure(model, e, what, where) {
-    const { data, labels } = model, from = data.responseStarts[e], size = data.responseStarts[e + 1] - from;
+    const { data } = model, from = data.responseStarts[e], size = data.responseStarts[e + 1] - from;
     const third = { all: [0, 1], start: [0, 1 / 3], middle: [1 / 3, 2 / 3], end: [2 / 3, 1] }[where];
     const first = Math.floor(size * third[0]), last = Math.floor(size * third[1]);
     let found = 0;
-    for (let r = from + first; r < from + last; r += 1)
-      found += what < 0 ? (labels.noise[r] ? 1 : 0) : (labels.lacking[r] >> what) & 1;
+    for (let r = from + first; r < from + last; r += 1) found += what(r) ? 1 : 0;
     return found / Math.max(last - first, 1);
+  }
+
+  /** The measure that an option's value names: `masked`, `lacking BIT`, or `kind BIT KIND`. */
+  function counted({ data, labels }, value) {
+    const [what, bit, kind] = value.split(" ").map((part, i) => (i ? Number(part) : part));
+    if (what === "masked") return (r) => labels.noise[r];
+    return what === "kind" ? (r) => Kinds.is(data, labels, bit, kind, r) : (r) => (labels.lacking[r] >> bit) & 1;
   }
 
   function searchText(data, e) {
@@ -39,7 +45,10 @@ const List = (() => {
   function build(model, onOpen) {
     const { data } = model, { names, run } = data;
     const search = el("input", { type: "search", id: "search", placeholder: "Search ids and text", "aria-label": "Search ids and text" });
-    const what = select("measure", "share", [["-1", "masked"], ...names.map((name, bit) => [String(bit), `lacking ${Base.spoken(name)}`])]);
+    const what = select("measure", "share", [
+      ["masked", "masked"], ...names.map((name, bit) => [`lacking ${bit}`, `lacking ${Base.spoken(name)}`]),
+      ...Kinds.of(model).flatMap(({ bit, names: kinds }) => kinds.map((name, kind) => [`kind ${bit} ${kind}`, `looking like ${name}`])),
+    ]);
     const where = select("where", "in", [["all", "whole response"], ["start", "first third"], ["middle", "middle third"], ["end", "last third"]]);
     const order = select("order", "sort", [["corpus", "data order"], ["most", "greatest share"], ["least", "smallest share"], ["longest", "longest"], ["shortest", "shortest"], ["id", "id"]]);
     const least = el("input", { type: "number", id: "least", min: 0, max: 100, step: 5, value: 0 });
@@ -51,9 +60,10 @@ const List = (() => {
     const value = (label) => label.querySelector("select").value;
 
     function apply() {
-      const text = search.value.trim().toLowerCase(), bit = Number(value(what)), floor = Number(least.value) / 100;
-      state.shares = new Map(run.ids.map((_, e) => [e, measure(model, e, bit, value(where))]));
-      let shown = [...state.shares.keys()].filter((e) => state.shares.get(e) >= floor - 1e-12);
+      const text = search.value.trim().toLowerCase(), isCounted = counted(model, value(what)), floor = Number(least.value) / 100;
+      state.shares = new Map(run.ids.map((_, e) => [e, measure(model, e, isCounted, value(where))]));
+      const ofKind = value(what).startsWith("kind");
+      let shown = [...state.shares.keys()].filter((e) => state.shares.get(e) >= floor - 1e-12 && !(ofKind && !state.shares.get(e)));
       if (why && value(why)) shown = shown.filter((e) => run.why[e] === value(why));
       if (text) shown = shown.filter((e) => searchText(data, e).includes(text));
       const size = (e) => data.responseStarts[e + 1] - data.responseStarts[e];
@@ -103,6 +113,15 @@ const List = (() => {
       draw();
     }
 
+    /** The examples that hold one kind of mistake, those with most of it first. */
+    function showKind({ bit, kind }) {
+      what.querySelector("select").value = `kind ${bit} ${kind}`;
+      order.querySelector("select").value = "most";
+      apply();
+      view.scrollTop = 0;
+      if (state.shown.length) onOpen(state.shown[0]);
+    }
+
     function step(by) {
       const place = state.shown.indexOf(state.open);
       const next = state.shown[Math.min(Math.max(place + by, 0), state.shown.length - 1)];
@@ -119,6 +138,7 @@ const List = (() => {
     for (const node of [search, least]) node.addEventListener("input", Base.eachFrame(apply));
     for (const node of [what, where, order, why]) node?.addEventListener("change", apply);
     Base.on("labels", apply);
+    Base.on("kind", showKind);
     Base.on("resize", draw);
     const filters = el("div", { class: "filters" }, search, what, where,
       el("label", { class: "filter" }, el("span", {}, "at least, %"), least), order, why);

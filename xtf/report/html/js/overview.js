@@ -150,7 +150,7 @@ const Overview = (() => {
   function build(model) {
     const { data } = model, { run } = data, { summary } = run.figures;
     return el("div", { class: "overview" },
-      figures(run), sampled(run), runs(model.datas), charts(run), training(run),
+      figures(run), sampled(run), runs(model.datas), Mistakes.expected(model), Mistakes.found(run), charts(run), training(run),
       el("div", { class: "grid" },
         tokenTable("Most often masked", summary.most_masked, false), tokenTable("Most often kept", summary.most_kept, true)),
       el("div", { class: "grid" },

@@ -79,7 +79,13 @@ const Tokens = (() => {
     return view;
   }
 
-  /** Mark each token under `labels`: by verdict, or by its percentile under the attribute at place `colour`. */
+  function background(node, shade) {
+    node.classList.add("scaled");
+    node.classList.toggle("light-text", luminance(shade) < 0.179);
+    node.style.backgroundColor = shade.formatRgb();
+  }
+
+  /** Mark each token under `labels`: by verdict; by its percentile under an attribute; by the kind that it looks like. */
   function paint({ nodes, data }, labels, colour) {
     for (const node of nodes) {
       const { r, t } = node.place;
@@ -91,11 +97,12 @@ const Tokens = (() => {
       if (noise) node.classList.add("noise", `line-${firstBit(labels.lacking[r]) % 5}`);
       let said = data.protected[r] ? "always kept" : noise ? "masked" : "kept";
       if (node.classList.contains("differs")) said += ", differs between the runs";
-      if (colour !== null && colour !== undefined) {
-        const percentile = data.percentile(colour, r), scale = d3.color(d3.interpolateCividis(percentile / 100));
-        node.classList.add("scaled");
-        node.classList.toggle("light-text", luminance(scale) < 0.179);
-        node.style.backgroundColor = scale.formatRgb();
+      if (colour?.by === "kind" && Kinds.shown(data, labels, colour.bit, r)) {
+        background(node, Kinds.colour(data, colour.bit, data.columns[`kind${colour.bit}`][r]));
+        said += `, looks like ${Kinds.name(data, colour.bit, r)}`;
+      } else if (colour?.by === "percentile") {
+        const percentile = data.percentile(colour.bit, r);
+        background(node, d3.color(d3.interpolateCividis(percentile / 100)));
         said += `, percentile ${percentile.toFixed(0)}`;
       }
       node.setAttribute("aria-label", `${clipped(data.shown(data.tokens[t]), 60)}, ${said}`);
