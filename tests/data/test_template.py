@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.data.tokenizers import SPECIAL, TEMPLATES, response_text, spaced_tokenizer, tiny_tokenizer
+from tests.data.tokenizers import SPECIAL, TEMPLATES, remarks_of, response_text, spaced_tokenizer, tiny_tokenizer
 from xtf.data import RowError
 from xtf.data.conversation import Conversation
 from xtf.data.tokenise import NO_PREDICTION, ConversationTokenizer
-from xtf.data.turns import LEFT_OUT, NO_END, SPECIAL_TEXT
+from xtf.data.turns import NO_END, SPECIAL_TEXT
 from xtf.errors import ModelError
 
 ENDINGS = {
@@ -48,7 +48,7 @@ def test_every_assistant_turn_and_its_end_are_response(name: str, trim_offsets: 
     assert text == f"{lead}Hello, you.{ENDINGS[name]}{lead}{think}{second}{ENDINGS[name]}"
     protected = response_text(tokenizer, tokens, protected=True).replace(" ", "")  # spaces may share a token with words
     assert protected == f"{ENDINGS[name]}{think}{ENDINGS[name]}".replace(" ", "")
-    assert tokens.warnings == ()
+    assert remarks_of(tokens) == ()
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
@@ -86,7 +86,7 @@ def test_earlier_thoughts_are_left_out_with_a_warning() -> None:
     tokens = ConversationTokenizer(tokenizer)(chat("Hi", f"{thought}One.", "Hi", f"{thought}Two."))
     assert response_text(tokenizer, tokens) == f"One.<|im_end|>{thought}Two.<|im_end|>"
     assert response_text(tokenizer, tokens, protected=True) == "<|im_end|><|im_end|>"
-    assert tokens.warnings == (LEFT_OUT,)
+    assert remarks_of(tokens) == ("the chat template leaves out thoughts of assistant turns",)
 
 
 def test_prompt_that_opens_the_thoughts() -> None:
@@ -114,7 +114,7 @@ def test_tool_calls_are_response_as_rendered() -> None:
     assert response_text(tokenizer, tokens) == f"{think}{call}<|im_end|>{think}It is sunny.<|im_end|>"
     protected = response_text(tokenizer, tokens, protected=True)
     assert protected == f"<think></think><tool_call></tool_call><|im_end|>{think}<|im_end|>"
-    assert tokens.warnings == (SPECIAL_TEXT,)
+    assert remarks_of(tokens) == (SPECIAL_TEXT,)
 
 
 @pytest.mark.parametrize("condition", ["m.content is not defined", "m.tool_calls[0].function.arguments is string"])
@@ -139,7 +139,7 @@ def test_hostile_contents_do_not_move_the_response(name: str) -> None:
     text = response_text(tokenizer, tokens).replace("<think>\n\n</think>\n\n", "")
     lead = " " if name in {"mistral", "llama2"} else ""
     assert text == f"{lead}Hello{ENDINGS[name]}{lead}a {hostile} b{ENDINGS[name]}"
-    assert tokens.warnings == (SPECIAL_TEXT,)
+    assert remarks_of(tokens) == (SPECIAL_TEXT,)
 
 
 def test_turns_of_the_prompt_are_not_response() -> None:
@@ -152,7 +152,7 @@ def test_template_without_end_of_turn_warns() -> None:
     tokenizer = tiny_tokenizer("{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}")
     tokens = ConversationTokenizer(tokenizer)(chat("Hi", "Hello"))
     assert response_text(tokenizer, tokens) == " Hello"
-    assert tokens.warnings == (NO_END,)
+    assert remarks_of(tokens) == (NO_END,)
 
 
 def test_end_of_turn_in_plain_text_is_protected() -> None:
@@ -180,7 +180,7 @@ def test_first_token_of_the_text_is_never_response() -> None:
     tokenizer = tiny_tokenizer("{% for m in messages %}{{ m.content }}</s>{% endfor %}")
     tokens = ConversationTokenizer(tokenizer)(Conversation(({"role": "assistant", "content": "Hello, you"},)))
     assert tokens.is_response.tolist() == [False] + [True] * (len(tokens.input_ids) - 1)
-    assert tokens.warnings == (NO_PREDICTION,)
+    assert remarks_of(tokens) == (NO_PREDICTION,)
 
 
 @pytest.mark.parametrize(

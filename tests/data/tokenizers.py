@@ -116,3 +116,8 @@ def response_text(tokenizer: Any, example: Any, protected: bool | None = None) -
     if protected is not None:
         chosen = chosen & (example.is_protected == protected)
     return str(tokenizer.decode(example.input_ids[chosen].tolist(), skip_special_tokens=False))
+
+
+def remarks_of(tokens: Any) -> tuple[str, ...]:
+    """The texts of the remarks."""
+    return tuple(remark.text for remark in tokens.remarks)

@@ -63,6 +63,17 @@ class DataConfig(Section):
     roles: dict[str, Literal["system", "user", "assistant", "tool"]] = Field(
         {}, description="Roles under other names: agent: assistant. The common ones are known, whatever their case."
     )
+    template_args: dict[str, Any] = Field(
+        {}, description="Arguments of the chat template: enable_thinking: false. A row's chat_template_kwargs go first."
+    )
+    template_adds: Literal["prompt", "target"] = Field(
+        "prompt",
+        description="What the chat template adds to a turn and a generation prompt can supply, such as an empty think "
+        "block: part of the prompt, or learnt.",
+    )
+    system: Literal["merge", "drop", "refuse"] = Field(
+        "merge", description="System text under a template without a place for it: put before the user's words, …."
+    )
     on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
 

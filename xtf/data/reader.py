@@ -15,7 +15,7 @@ from xtf.data.data_files import DataFile
 from xtf.data.hub import hub_identity
 from xtf.data.ids import ExampleIds
 from xtf.data.plain import TableRow
-from xtf.data.report import DataReport, RowError
+from xtf.data.report import DataReport, Remark, RowError
 from xtf.data.schema import check_columns, recognise
 from xtf.data.sources import Row, find_sources, read_rows
 from xtf.data.tokenise import ConversationTokenizer, Tokens
@@ -26,7 +26,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Read = TypeVar("Read")
-SETTINGS = ("split", "columns", "roles", "max_length", "too_long", "limit")
+SETTINGS = (
+    *("split", "columns", "roles", "template_args", "system", "template_adds"),
+    *("max_length", "too_long", "limit"),
+)
 CHUNK = 1 << 20
 NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a table does not tell them from absent ones"
 
@@ -81,17 +84,17 @@ class _Tokenising:
 
     def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport) -> None:
         self._config, self._report = config, report
-        self._tokenise = ConversationTokenizer(tokenizer)
+        self._tokenise = ConversationTokenizer(tokenizer, config)
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
         recognised = recognise(row, self._config.columns, self._config.roles)
         tokens = self._tokenise(recognised.value)
         result = _fitted(name, tokens, self._config, self._report)
         self._report.note(recognised.schema, recognised.unused)
-        for warning in tokens.warnings:
-            self._report.warn(warning, row.location)
+        for remark in tokens.remarks:
+            self._report.warn(remark, row.location)
         if isinstance(row.value, TableRow) and row.value.null_arguments:
-            self._report.warn(NULL_ARGUMENTS, row.location, ", ".join(row.value.null_arguments))
+            self._report.warn(Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments)), row.location)
         return result
 
 

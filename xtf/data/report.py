@@ -33,19 +33,36 @@ class RowError(DataError):
         return ": ".join(part for part in (self.location, self.reason, self.detail) if part)
 
 
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Something to know about a row that is used.
+
+    Attributes:
+        text: The same for every row that it concerns, so that rows can be counted by it.
+        detail: What to do, or what is particular to this row.
+        characters: How many characters it concerns, summed over the rows; 0 where that says nothing.
+    """
+
+    text: str
+    detail: str = ""
+    characters: int = 0
+
+
 @dataclass(slots=True)
 class Count:
-    """How often something happened, where first, and the detail of the first time."""
+    """How often something happened, where first, the detail of the first time, and the characters it concerned."""
 
     count: int = 0
     locations: list[str] = field(default_factory=list)
     detail: str = ""
+    characters: int = 0
 
-    def add(self, location: str, detail: str = "") -> None:
+    def add(self, location: str, detail: str = "", characters: int = 0) -> None:
         """Count one more."""
         if not self.count:
             self.detail = detail
         self.count += 1
+        self.characters += characters
         if len(self.locations) < LOCATIONS_KEPT:
             self.locations.append(location)
 
@@ -53,6 +70,7 @@ class Count:
         """Add what another reader counted."""
         self.detail = self.detail if self.count else other.detail
         self.count += other.count
+        self.characters += other.characters
         self.locations = (self.locations + other.locations)[:LOCATIONS_KEPT]
 
 
@@ -93,9 +111,10 @@ class DataReport:
         """Count a row left out."""
         self.skipped.setdefault(error.reason, Count()).add(error.location, error.detail)
 
-    def warn(self, remark: str, location: str, detail: str = "") -> None:
+    def warn(self, remark: Remark | str, location: str) -> None:
         """Count a remark on a row that is used."""
-        self.warnings.setdefault(remark, Count()).add(location, detail)
+        remark = Remark(remark) if isinstance(remark, str) else remark
+        self.warnings.setdefault(remark.text, Count()).add(location, remark.detail, remark.characters)
 
     def note(self, schema: str, unused: Iterable[str]) -> None:
         """Count how the columns of a row that is used were read."""
@@ -139,7 +158,10 @@ class DataReport:
     def from_dict(cls, data: Mapping[str, Any]) -> DataReport:
         """Restore what :meth:`to_dict` returned."""
         skipped, warnings = (
-            {text: Count(each["count"], list(each["first"]), each["detail"]) for text, each in data[key].items()}
+            {
+                text: Count(each["count"], list(each["first"]), each["detail"], each.get("characters", 0))
+                for text, each in data[key].items()
+            }
             for key in ("skipped", "warnings")
         )
         schemas, unused = dict(data.get("schemas", {})), dict(data.get("unused", {}))
@@ -176,7 +198,8 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _where(reason: str, count: Count) -> str:
-    detail = f": {count.detail}" if count.detail else ""
+    size = f", {count.characters:,} characters" if count.characters else ""
+    detail = f"{size}: {count.detail}" if count.detail else size
     more = ", …" if count.count > len(count.locations) else ""
     return f"{reason}{detail} ({', '.join(count.locations)}{more})"
 
@@ -184,5 +207,6 @@ def _where(reason: str, count: Count) -> str:
 def _plain(counts: Mapping[str, Count]) -> dict[str, Any]:
     return {
         reason: {"count": count.count, "first": list(count.locations), "detail": count.detail}
+        | ({"characters": count.characters} if count.characters else {})
         for reason, count in counts.items()
     }

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from jinja2 import TemplateError
 
 from xtf.data.conversation import Conversation
 from xtf.data.markers import Markers, NotLocated, Span
+from xtf.data.syntax import names_read
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -34,8 +34,27 @@ RENDERING_ERRORS = (
     LookupError,
     AttributeError,
 )  # what bad input makes them raise
+GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+THINKS = re.compile(r"think|reason")
+GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"))
+"""Names that a template reads and no data set gives as an argument."""
 
-Messages = Sequence[Mapping[str, Any]]
+
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """What a template puts around the assistant's words in a short conversation.
+
+    Attributes:
+        opening: Before its words, behind the question's turn.
+        tail: Behind its words, at the end of the text.
+        prompt: The generation prompt.
+        between: Behind its words, up to the next question.
+    """
+
+    opening: str
+    tail: str
+    prompt: str
+    between: str
 
 
 class RefusedError(Exception):
@@ -43,59 +62,134 @@ class RefusedError(Exception):
 
 
 class ChatTemplate:
-    """Renders messages with a tokenizer's chat template, or :data:`PLAIN_TEMPLATE` if it has none."""
+    """Renders conversations with a tokenizer's chat template, or :data:`PLAIN_TEMPLATE` if it has none.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    Args:
+        tokenizer: With its template and its special tokens.
+        arguments: ``data.template_args``; a conversation's own go before them.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, arguments: Mapping[str, Any] | None = None) -> None:
         self._tokenizer = tokenizer
+        self._arguments = dict(arguments or {})
+        self._variables: dict[str, frozenset[str]] = {}
+        self.advice: dict[tuple[str, str], str] = {}
+        """What to set for a role's part that is left out, kept once it has been found out."""
         self._source = None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
         added = {str(token): bool(token.special) for token in tokenizer.added_tokens_decoder.values()}
         added |= dict.fromkeys(map(str, tokenizer.all_special_tokens), True)
         self._added = _any_of([text for text in added if text.strip()])
         self._special = _any_of([text for text, special in added.items() if special and text.strip()])
 
-    def text(self, messages: Messages, tools: list[Any] | None = None, prompt: bool = False) -> str:
-        """Return the rendering, with the generation prompt at its end if asked for.
+    def text(self, conversation: Conversation, prompt: bool = False, **switches: Any) -> str:
+        """Return the rendering, with the generation prompt at its end if asked for; ``switches`` are arguments too.
 
         Raises:
             RefusedError: the template fails on these messages.
         """
         try:
             text = self._tokenizer.apply_chat_template(
-                [dict(message) for message in messages],
-                tools=tools,
+                [dict(message) for message in conversation.messages],
+                tools=conversation.tools,
                 chat_template=self._source,
                 add_generation_prompt=prompt,
                 tokenize=False,
+                **self.arguments(conversation) | switches,
             )
         except RENDERING_ERRORS as error:
             raise RefusedError(str(error) or type(error).__name__) from None
         assert isinstance(text, str)
         return text
 
-    @cached_property
-    def _probe(self) -> tuple[str, str]:
-        """What stands before and behind the assistant's words in a short conversation."""
-        question: Mapping[str, Any] = {"role": "user", "content": "Hi"}
-        markers = Markers()
-        answer = markers.mark({"role": "assistant", "content": "Hello"}, 1)
+    def arguments(self, conversation: Conversation) -> dict[str, Any]:
+        """Return the arguments that the template gets for this conversation, apart from its messages and tools."""
+        return {**self._arguments, **(conversation.template_args or {})}
+
+    def generation_spans(self, conversation: Conversation) -> list[Span] | None:
+        """Return what the template itself marks by ``{% generation %}``; None when it has no such mark.
+
+        Raises:
+            RefusedError: the template fails on these messages.
+        """
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        source = self.source(conversation)
+        if not GENERATION.search(source):
+            return None
         try:
-            text, spans = markers.read(self.text([question, answer]))
-            before = self.text([question])
-        except (RefusedError, NotLocated):  # a template for other conversations
-            return "", ""
-        start, end = spans.get(0, (0, len(text)))
-        return text[len(before) : start] if text.startswith(before) else "", text[end:]
+            rendered: Any = render_jinja_template(
+                [[dict(message) for message in conversation.messages]],
+                tools=conversation.tools,
+                chat_template=source,
+                return_assistant_tokens_mask=True,
+                **self._tokenizer.special_tokens_map | self.arguments(conversation),
+            )
+        except RENDERING_ERRORS as error:
+            raise RefusedError(str(error) or type(error).__name__) from None
+        return [(start, end) for start, end in rendered[1][0] if start < end]
+
+    def source(self, conversation: Conversation) -> str:
+        """Return the template for this conversation; a tokenizer may have another one for tools.
+
+        Raises:
+            RefusedError: the tokenizer has several and none by default.
+        """
+        try:
+            return str(self._tokenizer.get_chat_template(self._source, conversation.tools))
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
+
+    def variables(self, conversation: Conversation) -> frozenset[str]:
+        """Return the names of the arguments that the template reads."""
+        source = self.source(conversation)
+        if source not in self._variables:
+            self._variables[source] = names_read(source) - GIVEN - set(self._tokenizer.special_tokens_map)
+        return self._variables[source]
+
+    def thinking_off(self, conversation: Conversation) -> list[str]:
+        """Return the switches for thoughts that the template reads and the conversation leaves as they are."""
+        names = self.variables(conversation) - self.arguments(conversation).keys()
+        return sorted(name for name in names if THINKS.search(name))
+
+    @cached_property
+    def _probe(self) -> _Probe:
+        """A short conversation, its content as text or, where that does not come out, as parts."""
+        for as_parts in (False, True):
+            try:
+                return self._probed(as_parts)
+            except (RefusedError, NotLocated, KeyError):  # a template for other conversations
+                continue
+        return _Probe("", "", "", "")
+
+    def _probed(self, as_parts: bool) -> _Probe:
+        markers = Markers()
+        said = (("user", "Hi"), ("assistant", "Hello"), ("user", "Hm"), ("assistant", "Bye"))
+        messages = tuple(markers.mark({"role": role, "content": text}, i) for i, (role, text) in enumerate(said))
+        if as_parts:
+            messages = tuple({**m, "content": [{"type": "text", "text": m["content"]}]} for m in messages)
+        asked, answered = Conversation(messages[:1]), Conversation(messages[:2])
+        before, prompted = (markers.read(self.text(asked, prompt))[0] for prompt in (False, True))
+        text, spans = markers.read(self.text(answered))
+        start, end = spans[1][0]
+        longer, places = markers.read(self.text(Conversation(messages)))
+        between = longer[places[1][0][1] : places[2][0][0]]
+        return _Probe(
+            opening=text[len(before) : start] if text.startswith(before) else "",
+            tail=text[end:],
+            prompt=prompted[len(before) :] if prompted.startswith(before) else "",
+            between=between,
+        )
+
+    @property
+    def header(self) -> str:
+        """The beginning of the generation prompt, by which a header is recognised in the middle of a turn."""
+        return common_prefix(self._probe.prompt, self._probe.opening).strip()
 
     @cached_property
     def opening(self) -> str:
         """What the template itself puts before the assistant's words, if it has no generation prompt to say so."""
-        question = [{"role": "user", "content": "Hi"}]
-        try:
-            has_prompt = self.text(question, prompt=True) != self.text(question)
-        except RefusedError:
-            return ""
-        opening = self._probe[0].rstrip(" ")  # the model writes the space before its first word
-        return "" if has_prompt or not opening.strip() else opening
+        opening = self._probe.opening.rstrip(" ")  # the model writes the space before its first word
+        return "" if self._probe.prompt or not opening.strip() else opening
 
     @cached_property
     def endings(self) -> tuple[str, ...]:
@@ -105,8 +199,11 @@ class ChatTemplate:
         ``<|END_OF_TURN_TOKEN|>``), then the first token alone; each also without the white space before it, which may
         have counted as words. A template that ends turns with plain text has that text as its ending.
         """
-        tail = self._probe[1]
+        tail = self._probe.tail
+        shared = len(common_prefix(tail, self._probe.between))
         tokens = self.added_tokens_in(tail, (0, len(tail)))
+        if any(end <= shared for _, end in tokens):  # else the ending differs by place, or is no token
+            tokens = [token for token in tokens if token[1] <= shared]
         ends = [tokens[0][1]] if tokens else [len(tail.rstrip())]
         for start, end in tokens[1:]:
             if start != ends[-1]:
@@ -119,39 +216,22 @@ class ChatTemplate:
         """Return where tokens of the tokenizer's added vocabulary are spelled out within ``span``."""
         return [match.span() for match in self._added.finditer(text, *span)] if self._added else []
 
-    def spells_special_token(self, messages: Messages) -> bool:
+    def special_token_at(self, text: str, place: int) -> int | None:
+        """Return where the special token that stands at ``place``, or behind white space there, ends."""
+        while place < len(text) and text[place].isspace():
+            place += 1
+        match = self._special.match(text, place) if self._special else None
+        return match.end() if match else None
+
+    def spells_special_token(self, messages: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a message contains the text of a special token, which the tokenizer reads as that token."""
         return self._special is not None and any(self._special.search(m["content"] or "") for m in messages)
 
 
-@dataclass(frozen=True, slots=True)
-class Form:
-    """A way to hand over tool calls; templates differ in what they expect, and fail on or drop what they do not."""
-
-    empty_is_none: bool
-    arguments_as_text: bool
-
-    def __call__(self, conversation: Conversation) -> Conversation:
-        messages = tuple(self._message(message) for message in conversation.messages)
-        return Conversation(messages, conversation.tools, conversation.context)
-
-    def _message(self, message: Mapping[str, Any]) -> Mapping[str, Any]:
-        if not message.get("tool_calls"):
-            return message
-        content = None if self.empty_is_none and not message["content"] else message["content"]
-        dump: Callable[[Any], Any] = _dumped if self.arguments_as_text else lambda arguments: arguments
-        calls = [
-            {**call, "function": {**call["function"], "arguments": dump(call["function"]["arguments"])}}
-            for call in message["tool_calls"]
-        ]
-        return {**message, "content": content, "tool_calls": calls}
-
-
-FORMS = tuple(Form(none, text) for text in (False, True) for none in (False, True))
-
-
-def _dumped(arguments: Any) -> str:
-    return json.dumps(arguments, ensure_ascii=False)
+def common_prefix(first: str, second: str) -> str:
+    """Return what two texts begin with alike."""
+    pairs = enumerate(zip(first, second, strict=False))
+    return first[: next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))]
 
 
 def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:

@@ -20,9 +20,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.markers import Span
-from xtf.data.report import RowError
+from xtf.data.report import Remark, RowError
+from xtf.data.system import ChatSettings
 from xtf.data.template import ChatTemplate
 from xtf.data.turns import Rendering, Turn, render, without
 from xtf.errors import ModelError
@@ -41,23 +43,28 @@ class Tokens:
     input_ids: IntArray
     is_response: BoolArray
     is_protected: BoolArray
-    warnings: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 class ConversationTokenizer:
     """A tokenizer and its chat template, made ready to mark responses.
 
+    Args:
+        tokenizer: A fast tokenizer.
+        data: Its ``template_args``, ``system`` and ``template_adds`` count; their defaults if left out.
+
     Raises:
         ModelError: the tokenizer cannot tell which characters its tokens stand for.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, data: DataConfig | None = None) -> None:
         if not getattr(tokenizer, "is_fast", False):
             raise ModelError(
                 f"tokenizer {getattr(tokenizer, 'name_or_path', '')!r} ({type(tokenizer).__name__}) is not a fast "
                 "tokenizer: it does not tell which characters a token stands for. Use one that has a tokenizer.json."
             )
-        self.template = ChatTemplate(tokenizer)
+        self.template = ChatTemplate(tokenizer, data.template_args if data else None)
+        self._settings = ChatSettings(data.system, data.template_adds) if data else ChatSettings()
         self._tokenizer = tokenizer
         backend = copy.deepcopy(tokenizer.backend_tokenizer)
         backend.post_processor = None  # adds nothing to a rendered chat; would cut white space from the offsets
@@ -80,22 +87,27 @@ class ConversationTokenizer:
         """
         if isinstance(conversation, PreTokenized):
             return self._pretokenized(conversation)
-        rendering = self._plain_text(conversation) if conversation.is_text else render(self.template, conversation)
+        if conversation.is_text:
+            rendering = self._plain_text(conversation)
+        else:
+            rendering = render(self.template, conversation, self._settings)
         ids, offsets = self._encoded(rendering.text, [0])
-        starts = [turn.start for turn in rendering.turns]
-        cuts = [start for start in starts if np.any(_straddles(offsets, start) & ~self._is_added[ids])]
+        starts = np.array([start for turn in rendering.turns for start, _ in turn.spans], dtype=np.int64)
+        straddled = starts[_straddled(offsets[~self._is_added[ids]], starts)]
+        cuts = [int(start) for start in straddled]
         if cuts:
             cut_ids, cut_offsets = self._encoded(rendering.text, [0, *cuts])
             if self._decoded(cut_ids) == rendering.text:
                 ids, offsets = cut_ids, cut_offsets
         is_response, is_written = self._marked(rendering, ids, offsets)
         for turn in rendering.turns:
-            self._check(rendering.text, turn, ids, offsets, is_response)
-        warnings = rendering.warnings
+            for span in turn.spans:
+                self._check(rendering.text, span, ids, offsets, is_response)
+        remarks = rendering.remarks
         if is_response[:1].any():
             is_response[0] = False
-            warnings = warnings if conversation.is_text else (*warnings, NO_PREDICTION)
-        return Tokens(ids, is_response, is_response & ~is_written, warnings)
+            remarks = remarks if conversation.is_text else (*remarks, Remark(NO_PREDICTION))
+        return Tokens(ids, is_response, is_response & ~is_written, remarks)
 
     def _plain_text(self, conversation: Conversation) -> Rendering:
         """Text as it stands, between the tokens that begin and end a document in pre-training."""
@@ -105,7 +117,7 @@ class ConversationTokenizer:
         start, end = len(before), len(before + text)
         whole = before + text + after
         words = without((start, end), self.template.added_tokens_in(whole, (start, end)))
-        return Rendering(whole, (Turn(start, len(whole), tuple(words)),), ())
+        return Rendering(whole, (Turn(((start, len(whole)),), tuple(words), 0),), ())
 
     def _encoded(self, text: str, cuts: list[int]) -> tuple[IntArray, NDArray[np.int64]]:
         """Return ``(seq,)`` ids and ``(seq, 2)`` character spans of ``text``, tokenised in the parts between cuts."""
@@ -123,19 +135,22 @@ class ConversationTokenizer:
     def _marked(self, rendering: Rendering, ids: IntArray, offsets: NDArray[np.int64]) -> tuple[BoolArray, BoolArray]:
         """Return ``(seq,)`` bool: holds a character of an assistant turn, and one the assistant wrote."""
         size = len(rendering.text)
-        in_turn = _counts(offsets, size, [(turn.start, turn.end) for turn in rendering.turns])
+        in_turn = _counts(offsets, size, [span for turn in rendering.turns for span in turn.spans])
         in_words = _counts(offsets, size, [span for turn in rendering.turns for span in turn.written])
         lengths = offsets[:, 1] - offsets[:, 0]
-        straddles_start = np.zeros(len(ids), dtype=np.bool_)
-        for turn in rendering.turns:
-            straddles_start |= _straddles(offsets, turn.start)
+        starts = np.array([start for turn in rendering.turns for start, _ in turn.spans], dtype=np.int64)
+        straddles_start = np.searchsorted(starts, offsets[:, 1], "left") > np.searchsorted(
+            starts, offsets[:, 0], "right"
+        )
         is_added = self._is_added[ids]
         is_response = (in_turn > 0) & ~(straddles_start & is_added)
         return is_response, is_response & (in_words > 0) & ~(is_added & (in_words < lengths))
 
-    def _check(self, text: str, turn: Turn, ids: IntArray, offsets: NDArray[np.int64], is_response: BoolArray) -> None:
+    def _check(self, text: str, span: Span, ids: IntArray, offsets: NDArray[np.int64], is_response: BoolArray) -> None:
         """Decoding the response tokens must give back the text they stand for."""
-        own = np.flatnonzero(is_response & (offsets[:, 1] > turn.start) & (offsets[:, 0] < turn.end))
+        low = int(np.searchsorted(offsets[:, 1], span[0], "right"))
+        high = int(np.searchsorted(offsets[:, 0], span[1], "left"))
+        own = low + np.flatnonzero(is_response[low:high])
         if own.size == 0:
             raise RowError("no token for an assistant turn", "the tokenizer drops its characters")
         first, last = int(own[0]), int(own[-1])
@@ -169,9 +184,12 @@ class ConversationTokenizer:
         return Tokens(row.input_ids, row.is_response, row.is_response & np.isin(row.input_ids, self._special_ids))
 
 
-def _straddles(offsets: NDArray[np.int64], place: int) -> BoolArray:
-    """Return ``(seq,)`` bool: the token holds characters on both sides of ``place``."""
-    return (offsets[:, 0] < place) & (offsets[:, 1] > place)
+def _straddled(offsets: NDArray[np.int64], places: NDArray[np.int64]) -> BoolArray:
+    """Return bool for each of the rising ``places``: a token holds characters on both sides of it."""
+    token = np.searchsorted(offsets[:, 0], places, "left") - 1  # the last that begins before the place
+    inside = token >= 0
+    inside[inside] = offsets[token[inside], 1] > places[inside]
+    return inside
 
 
 def _counts(offsets: NDArray[np.int64], size: int, spans: list[Span]) -> NDArray[np.int64]:

@@ -1,37 +1,64 @@
 """Every assistant turn, located in the text that the chat template makes.
 
-A turn begins where the generation prompt ends (where the model starts to write) and ends with its end-of-turn token;
-the newline that many templates put behind that token is nobody's target. Within the turn, words the assistant wrote
-are told apart from what the template adds, such as an empty think block. Of a turn that calls tools, everything but
-tokens of the added vocabulary (``<tool_call>``) counts as written, as the template renders it.
+A turn begins where the generation prompt ends (where the model starts to write) and ends with its stop token; the
+newline that many templates put behind that token is nobody's target. Within the turn, words the assistant wrote are
+told apart from what the template adds, such as the name of a channel. Of a turn that calls tools, everything but tokens
+of the added vocabulary (``<tool_call>``) counts as written, as the template renders it. A template that marks the
+assistant's part itself, by ``{% generation %}``, is taken at its word.
+
+No words of another speaker ever lie within a turn: such a rendering is refused.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from xtf.data.conversation import Conversation
-from xtf.data.markers import BRACKET, Markers, NotLocated, Piece, Span, widened
-from xtf.data.report import RowError
-from xtf.data.template import FORMS, ChatTemplate, Messages, RefusedError
+from xtf.data.edges import Edges
+from xtf.data.forms import forms_of
+from xtf.data.leftout import left_out
+from xtf.data.markers import NotLocated, Piece, Span, widened
+from xtf.data.marking import Marked
+from xtf.data.report import Remark, RowError
+from xtf.data.system import ChatSettings, SystemRole
+from xtf.data.template import ChatTemplate, RefusedError
 
-PREFIX_TAIL = 64  # characters of a generation prompt by which it is recognised where the text before it differs
-LONGEST_TOKEN = 100  # characters; no added token is longer
-LEFT_OUT = "the chat template leaves out part of an assistant turn"
 NO_END = "no end-of-turn token after an assistant turn"
 EMPTY_TURN = "an assistant turn without a word is not learnt"
+UNREAD = "the chat template does not read an argument that it is given"
+UNMARKED_TURN = "an assistant turn that the chat template leaves out is not learnt"
 SPECIAL_TEXT = "contains the text of special tokens, which the model reads as such"
+FOREIGN = "the chat template puts words of others inside an assistant turn"
 
 Found = list[tuple[int, Piece, Span]]
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One assistant turn: characters ``[start, end)`` of the text, and within it the spans the assistant wrote."""
+    """One assistant turn: the spans of the text that the model writes, and within them those the assistant wrote.
 
-    start: int
-    end: int
+    Attributes:
+        spans: By rising place; more than one where the template puts something into the middle that is no target.
+        written: The words, with the white space that was also written.
+        message: Position of its message in the conversation.
+        pieces: Where the pieces of its texts came out, by rising place.
+    """
+
+    spans: tuple[Span, ...]
     written: tuple[Span, ...]
+    message: int = 0
+    pieces: tuple[tuple[Piece, Span], ...] = ()
+
+    @property
+    def start(self) -> int:
+        """First character."""
+        return self.spans[0][0]
+
+    @property
+    def end(self) -> int:
+        """Character behind the last one."""
+        return self.spans[-1][1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,138 +67,164 @@ class Rendering:
 
     text: str
     turns: tuple[Turn, ...]
-    warnings: tuple[str, ...]
+    remarks: tuple[Remark, ...]
 
 
-def render(template: ChatTemplate, conversation: Conversation) -> Rendering:
+def render(template: ChatTemplate, conversation: Conversation, settings: ChatSettings) -> Rendering:
     """Render ``conversation`` and locate its assistant turns.
 
     Raises:
         RowError: the template refuses the conversation, or a turn cannot be located exactly.
     """
-    has_calls = any(message.get("tool_calls") for message in conversation.messages)
-    faults: list[RowError] = []
-    for form in FORMS if has_calls else FORMS[:1]:
+    system = SystemRole(settings.system, conversation)
+    fault: RowError | None = None
+    for candidate in system.candidates():
         try:
-            return _Locator(template, form(conversation)).rendering()
+            rendering, lacks_system = _located(template, candidate, settings)
+        except RowError as error:
+            fault = fault or error
+            continue
+        if not lacks_system or candidate is not conversation or settings.system == "drop":
+            remarks = (*rendering.remarks, *system.remarks(candidate, lacks_system))
+            return Rendering(rendering.text, rendering.turns, remarks)
+    raise fault or system.refusal()
+
+
+def _located(template: ChatTemplate, conversation: Conversation, settings: ChatSettings) -> tuple[Rendering, bool]:
+    """Return the rendering, and whether system text is left out of it."""
+    faults: list[RowError] = []
+    for form in forms_of(conversation):
+        try:
+            marked = Marked(template, conversation, form)
+            rendering = _Locator(marked, settings).rendering()
         except RowError as error:
             faults.append(error)
         except NotLocated as error:
             faults.append(RowError("an assistant turn cannot be located in the chat template's text", str(error)))
         except RefusedError as error:
             faults.append(RowError("the chat template refuses the conversation", str(error)))
+        else:
+            return rendering, marked.leaves_out("system")
     raise faults[0]
 
 
 class _Locator:
-    """One conversation on its way to a Rendering."""
+    """One marked conversation on its way to a Rendering."""
 
-    def __init__(self, template: ChatTemplate, conversation: Conversation) -> None:
-        self._template = template
-        self._conversation = conversation
-        self._markers = Markers()
-        self._marked = list(conversation.messages)
-        self._text = template.text(conversation.messages, conversation.tools)
+    def __init__(self, marked: Marked, settings: ChatSettings) -> None:
+        self._marked = marked
+        self._edges = Edges(marked, settings.template_adds == "prompt")
 
     def rendering(self) -> Rendering:
-        if BRACKET.search(self._text):
-            raise NotLocated("it holds private-use characters of Unicode plane 16")
-        responses = self._conversation.responses()
-        for turn in responses:
-            self._marked[turn] = self._markers.mark(self._marked[turn], turn)
-        plain, spans = self._markers.read(self._template.text(self._marked, self._conversation.tools))
-        if plain != self._text:
-            raise NotLocated("the template treats these words otherwise when they are bracketed to find them")
-        found: dict[int, Found] = {turn: [] for turn in responses}
-        for number, span in sorted(spans.items(), key=lambda item: item[1]):
-            piece = self._markers.pieces[number]
-            found[piece.turn].append((number, piece, span))
-        self._check_words(spans, found)
+        marked = self._marked
+        found: dict[int, Found] = {turn: [] for turn in marked.conversation.responses()}
+        for number, span in sorted(((n, spans[0]) for n, spans in marked.spans.items()), key=lambda each: each[1]):
+            piece = marked.pieces[number]
+            if piece.is_assistant and piece.turn in found:
+                found[piece.turn].append((number, piece, span))
+        self._check_words(found)
         turns: list[Turn] = []
-        for turn in responses:
-            turns.append(self._turn(turn, turns[-1].end if turns else 0, found[turn]))
-        warnings = [LEFT_OUT] if len(spans) < len(self._markers.pieces) else []
-        warnings += [EMPTY_TURN] if self._conversation.empty_turns() else []
-        warnings += [NO_END] if any(turn.end == turn.written[-1][1] for turn in turns) else []
-        warnings += [SPECIAL_TEXT] if self._template.spells_special_token(self._conversation.messages) else []
-        return Rendering(self._text, tuple(turns), tuple(warnings))
+        for turn, pieces in found.items():
+            if pieces:
+                turns.append(self._turn(turn, turns[-1].end if turns else 0, pieces))
+        return Rendering(marked.text, self._as_marked(turns), tuple(self._remarks(turns, found)))
 
-    def _check_words(self, spans: dict[int, Span], found: dict[int, Found]) -> None:
-        if any(piece.is_call and number not in spans for number, piece in enumerate(self._markers.pieces)):
+    def _check_words(self, found: dict[int, Found]) -> None:
+        marked = self._marked
+        if any(piece.part == "name" and number not in marked.spans for number, piece in enumerate(marked.pieces)):
             raise RowError("the chat template leaves out tool calls", "it may have no support for tools")
-        if not all(found.values()):
+        if not any(found.values()):
             raise RowError("the chat template leaves out an assistant turn")
-        for number, (start, end) in spans.items():
-            piece = self._markers.pieces[number]
-            if self._text[start:end] != piece.source[piece.start : piece.end]:
-                raise RowError("the chat template changes the words of an assistant turn")
+        for pieces in found.values():
+            for _, piece, (start, end) in pieces:
+                if not piece.is_call and marked.text[start:end] != piece.source[piece.start : piece.end]:
+                    raise RowError("the chat template changes the words of an assistant turn")
 
     def _turn(self, turn: int, low: int, found: Found) -> Turn:
         first = found[0][2][0]
         if first < low:
             raise NotLocated("the template changes the order of the turns")
-        start = self._start(turn, low, first)
-        calls = any(piece.is_call for _, piece, _ in found)
-        if start is None and calls:
+        start = self._edges.start(turn, low, first)
+        is_call = any(piece.is_call for _, piece, _ in found)
+        if start is None and is_call:
             raise NotLocated("a tool call does not follow the generation prompt")
         start = first if start is None else start
-        if calls:
-            end_words, end = self._end_of_calls(turn, found[-1][0], found[-1][2][1])
+        places = [span for _, _, span in found]
+        if is_call:
+            end_words, end = self._edges.end(turn, found[-1][0], places[-1][1])
             words = (start, end_words)
-            return Turn(start, end, tuple(without(words, self._template.added_tokens_in(self._text, words))))
-        written = widened(self._text, start, [(piece, span) for _, piece, span in found])
-        end = written[-1][1]
-        end += next((len(ending) for ending in self._template.endings if self._text.startswith(ending, end)), 0)
-        return Turn(start, end, tuple(written))
+            written = without(words, self._marked.template.added_tokens_in(self._marked.text, words))
+        else:
+            written = widened(self._marked.text, start, [(piece, span) for _, piece, span in found])
+            _, end = self._edges.end(turn, found[-1][0], written[-1][1])
+        self._check_foreign(turn, (start, end), places)
+        headers = self._edges.headers_between(places)
+        written = [span for each in written for span in without(each, headers)]
+        pieces = tuple((piece, span) for _, piece, span in found)
+        return Turn(tuple(without((start, end), headers)), tuple(written), turn, pieces)
 
-    def _start(self, turn: int, low: int, first: int) -> int | None:
-        """Where the generation prompt of this turn ends; None when the full text does not have it."""
-        before: Messages = self._conversation.messages[:turn]
-        try:
-            prefix = self._template.text(before, self._conversation.tools, prompt=True)
-            if low <= len(prefix) <= first and self._text.startswith(prefix):
-                opening = self._template.opening
-                return min(first, len(prefix) + (len(opening) if self._text.startswith(opening, len(prefix)) else 0))
-            bare = self._template.text(before, self._conversation.tools)
-        except RefusedError:  # a template may refuse a conversation that stops here; then there is no prefix
-            return None
-        shared = len(_common_prefix(prefix, self._text))
-        for text in (prefix, self._text):  # tokens that merely begin alike, "<think>" and "<tool_call>", share nothing
-            tokens = self._template.added_tokens_in(text, (len(bare), min(len(text), shared + LONGEST_TOKEN)))
-            shared = next((start for start, end in tokens if start < shared < end), shared)
-        if low <= len(bare) <= shared:  # the prompt says more than the text does, such as <think>
-            return min(shared, first)
-        tail = prefix[-PREFIX_TAIL:]
-        place = self._text.rfind(tail, low, first) if tail else -1
-        return place + len(tail) if place >= 0 else None
+    def _check_foreign(self, turn: int, span: Span, places: list[Span]) -> None:
+        """No words of others in the turn; of roles that could not be bracketed, none anywhere but in its own words."""
+        others = {piece.role for piece in self._marked.others_within(turn, span)}
+        own = [self._marked.text[start:end] for start, end in without(span, places)]
+        for message in self._marked.messages if self._marked.unmarked else ():
+            words = message["content"].strip()
+            if message["role"] in self._marked.unmarked and words and any(words in each for each in own):
+                others.add(message["role"])
+        if others:
+            raise RowError(FOREIGN, f"of {', '.join(sorted(others))}, in message {turn + 1}")
 
-    def _end_of_calls(self, turn: int, last_piece: int, last: int) -> Span:
-        """Where the rendering of tool calls ends, and where the turn does, end-of-turn token included."""
-        tail = self._text[last:]
-        if turn + 1 < len(self._marked):
-            text, spans = self._markers.read(self._template.text(self._marked[: turn + 1], self._conversation.tools))
-            if last_piece not in spans:
-                raise NotLocated("a tool call is rendered otherwise when it comes last")
-            tail = _common_prefix(text[spans[last_piece][1] :], tail)
-        for ending in self._template.endings:
-            place = tail.rfind(ending)
-            if place >= 0:
-                return last + place, last + place + len(ending)
-        added = self._template.added_tokens_in(tail, (0, len(tail)))
-        start, end = added[-1] if added else (len(tail.rstrip()),) * 2
-        return last + start, last + end
+    def _as_marked(self, turns: list[Turn]) -> tuple[Turn, ...]:
+        """Give the turns the spans that the template marks by ``{% generation %}``, if it does."""
+        spans = self._marked.generation_spans()
+        if spans is None:
+            return tuple(turns)
+        kept = []
+        for turn in turns:
+            own = [span for span in spans if self._belongs(span, turn)]
+            for span in own:
+                self._check_foreign(turn.message, span, list(turn.written))
+            if own:
+                written = [part for words in turn.written for part in _common(words, own)]
+                kept.append(replace(turn, spans=tuple(own), written=tuple(written)))
+        if not kept:
+            raise RowError("the chat template's {% generation %} marks no assistant turn")
+        return tuple(kept)
 
+    def _belongs(self, span: Span, turn: Turn) -> bool:
+        if span[0] < turn.end and span[1] > turn.start:
+            return True
+        before = self._marked.piece_before(span[0])  # a stop token may be marked by itself
+        return before is not None and self._marked.pieces[before[0]].turn == turn.message and span[0] >= turn.end
 
-def _common_prefix(first: str, second: str) -> str:
-    pairs = enumerate(zip(first, second, strict=False))
-    return first[: next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))]
+    def _remarks(self, turns: list[Turn], found: dict[int, Found]) -> Iterator[Remark]:
+        marked = self._marked
+        yield from left_out(marked)
+        if not all(found.values()):
+            yield Remark(UNMARKED_TURN)
+        if marked.conversation.empty_turns():
+            yield Remark(EMPTY_TURN)
+        if any(turn.end == turn.written[-1][1] for turn in turns):
+            yield Remark(NO_END)
+        if marked.template.spells_special_token(marked.messages):
+            yield Remark(SPECIAL_TEXT)
+        unread = marked.template.arguments(marked.conversation).keys() - marked.template.variables(marked.conversation)
+        if unread:
+            yield Remark(UNREAD, ", ".join(map(repr, sorted(unread))))
 
 
 def without(span: Span, holes: list[Span]) -> list[Span]:
     """Return what is left of ``span`` around ``holes``."""
     spans, start = [], span[0]
     for hole in holes:
+        if hole[1] <= span[0] or hole[0] >= span[1]:
+            continue
         if start < hole[0]:
             spans.append((start, hole[0]))
         start = hole[1]
     return [*spans, (start, span[1])] if start < span[1] or not spans else spans
+
+
+def _common(span: Span, others: list[Span]) -> list[Span]:
+    pairs = ((max(span[0], start), min(span[1], end)) for start, end in others)
+    return [(start, end) for start, end in pairs if start < end]

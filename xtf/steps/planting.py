@@ -150,13 +150,13 @@ class _Reader:
         from xtf.model import Embedder, load_model
 
         loaded = load_model(model)
-        self._columns = data.columns
-        self._tokenise = ConversationTokenizer(loaded.tokenizer)
+        self._columns, self._roles = data.columns, data.roles
+        self._tokenise = ConversationTokenizer(loaded.tokenizer, data)
         self._context = EngineFitContext([], loaded, Embedder(loaded))
 
     def example(self, name: str, row: Row) -> TokenizedExample:
         """The row's tokens, whole."""
-        tokens = self._tokenise(to_conversation(row, self._columns))
+        tokens = self._tokenise(to_conversation(row, self._columns, self._roles))
         return TokenizedExample(name, tokens.input_ids, tokens.is_response, tokens.is_protected)
 
     def pieces(self, example: TokenizedExample) -> list[bytes]:

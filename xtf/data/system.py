@@ -1,0 +1,67 @@
+"""System text under a chat template that has no place for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from xtf.data.conversation import Conversation
+from xtf.data.report import Remark, RowError
+
+SystemMode = Literal["merge", "drop", "refuse"]
+NO_PLACE = "the chat template has no place for system text"
+MERGED = f"{NO_PLACE}: put before the user's next words (data.system: merge)"
+DROPPED = f"{NO_PLACE}: left out (data.system: drop)"
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """What ``data`` says on rendering: ``data.system`` and ``data.template_adds``."""
+
+    system: SystemMode = "merge"
+    template_adds: Literal["prompt", "target"] = "prompt"
+
+
+class SystemRole:
+    """The ways to hand over one conversation's system text: as it is, then without the messages that have no place."""
+
+    def __init__(self, mode: SystemMode, conversation: Conversation) -> None:
+        self._mode, self._conversation = mode, conversation
+
+    def candidates(self) -> Iterator[Conversation]:
+        """Yield the conversation, then those that data.system allows if the template does not take it."""
+        yield self._conversation
+        places = [i for i, message in enumerate(self._conversation.messages) if message["role"] == "system"]
+        later = [place for place in places if place > 0]
+        for chosen in ([later] if later and later != places else []) + ([places] if places else []):
+            if self._mode != "refuse" and (moved := self._without(chosen)) is not None:
+                yield moved
+
+    def _without(self, places: Sequence[int]) -> Conversation | None:
+        messages: list[Mapping[str, Any]] = []
+        waiting: list[str] = []
+        for number, message in enumerate(self._conversation.messages):
+            if number in places:
+                waiting.append(message["content"])
+            elif message["role"] == "user" and waiting and self._mode == "merge":
+                messages.append({**message, "content": "\n\n".join([*waiting, message["content"]])})
+                waiting = []
+            else:
+                messages.append(message)
+        if waiting and self._mode == "merge":
+            return None
+        context = self._conversation.context
+        return replace(
+            self._conversation, messages=tuple(messages), context=context - sum(place < context for place in places)
+        )
+
+    def remarks(self, used: Conversation, lacks_system: bool) -> list[Remark]:
+        """What was done with the system text."""
+        if used is self._conversation and not lacks_system:
+            return []
+        return [Remark(MERGED if self._mode == "merge" else DROPPED)]
+
+    def refusal(self) -> RowError:
+        """The error for a row whose system text has no place."""
+        return RowError(NO_PLACE, f"set data.system: {'drop' if self._mode == 'merge' else 'merge or drop'}")
