@@ -59,7 +59,8 @@ def test_assistant_masks_mark_what_is_learnt(run: Any) -> None:
 def test_a_third_partys_exporter_on_the_command_line(run: Any, tmp_path: Path, cli: Cli) -> None:
     outcome = cli("export", run.path, "--to", "segments", "--output", tmp_path / "out")
     assert outcome.code == 0, outcome.err
-    rows = [json.loads(line) for file in sorted((tmp_path / "out").iterdir()) for line in file.open(encoding="utf-8")]
+    texts = [file.read_text(encoding="utf-8") for file in sorted((tmp_path / "out").iterdir())]
+    rows = [json.loads(line) for text in texts for line in text.splitlines()]
     whole = {shard.example_ids[i]: shard.example(i) for shard in run.shards() for i in range(len(shard))}
     assert [row["example_id"] for row in rows] == list(whole)
     for row in rows:
