@@ -38,7 +38,7 @@ class Edges:
     Args:
         marked: The conversation with its words in brackets, as rendered.
         supplied: What a generation prompt can supply, with thoughts switched off too, is no part of the turn; else
-            only what every prompt supplies is none.
+            only what every prompt supplies is none, with thoughts switched on too.
     """
 
     def __init__(self, marked: Marked, supplied: bool) -> None:
@@ -88,15 +88,19 @@ class Edges:
         With thoughts switched off, a template may write more than the prompt (``/nothink`` behind the user's words);
         only what it then adds for the assistant counts.
         """
-        prompts = [self._marked.tail(turn, anchor, prompt=True)]
-        for switch in self._template.thinking_off(self._marked.conversation):
+        marked, own = self._marked, self._template.arguments(self._marked.conversation)
+        prompts = [marked.tail(turn, anchor, prompt=True)]
+        for switch in self._template.thinking_switches(marked.conversation):
+            if self._supplied and switch in own:
+                continue
             try:
-                prompt = self._marked.tail(turn, anchor, prompt=True, **{switch: False})
+                other = {switch: not self._supplied}
+                prompt = marked.tail(turn, anchor, prompt=True, **other)
                 if prompt not in prompts:
-                    without = self._marked.tail(turn, anchor, **{switch: False})
-                    prompts += [self._marked.tail(turn, anchor) + prompt.removeprefix(without), prompt]
+                    added = prompt.removeprefix(marked.tail(turn, anchor, **other))
+                    prompts += [marked.tail(turn, anchor) + added, prompt]
             except (RefusedError, NotLocated):
-                continue  # not a switch to be turned off
+                continue  # not a switch to be turned
         return list(dict.fromkeys(prompts))
 
     def _opening(self, gap: str, place: int) -> int:

@@ -30,12 +30,12 @@ class SystemRole:
         self._mode, self._conversation = mode, conversation
 
     def candidates(self) -> Iterator[Conversation]:
-        """Yield the conversation, then those that data.system allows if the template does not take it."""
+        """Yield the conversation, then others if the template does not take it; ``refuse`` tells by them why not."""
         yield self._conversation
         places = [i for i, message in enumerate(self._conversation.messages) if message["role"] == "system"]
         later = [place for place in places if place > 0]
         for chosen in ([later] if later and later != places else []) + ([places] if places else []):
-            if self._mode != "refuse" and (moved := self._without(chosen)) is not None:
+            if (moved := self._without(chosen)) is not None:
                 yield moved
 
     def _without(self, places: Sequence[int]) -> Conversation | None:
@@ -44,12 +44,12 @@ class SystemRole:
         for number, message in enumerate(self._conversation.messages):
             if number in places:
                 waiting.append(message["content"])
-            elif message["role"] == "user" and waiting and self._mode == "merge":
+            elif message["role"] == "user" and waiting and self._mode != "drop":
                 messages.append({**message, "content": "\n\n".join([*waiting, message["content"]])})
                 waiting = []
             else:
                 messages.append(message)
-        if waiting and self._mode == "merge":
+        if waiting and self._mode != "drop":
             return None
         context = self._conversation.context
         return replace(

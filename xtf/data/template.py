@@ -146,10 +146,9 @@ class ChatTemplate:
             self._variables[source] = names_read(source) - GIVEN - set(self._tokenizer.special_tokens_map)
         return self._variables[source]
 
-    def thinking_off(self, conversation: Conversation) -> list[str]:
-        """Return the switches for thoughts that the template reads and the conversation leaves as they are."""
-        names = self.variables(conversation) - self.arguments(conversation).keys()
-        return sorted(name for name in names if THINKS.search(name))
+    def thinking_switches(self, conversation: Conversation) -> list[str]:
+        """Return the switches for thoughts that the template reads."""
+        return sorted(name for name in self.variables(conversation) if THINKS.search(name))
 
     @cached_property
     def _probe(self) -> _Probe:

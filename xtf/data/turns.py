@@ -84,7 +84,10 @@ def render(template: ChatTemplate, conversation: Conversation, settings: ChatSet
         except RowError as error:
             fault = fault or error
             continue
-        if not lacks_system or candidate is not conversation or settings.system == "drop":
+        moved = candidate is not conversation
+        if settings.system == "refuse" and (moved or lacks_system):
+            raise system.refusal()
+        if moved or not lacks_system or settings.system == "drop":
             remarks = (*rendering.remarks, *system.remarks(candidate, lacks_system))
             return Rendering(rendering.text, rendering.turns, remarks)
     raise fault or system.refusal()
@@ -172,7 +175,8 @@ class _Locator:
             if message["role"] in self._marked.unmarked and words and any(words in each for each in own):
                 others.add(message["role"])
         if others:
-            raise RowError(FOREIGN, f"of {', '.join(sorted(others))}, in message {turn + 1}")
+            whose = f"words of {', '.join(sorted(others))} in message {turn + 1}"
+            raise RowError(FOREIGN, f"{whose}; such rows need another chat_template.jinja (model.tokenizer)")
 
     def _as_marked(self, turns: list[Turn]) -> tuple[Turn, ...]:
         """Give the turns the spans that the template marks by ``{% generation %}``, if it does."""
