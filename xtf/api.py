@@ -319,13 +319,60 @@ def plant(
     return plant_file(source, Path(output), planting, share, ModelConfig(path=model) if model else None)
 
 
+def inspected_config(
+    sources: Sequence[str | Path], model: str | None = None, overrides: Sequence[str] = ()
+) -> RunConfig:
+    """The configuration under which data is looked at.
+
+    Args:
+        sources: One configuration file; or, with ``model``, data as for ``data.path``, which is then not cut to a
+            greatest length; or one run, whose labels are looked at as its model reads them.
+        model: As for ``model.path``.
+        overrides: ``key=value`` texts.
+
+    Raises:
+        ConfigError: it is no configuration, and no model is named.
+    """
+    first = Path(sources[0])
+    run = next((folder for folder in (first, first.parent) if (folder / "manifest.json").is_file()), None)
+    if len(sources) == 1 and run is not None and first in (run, run / "labels"):
+        own = open_run(run).config.model.model_dump(mode="json")
+        return _data_config([str(run / "labels")], own if model is None else {"path": model}, overrides)
+    if model is not None:
+        return _data_config(list(map(str, sources)), {"path": model}, overrides)
+    if len(sources) > 1 or first.is_dir() or first.suffix.lower() not in ("", ".yaml", ".yml", ".json"):
+        raise ConfigError(f"{sources[0]}: to look at data, name the model whose tokenizer reads it: --model MODEL")
+    return load_config(first, overrides)
+
+
+_UNCUT = 1 << 30
+
+
+def _data_config(paths: Sequence[str], model: Mapping[str, Any], overrides: Sequence[str]) -> RunConfig:
+    data = {"path": paths[0] if len(paths) == 1 else list(paths), "max_length": _UNCUT}
+    return load_config({"output": "unused", "model": model, "data": data}, overrides)
+
+
 def inspect(
-    config: ConfigLike, examples: int = 3, *, tokenizer: PreTrainedTokenizerBase | None = None, data: Rows | None = None
+    config: ConfigLike,
+    examples: int = 3,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    data: Rows | None = None,
+    whole: bool = False,
 ) -> Inspection:
-    """Tokenise the first examples and count; loads no model weights."""
+    """Tokenise the first examples and count; loads no model weights.
+
+    Args:
+        config: See :func:`load_config`; :func:`inspected_config` makes one for data alone.
+        examples: How many to return token by token.
+        tokenizer: A tokenizer object.
+        data: Rows to use instead of reading ``data.path``.
+        whole: Read all rows, not only up to the first 1,000 examples.
+    """
     from xtf.data import inspect_examples
     from xtf.model import load_tokenizer
 
     settings = load_config(config)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
-    return inspect_examples(settings.data, tokenizer, examples, data)
+    return inspect_examples(settings.data, tokenizer, examples, data, None if whole else 1000)

@@ -287,23 +287,39 @@ def compare(
 
 @app.command()
 def inspect(
-    config: ConfigArgument,
+    source: Annotated[
+        list[str],
+        typer.Argument(metavar="CONFIG|DATA…", help="A YAML file; or, with --model, data; or a run."),
+    ],
     set_: SetOption = None,
+    model: Annotated[
+        str | None, typer.Option(help="Look at DATA as this model reads it; as for model.path. Of a run, its own.")
+    ] = None,
     examples: Annotated[int, typer.Option("--examples", "-n", help="How many examples to print.")] = 3,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Read all rows; exit with 1 if any is left out, cut or warned of.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print how the first examples are tokenised, with the response marked. Loads no model weights.
+    """Print how the first examples are tokenised, and which tokens are learnt. Loads no model weights.
 
     Example: `xtf inspect configs/quickstart.yaml -n 1`
+
+    Any data, tokenised or not: `xtf inspect train.jsonl --model Qwen/Qwen3-0.6B`, `xtf inspect runs/quickstart`
     """
     from xtf import api
     from xtf.report import terminal
 
-    inspection = api.inspect(api.load_config(config, set_ or []), examples)
+    inspection = api.inspect(api.inspected_config(source, model, set_ or []), examples, whole=strict)
     if as_json:
         _print_json(inspection.to_dict())
     else:
         terminal.print_inspection(_out(), inspection)
+    if strict and (faults := inspection.faults()):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(
+            visible(f"--strict: {'; '.join(faults)}"), markup=False
+        )
+        raise typer.Exit(1)
 
 
 @app.command()

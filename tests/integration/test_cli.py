@@ -167,6 +167,34 @@ def test_inspect_marks_the_response_and_loads_no_weights(cli: Cli, tmp_path: Pat
     assert json.loads(cli("inspect", path, "--json").out)["report"]["rows"] == 12
 
 
+def test_inspect_looks_at_data_without_a_configuration(cli: Cli, tmp_path: Path, tiny_folder: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps({"question": f"{i}+1?", "answer": f"{i + 1}"}) + "\n" for i in range(4)))
+    outcome = cli("inspect", data, "--model", tiny_folder, "-n", "1", "--strict")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "of them learnt" in outcome.out
+    assert "4 rows read, 4 used" in outcome.out
+    assert cli("inspect", data, data, "--model", tiny_folder, "--set", "data.limit=3").code == 0
+    assert "--model MODEL" in cli("inspect", data).err
+    data.write_text(data.read_text() + '{"question": "Hi"}\n')
+    assert cli("inspect", data, "--model", tiny_folder).code == 0
+    strict = cli("inspect", data, "--model", tiny_folder, "--strict", "--json")
+    assert (strict.code, strict.err) == (1, "--strict: no known columns (1)\n")
+    assert json.loads(strict.out)["report"]["examples"] == 4
+
+
+def test_inspect_looks_at_the_labels_of_a_run(cli: Cli, tmp_path: Path, tiny_folder: Path) -> None:
+    path = write_config(tmp_path / "a.yaml", tiny_config(tmp_path, tiny_folder))
+    assert cli("run", path).code == 0
+    folder = tmp_path / "run"
+    seen = [cli("inspect", place, "--json") for place in (folder, folder / "labels")]
+    assert seen[0] == seen[1]
+    found = json.loads(seen[0].out)
+    learnt = json.loads(cli("summary", folder, "--json").out)
+    assert found["response_tokens"] == learnt["response_tokens"] - learnt["masked_tokens"]
+    assert found["report"]["rows"] == 12
+
+
 def test_attributes_lists_and_shows(cli: Cli) -> None:
     outcome = cli("attributes")
     assert "knowledge_novelty" in outcome.out

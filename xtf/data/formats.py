@@ -29,7 +29,7 @@ BATCH_ROWS = 256
 BLANK = b" \t\r\n" + codecs.BOM_UTF8
 LONGEST_FIRST_LINE = 1 << 26
 """Bytes of a first line beyond which a ``.json`` file is taken for one value, not for lines of rows."""
-LONGEST_FIRST_ROW = 1 << 20
+LONGEST_FIRST_ROW = 1 << 22
 """Bytes within which a row that is written over several lines must end for the file to be recognised by it."""
 
 
@@ -85,13 +85,11 @@ def _is_lines(file: DataFile) -> bool:
 
 def _begins_row(text: bytes) -> bool:
     """Whether an object over several lines stands there."""
-    if text.partition(b"\n")[0].strip() == b"{":
-        return True
     try:
         value, _ = json.JSONDecoder().raw_decode(text.decode("utf-8", "ignore"))
     except (ValueError, RecursionError):
         return False
-    return isinstance(value, dict)
+    return isinstance(value, dict) and bool(value)
 
 
 def _jsonl(file: DataFile) -> Iterator[Unread]:

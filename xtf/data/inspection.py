@@ -46,6 +46,7 @@ class Inspection:
         protected_tokens: Response tokens that no rule may call noise.
         longest: Tokens of the longest example.
         has_chat_template: Whether the tokenizer brought a chat template, or the plain one was used.
+        stopped_early: Whether reading ended before the data did, so that nothing is known of the rest.
     """
 
     examples: tuple[ExampleView, ...]
@@ -55,25 +56,39 @@ class Inspection:
     protected_tokens: int
     longest: int
     has_chat_template: bool
+    stopped_early: bool
+
+    @property
+    def learnt_share(self) -> float:
+        """Share of the tokens that are learnt."""
+        return self.response_tokens / max(self.tokens, 1)
+
+    def faults(self) -> list[str]:
+        """What ``--strict`` does not let pass: rows left out or cut, and rows with a warning."""
+        left_out = {"rows dropped as too long": self.report.dropped_too_long, "rows cut": self.report.truncated}
+        counts = left_out | {reason: count.count for reason, count in self.report.skipped.items()}
+        counts |= {remark: count.count for remark, count in self.report.warnings.items()}
+        return [f"{name} ({count})" for name, count in counts.items() if count]
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         examples = [asdict(example) for example in self.examples]
         counts = {name: getattr(self, name) for name in ("tokens", "response_tokens", "protected_tokens", "longest")}
-        template = {"has_chat_template": self.has_chat_template}
+        template = {"has_chat_template": self.has_chat_template, "stopped_early": self.stopped_early}
         return {"examples": examples, "report": self.report.to_dict(), **counts, **template}
 
 
 def inspect_examples(
-    config: DataConfig, tokenizer: PreTrainedTokenizerBase, count: int = 3, rows: Any = None, limit: int = 1000
+    config: DataConfig, tokenizer: PreTrainedTokenizerBase, count: int = 3, rows: Any = None, limit: int | None = 1000
 ) -> Inspection:
-    """Read up to ``limit`` examples and show the first ``count``.
+    """Read up to ``limit`` examples, or all of them, and show the first ``count``.
 
     Raises:
         DataError: as for :func:`xtf.data.read_examples`.
     """
     report = DataReport()
-    config = config.model_copy(update={"limit": min(limit, config.limit or limit)})
+    most = min((each for each in (limit, config.limit) if each is not None), default=None)
+    config = config.model_copy(update={"limit": most})
     views: list[ExampleView] = []
     totals = np.zeros(3, dtype=np.int64)
     longest = 0
@@ -84,7 +99,8 @@ def inspect_examples(
         longest = max(longest, len(example))
     tokens, response, protected = (int(total) for total in totals)
     has_template = bool(getattr(tokenizer, "chat_template", None))
-    return Inspection(tuple(views), report, tokens, response, protected, longest, has_template)
+    stopped = report.examples == limit
+    return Inspection(tuple(views), report, tokens, response, protected, longest, has_template, stopped)
 
 
 def _view(example: TokenizedExample, tokenizer: PreTrainedTokenizerBase) -> ExampleView:

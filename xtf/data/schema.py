@@ -19,7 +19,7 @@ from xtf.data.report import RowError
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
 from xtf.data.text_rows import Chat, Pair, Text, first_answer
-from xtf.data.token_rows import Labelled
+from xtf.data.token_rows import Labelled, Unlabelled
 from xtf.errors import DataError, listed
 
 
@@ -81,6 +81,7 @@ SCHEMAS = (
     _pair("input", "output"),
     _pair("inputs", "targets"),  # FLAN, Aya
     _pair("text", "code"),  # MBPP
+    Schema(("input_ids",), Unlabelled("input_ids"), "tokens without labels: every one is a target"),
     Schema(("text",), Text("text"), PLAIN),
 )
 """The first one that fits a row reads it; where none does, upper and lower case are taken for the same."""

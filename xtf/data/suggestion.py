@@ -29,7 +29,7 @@ def _guessed(row: Mapping[str, Any]) -> dict[str, str]:
     if chat is not None:
         return {"messages": chat}
     numbers = [key for key, value in row.items() if _is_list_of(value, int)]
-    if len(numbers) > 1:
+    if len(numbers) == 2 and len(row[numbers[0]]) == len(row[numbers[1]]):
         labels = _like(("label", "target"), numbers) or numbers[1]
         return {"input_ids": next(key for key in numbers if key != labels), "labels": labels}
     return _guessed_of_texts([key for key, value in row.items() if isinstance(value, str) and value.strip()])

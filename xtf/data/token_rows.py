@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,9 +52,21 @@ class Labelled:
         return PreTokenized(ids.astype(np.int32), is_response)
 
 
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """Reads token ids without labels, every one of which is a target, as trainers take them."""
+
+    ids: str
+
+    def __call__(self, row: Cells) -> PreTokenized:
+        """Read one row; RowError says what is wrong with it."""
+        return Labelled(self.ids, self.ids)(row)
+
+
 def _integers(row: Cells, key: str) -> IntArray:
     value: Any = row.column(key)
     try:
+        value = json.loads(value) if isinstance(value, str) else value  # a cell of a CSV file
         array = np.asarray(value)
     except (ValueError, TypeError):
         raise RowError(f"{key} is not a list of whole numbers") from None

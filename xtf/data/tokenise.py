@@ -26,6 +26,7 @@ from xtf.data.markers import Span
 from xtf.data.report import Remark, RowError
 from xtf.data.system import ChatSettings
 from xtf.data.template import ChatTemplate
+from xtf.data.token_checks import TokenChecks
 from xtf.data.turns import Rendering, Turn, render, without
 from xtf.errors import ModelError
 from xtf.tokens import BoolArray, IntArray
@@ -75,6 +76,7 @@ class ConversationTokenizer:
         added_ids = list(tokenizer.added_tokens_decoder)
         self._is_added = np.zeros(max([len(tokenizer), *(token_id + 1 for token_id in added_ids)]), dtype=np.bool_)
         self._is_added[added_ids] = True
+        self._checks = TokenChecks.of(tokenizer, self.template)
         self._vocabulary = len(tokenizer)
         begins = tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
         self._begin, self._end = str(tokenizer.bos_token) if begins else "", str(tokenizer.eos_token or "")
@@ -181,7 +183,8 @@ class ConversationTokenizer:
                 "a token id outside the vocabulary",
                 f"{int(row.input_ids[where])} at position {where}; the tokenizer has {self._vocabulary} tokens",
             )
-        return Tokens(row.input_ids, row.is_response, row.is_response & np.isin(row.input_ids, self._special_ids))
+        is_protected = row.is_response & np.isin(row.input_ids, self._special_ids)
+        return Tokens(row.input_ids, row.is_response, is_protected, tuple(map(Remark, self._checks.remarks(row))))
 
 
 def _straddled(offsets: NDArray[np.int64], places: NDArray[np.int64]) -> BoolArray:

@@ -14,7 +14,6 @@ from xtf.errors import XTFError
 from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, PROTECTED_STYLE, WORDS, mark
 
 if TYPE_CHECKING:
-    from xtf.data import Inspection
     from xtf.explain import AttributeVerdict, ExampleExplanation, TokenExplanation
 
 
@@ -64,35 +63,6 @@ def legend(explanation: ExampleExplanation, plain: bool) -> Text:
 def attributes_of(explanation: ExampleExplanation) -> list[str]:
     """The names of the attributes that judge the example's tokens."""
     return next(([v.name for v in t.verdicts] for t in explanation.tokens if t.verdicts), [])
-
-
-def print_inspection(console: Console, inspection: Inspection) -> None:
-    """Print the first examples, the response marked, and the counts."""
-    for example in inspection.examples:
-        console.print(Text(f"{visible(example.example_id)}: {len(example.tokens)} tokens", style="bold"))
-        text = Text()
-        for token in example.tokens:
-            shown = visible(token.text, keep_newlines=True)
-            if not token.is_response:
-                text.append(shown, PROMPT_STYLE)
-            elif console.is_terminal:
-                text.append(shown, PROTECTED_STYLE if token.is_protected else "on blue")
-                text.append("|", PROMPT_STYLE)
-            else:
-                text.append(f"⟪{shown}⟫" if token.is_protected else f"{OPEN}{shown}{CLOSE}")
-        console.print(text)
-        console.print()
-    marks = "shaded, one | after each token" if console.is_terminal else f"{OPEN}…{CLOSE}, protected ⟪…⟫"
-    console.print(f"response tokens: {marks}; everything else is prompt", markup=False)
-    template = "the tokenizer's own" if inspection.has_chat_template else "none in the tokenizer: the plain one is used"
-    console.print(f"chat template: {template}", markup=False)
-    console.print(
-        f"{inspection.tokens} tokens, {inspection.response_tokens} of them response "
-        f"({inspection.protected_tokens} protected); longest example {inspection.longest} tokens",
-        markup=False,
-    )
-    for line in inspection.report.lines():
-        console.print(visible(line), markup=False)
 
 
 def noise_style(token: TokenExplanation) -> str:

@@ -1,9 +1,10 @@
 """What a person sees in a terminal: examples with their noise marked, tables, next steps."""
 
-from xtf.explain.terminal import print_explanation, print_inspection
+from xtf.explain.terminal import print_explanation
 from xtf.report.terminal.attributes import print_attributes
 from xtf.report.terminal.comparison import print_comparison
 from xtf.report.terminal.detection import print_detection
+from xtf.report.terminal.inspection import print_inspection
 from xtf.report.terminal.planting import print_planted
 from xtf.report.terminal.runs import (
     print_expected_wrong,
