@@ -94,9 +94,12 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
     )
     terminal.print_run_head(console, labelled)
     terminal.print_expected_wrong(console, labelled)
+    example = None
     if settings.truth is not None and not in_rounds:
-        terminal.print_detection(console, api.detect(labelled, settings.truth))
-    terminal.print_first_example(console, labelled)
+        detection = api.detect(labelled, settings.truth)
+        terminal.print_detection(console, detection)
+        example = detection["example"]
+    terminal.print_example(console, labelled, example)
     if settings.training is not None:
         if not in_rounds:
             api.train(labelled)

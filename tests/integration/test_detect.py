@@ -52,6 +52,41 @@ def test_the_figures_are_those_of_the_files(planted: Run, tmp_path: Path) -> Non
     assert set(rows) == {"knowledge_novelty", "reasoning_importance", "random", "labels", "position"}
 
 
+def test_every_other_labelling_of_the_configuration_is_judged(planted: Run, tmp_path: Path, tiny_folder: Path) -> None:
+    config = tiny_config(tmp_path, tiny_folder)
+    config["data"]["path"] = str(tmp_path / "noisy.jsonl")
+    cuts = {"knowledge_novelty": {"kind": "bottom_share", "share": 0.3}}
+    run = xtf.run({**config, "arms": {"novelty": {"attributes": ["knowledge_novelty"], "thresholds": cuts}}})
+    row = next(row for row in xtf.detect(run, tmp_path / "noisy.truth.jsonl")["found"] if row["name"] == "arms.novelty")
+    alone = xtf.label(
+        run,
+        [
+            "thresholds.knowledge_novelty={kind: bottom_share, share: 0.3}",
+            *(f"thresholds.{n}={{kind: never}}" for n in ("reasoning_importance", "random")),
+        ],
+    )
+    rows = {row["name"]: row for row in xtf.detect(alone, tmp_path / "noisy.truth.jsonl")["found"]}
+    for key in ("auroc", "precision", "recall", "masked", "masked_wrong"):
+        assert row[key] == rows["labels"][key]
+
+
+def test_the_example_shown_is_the_most_telling(planted: Run, tmp_path: Path) -> None:
+    found = xtf.detect(planted, tmp_path / "noisy.truth.jsonl")
+    truth = {
+        row["id"]: row["tokens"] for row in map(json.loads, (tmp_path / "noisy.truth.jsonl").read_text().splitlines())
+    }
+    value: dict[str, tuple[bool, int]] = {}
+    for example, kinds in truth.items():
+        tokens = [token for token in planted.explain(example).tokens if token.is_response]
+        pairs = [(kind, token.noise) for kind, token in zip(kinds, tokens, strict=True) if not token.is_protected]
+        hit = [kind for kind, noise in pairs if kind is not None and noise]
+        wrongly = sum(noise for kind, noise in pairs if kind is None)
+        missed = sum(not noise for kind, noise in pairs if kind is not None)
+        if hit:
+            value[example] = ("digits" in hit, len(hit) - 2 * wrongly - missed)
+    assert value[found["example"]] == max(value.values())
+
+
 def test_the_command_prints_a_table_or_json(cli: Cli, planted: Run, tmp_path: Path) -> None:
     truth = tmp_path / "noisy.truth.jsonl"
     done = cli("evaluate", planted.path, "--truth", truth)

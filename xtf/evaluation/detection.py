@@ -13,6 +13,7 @@ from xtf.evaluation.ranking import Ranking, Values, calibration, estimate, match
 
 Grain = Literal["token", "span"]
 POSITION = "position"
+_NUMBERS = ("number", "digits")
 LABELS = "labels"
 """Name of what a run's rule makes of its attributes together."""
 
@@ -140,6 +141,27 @@ def _span_rows(tokens: JudgedTokens, name: str) -> Iterator[dict[str, Any]]:
 def _calibration(tokens: JudgedTokens, right: Values) -> dict[str, Any]:
     error, table = calibration(1.0 - right, tokens.wrong)
     return {"expected_calibration_error": error, "bins": [asdict(row) for row in table]}
+
+
+def most_telling_example(tokens: JudgedTokens) -> int | None:
+    """The number of the example that shows best what was found; None if nothing was found, or there is no mask.
+
+    One in which a wrong number was masked, if any, for it is understood at a glance; of these the one with the most
+    wrong tokens masked less twice the right ones masked and those missed.
+    """
+    masked = tokens.masked.get(LABELS)
+    if masked is None or not (masked & tokens.wrong).any():
+        return None
+    examples = int(tokens.examples.max()) + 1
+
+    def count(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+        return np.bincount(tokens.examples, flags, minlength=examples).astype(np.int64)
+
+    found = masked & tokens.wrong
+    value = count(found) - 2 * count(masked & ~tokens.wrong) - count(tokens.wrong & ~masked)
+    is_number = count(found & np.isin(tokens.kinds.astype(str), _NUMBERS)) > 0
+    some = np.flatnonzero(is_number if is_number.any() else count(found) > 0)
+    return int(some[np.argmax(value[some])])
 
 
 def describe_detection(detection: Mapping[str, Any]) -> str:

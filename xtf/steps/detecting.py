@@ -11,14 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.errors import DataError, RunError
-from xtf.evaluation.detection import LABELS, Grain, JudgedTokens, finite, measure_detection
+from xtf.evaluation.detection import (
+    LABELS,
+    Grain,
+    JudgedTokens,
+    finite,
+    measure_detection,
+    most_telling_example,
+)
 from xtf.files import write_json
 from xtf.labelling.combiners.base import from_lacking_end
-from xtf.labelling.rules import LabelRules
+from xtf.labelling.rules import LabelRules, judge
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
+from xtf.steps.arms import arm_rules
 from xtf.steps.truth import truth_of_example
 
 _SHOWN = 5
@@ -33,10 +41,12 @@ def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> di
     """
     started = time.monotonic()
     truth = read_truth(truth_file)
-    tokens, without = _judged(run, truth)
+    tokens, judged, without = _judged(run, truth)
+    telling = most_telling_example(tokens)
     measured: dict[str, Any] = {
         "truth": str(truth_file),
         "examples_without_truth": without,
+        "example": None if telling is None else judged[telling],
         "rules": _fingerprint_of_labels(run),
         **measure_detection(tokens, grain),
     }
@@ -68,27 +78,31 @@ def _rules(run: RunReader) -> LabelRules | None:
         return None  # scored, not labelled: there is no mask to judge
 
 
-def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, int]:
+def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, list[str], int]:
+    """The tokens of all examples whose truth is known, the ids of these, and how many others there are."""
     parts: list[JudgedTokens] = []
+    judged: list[str] = []
     without: list[str] = []
     rules = _rules(run)
     directions = {name: -1.0 if _direction(run, name) == "low" else 1.0 for name in run.scored}
-    judge = _Judge(run, rules, directions)
+    arms = {} if rules is None else {f"arms.{name}": arm_rules(run, run.config, name) for name in run.config.arms}
+    here = _Judge(run, rules, arms, directions)
     with progress("Comparing with the truth", None, "examples") as advance:
         for shard, labels in run.labelled() if rules is not None else ((shard, None) for shard in run.shards()):
             for index in range(len(shard)):
-                one, here = shard.example(index), slice(*shard.offsets[index : index + 2].tolist())
+                one, inside = shard.example(index), slice(*shard.offsets[index : index + 2].tolist())
                 known = truth_of_example(run, truth, one)
                 advance(1)
                 if known is None:
                     without.append(one.example_ids[0])
                 else:
-                    parts.append(judge.tokens(one, labels and labels.within(here), known, len(parts)))
+                    judged.append(one.example_ids[0])
+                    parts.append(here.tokens(one, labels and labels.within(inside), known, len(parts)))
     if not parts:
         raise DataError(
             f"{truth.path}: speaks of no example of {run.path}. Ids of the run: {', '.join(without[:_SHOWN]) or 'none'}"
         )
-    return _joined(parts), len(without)
+    return _joined(parts), judged, len(without)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +110,13 @@ class _Judge:
     """What is the same for all examples; ``rules`` is None in a run without labels.
 
     Attributes:
+        arms: Name to the rules of each other labelling that the configuration defines.
         directions: Attribute to -1 if low scores are taken for wrong, else 1.
     """
 
     run: RunReader
     rules: LabelRules | None
+    arms: dict[str, LabelRules]
     directions: dict[str, float]
 
     def tokens(self, shard: ScoredShard, labels: Labels | None, truth: TokenTruth, number: int) -> JudgedTokens:
@@ -124,6 +140,9 @@ class _Judge:
                     found.masked[name] = (labels.lacking[here] >> np.uint16(bit)) & np.uint16(1) == 1
             found.suspicion[LABELS] = _suspicion(self.rules, shard)[here]
             found.masked[LABELS] = labels.noise[here]
+        for name, rules in self.arms.items():
+            found.suspicion[name] = _suspicion(rules, shard)[here]
+            found.masked[name] = judge(rules, shard).noise[here]
         return found
 
 

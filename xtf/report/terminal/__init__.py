@@ -7,8 +7,8 @@ from xtf.report.terminal.detection import print_detection
 from xtf.report.terminal.inspection import print_inspection
 from xtf.report.terminal.planting import print_planted
 from xtf.report.terminal.runs import (
+    print_example,
     print_expected_wrong,
-    print_first_example,
     print_metrics,
     print_next_steps,
     print_run_head,
@@ -20,9 +20,9 @@ __all__ = [
     "print_attributes",
     "print_comparison",
     "print_detection",
+    "print_example",
     "print_expected_wrong",
     "print_explanation",
-    "print_first_example",
     "print_inspection",
     "print_metrics",
     "print_next_steps",

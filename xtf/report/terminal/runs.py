@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from xtf.explain.terminal import example_text, legend
 from xtf.labelling.cuts import Cut, NumberControl, StepsControl
 
 if TYPE_CHECKING:
+    from xtf.explain import ExampleExplanation
     from xtf.labelling import LabelSummary
     from xtf.runs import RunReader
     from xtf.runs.vocabulary import Vocabulary
@@ -55,19 +57,38 @@ def print_run_head(console: Console, run: RunReader) -> None:
     console.print(_attribute_table(run, summary))
 
 
-def print_first_example(console: Console, run: RunReader) -> None:
-    """Print one example as text: the first whose masked share is near the corpus's (or the last round's)."""
+_REASONS = 8
+"""Masked tokens of the example shown whose reasons are printed."""
+
+
+def print_example(console: Console, run: RunReader, example_id: str | None = None) -> None:
+    """Print one example as text, and why its first masked tokens are masked.
+
+    Without ``example_id`` it is the first whose masked share is near the corpus's (or the last round's).
+    """
     run = run.parts[-1]
+    best = run.explain(example_id) if example_id is not None else _typical(run)
+    if best is None:
+        return
+    console.print(Text(f"\n{visible(best.example_id)}: {best.noise_share:.0%} masked", style="bold"))
+    console.print(example_text(best, plain=not console.is_terminal))
+    console.print(legend(best, plain=not console.is_terminal))
+    masked = [token for token in best.tokens if token.is_response and token.noise]
+    for token in masked[:_REASONS]:
+        console.print(Text(f"  {quoted(token.text)}: {token.sentence}"), soft_wrap=True)
+    if len(masked) > _REASONS:
+        more = f"  … and {len(masked) - _REASONS} more: xtf explain {quote(str(run.path))} --example"
+        console.print(f"{more} {quote(best.example_id)} --reasons", markup=False, soft_wrap=True)
+
+
+def _typical(run: RunReader) -> ExampleExplanation | None:
     wanted = run.summary().masked_share
     best = None
     for example_id, _ in zip(run.example_ids(), range(8), strict=False):
         explanation = run.explain(example_id)
         if best is None or abs(explanation.noise_share - wanted) < abs(best.noise_share - wanted):
             best = explanation
-    if best is not None:
-        console.print(Text(f"\n{visible(best.example_id)}: {best.noise_share:.0%} masked", style="bold"))
-        console.print(example_text(best, plain=not console.is_terminal))
-        console.print(legend(best, plain=not console.is_terminal))
+    return best
 
 
 def print_expected_wrong(console: Console, run: RunReader) -> None:
