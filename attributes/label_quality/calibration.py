@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,63 +44,83 @@ def estimate_share(data: NDArray[np.float64], planted: NDArray[np.float64]) -> f
     return float(least)
 
 
+class Answers(NamedTuple):
+    """What the networks say of ``n`` tokens.
+
+    Attributes:
+        classes: ``(n, classes)`` float32 probabilities, the first of *right*.
+        step: ``(n,)`` int64: the sentence or line of each token.
+    """
+
+    classes: torch.Tensor
+    step: torch.Tensor
+
+    def log_odds(self, step_weight: float) -> torch.Tensor:
+        """``(n,)``: log-odds of *wrong*, plus ``step_weight`` times their mean over the token's sentence or line."""
+        right = self.classes[:, 0].clamp(min=_LEAST)
+        own: torch.Tensor = (self.classes[:, 1:].sum(dim=1).clamp(min=_LEAST) / right).log()
+        return own + step_weight * mean_of_step(own, self.step)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """How much likelier an answer is at a planted mistake than at any token of the data: the logarithm of that ratio.
+
+    Attributes:
+        slope: From log-odds to it.
+        intercept: The same.
+        step_weight: How much the mean of a token's sentence or line counts beside its own log-odds.
+    """
+
+    slope: float
+    intercept: float
+    step_weight: float
+
+    @classmethod
+    def of(cls, copies: Answers, planted: torch.Tensor, step_weight: float) -> Evidence:
+        """Fit on answers that no network gave on examples it had seen a copy of; ``planted`` is ``(n,)`` bool."""
+        from sklearn.linear_model import LogisticRegression
+
+        known = copies.log_odds(step_weight).double().numpy()[:, None]
+        fitted: Any = LogisticRegression(C=1e6).fit(known, planted.numpy())
+        slope = max(float(fitted.coef_[0, 0]), 0.0)  # never the other way round, however little there was to learn from
+        share = float(planted.double().mean())
+        return cls(slope, float(fitted.intercept_[0]) - float(np.log(share / (1.0 - share))), step_weight)
+
+    def at(self, answers: Answers) -> NDArray[np.float64]:
+        """``(n,)``."""
+        found: NDArray[np.float64] = answers.log_odds(self.step_weight).double().numpy()
+        return self.slope * found + self.intercept
+
+
 @dataclass(frozen=True)
 class Calibration:
     """Turns the networks' answers into probabilities.
 
     Attributes:
-        line: ``(2,)`` float32: slope and intercept from a token's raw log-odds, with its step's mean added, to the
-            logarithm of its probability of being wrong, as far as that is small.
-        step_weight: ``()`` float32: how much the mean of a token's sentence or line counts beside its own log-odds.
+        line: ``(2,)`` float32: slope and intercept from a token's log-odds to the logarithm of its probability of being
+            wrong, as far as that is small.
+        step_weight: ``()`` float32: see :class:`Evidence`.
     """
 
     line: torch.Tensor
     step_weight: torch.Tensor
 
     @classmethod
-    def of(
-        cls,
-        copies: tuple[torch.Tensor, torch.Tensor],
-        wrong: torch.Tensor,
-        data: tuple[torch.Tensor, torch.Tensor],
-        step_weight: float,
-    ) -> Calibration:
-        """Fit on answers that no network gave on examples it had seen a copy of.
-
-        Args:
-            copies: ``(n, classes)`` answers on the tokens of planted copies, and ``(n,)`` the step of each.
-            wrong: ``(n,)`` bool: those planted.
-            data: The same of the data as it is.
-            step_weight: See above.
-        """
+    def of(cls, evidence: Evidence, share: float) -> Calibration:
+        """For data of which ``share`` is wrong."""
         import torch
-        from sklearn.linear_model import LogisticRegression
 
-        plain = cls(torch.tensor([1.0, 0.0]), torch.tensor(step_weight))
-        known = plain._raw(*copies).double().numpy()[:, None]
-        fitted: Any = LogisticRegression(C=1e6).fit(known, wrong.numpy())
-        slope = max(float(fitted.coef_[0, 0]), 0.0)  # never the other way round, however little there was to learn from
-        to_evidence = float(fitted.intercept_[0]) - _log_odds(float(wrong.double().mean()))
-        evidence = slope * known[:, 0] + to_evidence
-        share = estimate_share(slope * plain._raw(*data).double().numpy() + to_evidence, evidence[wrong.numpy()])
-        return cls(torch.tensor([slope, to_evidence + float(np.log(share))]), torch.tensor(step_weight))
+        line = torch.tensor([evidence.slope, evidence.intercept + float(np.log(share))])
+        return cls(line, torch.tensor(evidence.step_weight))
 
-    def wrong(self, answers: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
+    def wrong(self, answers: Answers) -> torch.Tensor:
         """``(n,)``: the probability that each token is wrong.
 
         The share of wrong tokens times their density over that of all tokens; where an estimate of it passes 1 it bends
         towards 1, so that no two tokens change places.
         """
         slope, intercept = self.line.tolist()
-        log_probability = slope * self._raw(answers, step) + intercept
+        log_probability = slope * answers.log_odds(float(self.step_weight)) + intercept
         found: torch.Tensor = ((_SHARPNESS * log_probability).sigmoid().log() / _SHARPNESS).exp()
         return found
-
-    def _raw(self, answers: torch.Tensor, step: torch.Tensor) -> torch.Tensor:
-        right = answers[:, 0].clamp(min=_LEAST)
-        own: torch.Tensor = (answers[:, 1:].sum(dim=1).clamp(min=_LEAST) / right).log()
-        return own + float(self.step_weight) * mean_of_step(own, step)
-
-
-def _log_odds(share: float) -> float:
-    return float(np.log(share / (1.0 - share)))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .calibration import Calibration
+from .calibration import Answers, Calibration
 from .networks import Networks, Scaling
 from .window import Window
 
@@ -47,7 +47,7 @@ class Detector:
             The probability that it is wrong, the likeliest kind of mistake, and the probability that it is one.
         """
         answers = self.networks.probabilities(self.scaling.apply(window.surprise, window.states), fold)
-        wrong = self.calibration.wrong(answers, window.step)
+        wrong = self.calibration.wrong(Answers(answers, window.step))
         kinds = answers[:, 1:] / answers[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-30)
         share, best = kinds.max(dim=1)
         return wrong, self.kinds.to(best.device)[best], wrong * share

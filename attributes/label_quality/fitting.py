@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,10 @@ from xtf.errors import DataError
 from xtf.noise import Kind, Planted
 from xtf.tokens import TokenizedExample
 
-from .calibration import Calibration
+from .calibration import Answers, Calibration, Evidence, estimate_share
 from .copies import plant_copies
 from .detector import Detector, folds_of
-from .networks import Scaling, train_networks
+from .networks import Networks, Scaling, train_networks
 from .window import Window, read_window, surprise_requests
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _MOST_TOKENS = 100_000
 _STATE_SAMPLE = 4_000
 _ALTERNATIVES = 8
+_MOST_SUSPECTS = 0.3
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ class Recipe:
 def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
     """Plant copies of the context's first examples, look at them, and learn.
 
+    The data has mistakes of its own, which count as right in its copies. So it is learned twice, as in confident
+    learning (Northcutt et al. 2021, arXiv 1911.00068): from all tokens, and from those that are left without the ones
+    that look most like a mistake, as many as there seem to be. The share of wrong tokens is the mean of what both
+    estimate: the first tends to be too high where mistakes are rare, the second too low where they are many.
+
     Raises:
         DataError: there is no example that mistakes can be planted in.
     """
@@ -64,15 +70,45 @@ def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
     known, classes = _classes(planted)
     copies = look(context, recipe, [one.example for one in planted], likely=False)
     scaling = Scaling.of(copies.window.surprise, copies.window.states)
-    features = scaling.apply(copies.window.surprise, copies.window.states)
-    networks = train_networks(features.numpy(), classes.numpy(), copies.fold.numpy(), recipe.networks, context.seed)
-    calibration = Calibration.of(
-        (networks.probabilities(features, copies.fold), copies.window.step),
-        classes > 0,
-        (networks.probabilities(scaling.apply(data.window.surprise, data.window.states), data.fold), data.window.step),
-        recipe.step_weight,
-    )
-    return Detector(copies.ends_step, torch.from_numpy(known[1:]), scaling, networks, calibration)
+    features, wrong = copies.features(scaling), classes > 0
+
+    def learn(used: torch.Tensor, networks: int) -> _Learned:
+        """From the tokens ``used``, then look at all of them and at the data."""
+        part = (features[used].numpy(), classes[used].numpy(), copies.fold[used].numpy())
+        learned = train_networks(*part, networks, context.seed)
+        answers = Answers(learned.probabilities(features, copies.fold), copies.window.step)
+        evidence = Evidence.of(answers, wrong, recipe.step_weight)
+        on_copies = evidence.at(answers)
+        on_data = evidence.at(Answers(learned.probabilities(data.features(scaling), data.fold), data.window.step))
+        return _Learned(learned, evidence, on_copies, estimate_share(on_data, on_copies[wrong.numpy()]))
+
+    first = learn(torch.ones_like(wrong), networks=1)
+    last = learn(~_suspects(first.on_copies, wrong, first.share), recipe.networks)
+    calibration = Calibration.of(last.evidence, (first.share + last.share) / 2)
+    return Detector(copies.ends_step, torch.from_numpy(known[1:]), scaling, last.networks, calibration)
+
+
+class _Learned(NamedTuple):
+    """What was learned once.
+
+    Attributes:
+        on_copies: ``(n,)`` the evidence at the tokens of the copies.
+        share: The share of wrong tokens that it estimates.
+    """
+
+    networks: Networks
+    evidence: Evidence
+    on_copies: NDArray[np.float64]
+    share: float
+
+
+def _suspects(evidence: NDArray[np.float64], planted: torch.Tensor, share: float) -> torch.Tensor:
+    """``(n,)`` bool: of the tokens that nothing was planted at, the ``share`` with the most evidence of a mistake."""
+    import torch
+
+    found = torch.from_numpy(evidence)
+    enough = torch.from_numpy(np.quantile(evidence[~planted.numpy()], [1.0 - min(share, _MOST_SUSPECTS)]))
+    return ~planted & (found > enough)
 
 
 def choose_examples(examples: Sequence[TokenizedExample], most: int) -> list[TokenizedExample]:
@@ -132,6 +168,10 @@ class Look:
     fold: torch.Tensor
     likely: dict[str, list[list[str]]]
     ends_step: torch.Tensor
+
+    def features(self, scaling: Scaling) -> torch.Tensor:
+        """``(n, features)`` float32."""
+        return scaling.apply(self.window.surprise, self.window.states)
 
 
 def look(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExample], likely: bool = True) -> Look:

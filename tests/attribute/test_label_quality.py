@@ -13,9 +13,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import QuantileTransformer
 from xtf_attributes.label_quality import LabelQuality, LabelQualityParams
-from xtf_attributes.label_quality.calibration import Calibration, estimate_share
+from xtf_attributes.label_quality.calibration import Answers, Calibration, Evidence, estimate_share
 from xtf_attributes.label_quality.copies import copies_of_each, plant_copies
 from xtf_attributes.label_quality.detector import FOLDS, folds_of
+from xtf_attributes.label_quality.fitting import _suspects
 from xtf_attributes.label_quality.networks import Scaling, train_networks
 from xtf_attributes.label_quality.window import read_window, state_requests
 
@@ -169,12 +170,22 @@ def test_probabilities_are_calibrated_on_data_that_was_learned_from() -> None:
     copies, planted, _ = answers(0.2, 40_000)
     data, _, wrong = answers(0.0, 40_000)
     alone = torch.arange(40_000)
-    calibration = Calibration.of((copies, alone), planted, (data, alone), 0.0)
-    found = calibration.wrong(data, alone)
+    evidence = Evidence.of(Answers(copies, alone), planted, 0.0)
+    on_data = Answers(data, alone)
+    expected = estimate_share(evidence.at(on_data), evidence.at(Answers(copies, alone))[planted.numpy()])
+    found = Calibration.of(evidence, expected).wrong(on_data)
     for low in (0.0, 0.2, 0.4, 0.6, 0.8):
         inside = (found >= low) & (found < low + 0.2)
         assert float(found[inside].mean()) == pytest.approx(float(wrong[inside].float().mean()), abs=0.12)
     assert float(found.mean()) == pytest.approx(share, abs=0.025)
+
+
+def test_suspects_are_the_likeliest_tokens_that_nothing_was_planted_at() -> None:
+    evidence = np.array([5.0, 4.0, 3.0, 2.0, 1.0, 0.0, -1.0, -2.0, -3.0, -4.0, -5.0, 6.0])
+    planted = torch.tensor([True] + [False] * 10 + [True])
+    assert _suspects(evidence, planted, 0.2).nonzero().flatten().tolist() == [1, 2]
+    assert _suspects(evidence, planted, 1.0).nonzero().flatten().tolist() == [1, 2, 3], "never more than 30 %"
+    assert not _suspects(np.zeros(12), planted, 0.2).any(), "where nothing is told apart, nothing is left out"
 
 
 def test_ranks_are_scikit_learns() -> None:
@@ -292,7 +303,7 @@ def spelt(name: str, text: str) -> TokenizedExample:
     return TokenizedExample(name, ids, inside, np.zeros(len(ids), np.bool_))
 
 
-def test_every_kind_that_fits_is_planted_about_equally_often() -> None:
+def test_no_kind_that_fits_is_planted_much_less_often_than_others() -> None:
     text = (
         "Anna has {0} red apples and Peter has {1} pears. They are sold for {2} dollars on Monday. Is Anna not happy?"
     )
@@ -301,7 +312,7 @@ def test_every_kind_that_fits_is_planted_about_equally_often() -> None:
     planted = plant_copies(Letters(examples), examples, kinds, lambda example: [])
     wrong = [sum(int((one.kinds == i).sum()) for one in planted) for i in range(len(kinds))]
     assert wrong[-1] == 0
-    assert max(wrong[:-1]) < 1.5 * min(wrong[:-1])
+    assert min(wrong[:-1]) > 0.4 * np.mean(wrong[:-1])
     assert [one.example.example_id for one in planted[:120]] == [one.example_id for one in examples]
     for one in planted:
         assert len(np.unique(one.kinds[one.kinds >= 0])) <= 1
