@@ -103,10 +103,11 @@ def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
     config = load_config(config, scorers=scorers)
     if config.strategy.kind == "self_evolving":
         from xtf.steps.evolving import evolve_run
+        from xtf.steps.preparing import Given
 
         if objects.pop("attributes", None):
             raise ConfigError("scorer objects cannot evolve: name the scorers under attributes (see xtf.register)")
-        return Run(evolve_run(config, overwrite=overwrite, **objects).folder)
+        return Run(evolve_run(config, Given(**objects), overwrite).folder)
     scored = score(config, overwrite=overwrite, **objects)
     labelled = label(scored, [])
     if config.training is not None:
@@ -139,12 +140,13 @@ def score(
     Raises:
         XTFError: of the kind that names the mistake.
     """
+    from xtf.steps.preparing import Given
     from xtf.steps.scoring import score_run
 
     config = load_config(config, scorers=attributes)
     _refuse_alone("scored", config)
     share = Share.parse(shard) if shard is not None else None
-    return Run(score_run(config, model, tokenizer, data, attributes, overwrite, share).folder)
+    return Run(score_run(config, Given(model, tokenizer, data), attributes, overwrite, share).folder)
 
 
 def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -179,6 +181,7 @@ def train(
         model: A model object to train instead of loading ``model.path``; needs ``tokenizer`` too.
         tokenizer: A tokenizer object, instead of the model's own.
     """
+    from xtf.steps.preparing import Given
     from xtf.steps.training import train_run
 
     opened = run if isinstance(run, RunReader) else open_run(run)
@@ -187,13 +190,13 @@ def train(
     if opened.evolves:
         from xtf.steps.evolving import evolve_again
 
-        return evolve_again(opened, load_config(opened.config, overrides), model, tokenizer).metrics
+        return evolve_again(opened, load_config(opened.config, overrides), Given(model, tokenizer)).metrics
     config = _changed(opened, overrides)
     if config.training is None:
         raise ConfigError(
             f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
         )
-    return train_run(opened, config, model, tokenizer)
+    return train_run(opened, config, Given(model, tokenizer))
 
 
 def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -202,6 +205,7 @@ def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict
     Raises:
         RunError: if the run has not trained anything.
     """
+    from xtf.steps.preparing import Given
     from xtf.steps.training import train_run
 
     opened = run if isinstance(run, RunReader) else open_run(run)
@@ -209,7 +213,7 @@ def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict
     _ = opened.metrics  # refuses a run without trained arms; those that it has are loaded, not trained again
     if opened.evolves:
         return train(opened, overrides)
-    return train_run(opened, _changed(opened, overrides), None, None)
+    return train_run(opened, _changed(opened, overrides), Given())
 
 
 def export(run: RunReader | str | Path, exporter: str = "labels", output: str | Path | None = None) -> list[Path]:

@@ -13,7 +13,7 @@ import torch
 from tests.benchmarks.paired import compare
 from tests.benchmarks.setting import Setting
 from xtf.config import TrainingConfig
-from xtf.training import TrainingRow, train_model
+from xtf.training import TrainingJob, TrainingRow, train_model
 
 STEPS, BATCH = 4, 8
 
@@ -54,9 +54,7 @@ def _ours(work: Setting, rows: list[TrainingRow]) -> list[float]:
     config = TrainingConfig(max_steps=STEPS, batch_size=BATCH, schedule="constant", warmup_ratio=0.0, dtype="float32")
     with (
         tempfile.TemporaryDirectory() as folder,
-        train_model(
-            work.loaded.model, work.loaded.tokenizer, rows, config, seed=0, output_dir=Path(folder), fingerprint=""
-        ) as done,
+        train_model(work.loaded.model, work.loaded.tokenizer, rows, config, TrainingJob(Path(folder), "")) as done,
     ):
         return list(done.losses)
 

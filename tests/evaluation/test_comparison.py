@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import xtf.evaluation.comparison as compare
 from tests.evaluation.test_held_out import EXAMPLES
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.config import EvaluationConfig, LoraSettings, TrainingConfig
-from xtf.evaluation import ArmResult, Comparison, HeldOut, Leg, compare_arms, joined
-from xtf.training import ARMS, Labelling, labelled_rows, train_model
+from xtf.evaluation import ArmResult, Comparison, HeldOut, Leg, merge_results
+from xtf.model import LoadedModel
+from xtf.training import ARMS, Labelling, labelled_rows, resolve_auto, train_model
 
 TRAINING = TrainingConfig(
     arms=ARMS, seeds=(0, 1), epochs=3, batch_size=2, learning_rate=1e-2, lora=LoraSettings(r=2, alpha=4)
@@ -29,16 +31,14 @@ def run(
     noise = [item.is_response & (np.arange(len(item)) % 3 == 0) for item in EXAMPLES]
     even = [item.is_response & (np.arange(len(item)) % 2 == 0) for item in EXAMPLES]
     settings: dict[str, Any] = {"evaluation": EVALUATION, "fingerprint": "f", **options}
-    return compare_arms(
-        tiny_model() if model is None else model,
-        tiny_tokenizer(),
-        EXAMPLES,
-        {"xtf": Labelling(noise), "even": Labelling(even)},
+    model = tiny_model() if model is None else model
+    comparison = Comparison(
+        LoadedModel.from_objects(model, tiny_tokenizer(), settings["fingerprint"]),
         HeldOut(EXAMPLES[:2] if held_out is None else held_out),
-        training=training,
-        output_dir=folder,
-        **settings,
+        resolve_auto(training, model),
+        settings["evaluation"],
     )
+    return comparison.compare(EXAMPLES, {"xtf": Labelling(noise), "even": Labelling(even)}, folder)
 
 
 def test_arms_are_trained_evaluated_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,10 +93,10 @@ def test_bfloat16_compares_all_arms_in_bfloat16(tmp_path: Path) -> None:
     assert (half[1].exact_match, half[1].exact_total, half[1].seed) == (None, None, 3)
 
 
-def test_limits_cut_both_sets(tmp_path: Path) -> None:
+def test_a_limit_cuts_what_is_trained_on(tmp_path: Path) -> None:
     training = TRAINING.model_copy(update={"arms": ("full",), "seeds": (0,), "max_examples": 1})
-    (result,) = run(tmp_path, training=training, evaluation=EvaluationConfig(limit=1, exact_match=False))
-    assert result.tokens_response == result.held_out_tokens == int(EXAMPLES[0].is_response.sum())
+    (result,) = run(tmp_path, training=training, evaluation=EvaluationConfig(exact_match=False))
+    assert result.tokens_response == int(EXAMPLES[0].is_response.sum())
 
 
 def test_arms_by_other_labels_and_controls_of_them(tmp_path: Path) -> None:
@@ -135,12 +135,14 @@ def test_legs_go_on_from_one_another_and_are_not_trained_twice(tmp_path: Path, m
         for index, part in enumerate((EXAMPLES[:2], EXAMPLES[2:]))
     ]
     model = tiny_model()
-    comparison = Comparison(model, tiny_tokenizer(), HeldOut(EXAMPLES[:1]), settings, EVALUATION, "f")
+    comparison = Comparison(
+        LoadedModel.from_objects(model, tiny_tokenizer(), "f"), HeldOut(EXAMPLES[:1]), settings, EVALUATION
+    )
     first, second = comparison.train("full", 0, legs)
     assert (first.held_out_loss, second.held_out_loss is None) == (None, False)
     fresh = comparison.train("full", 0, [Leg(legs[1].rows, tmp_path / "fresh")])[0]
     assert fresh.train_losses[0] != second.train_losses[0], "the second leg starts where the first ended"
-    whole = joined([first, second])
+    whole = merge_results([first, second])
     assert whole.steps == first.steps + second.steps
     assert whole.tokens_kept == whole.tokens_response == sum(int(item.is_response.sum()) for item in EXAMPLES)
     assert (whole.train_losses, whole.held_out_loss) == (
@@ -149,7 +151,7 @@ def test_legs_go_on_from_one_another_and_are_not_trained_twice(tmp_path: Path, m
     )
     times = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.safetensors")}
     assert comparison.train("full", 0, legs) == [first, second]
-    other = Comparison(model, tiny_tokenizer(), HeldOut(EXAMPLES[:1]), settings, EVALUATION, "another base")
+    other = replace(comparison, loaded=replace(comparison.loaded, fingerprint="another base"))
     other.train("full", 0, legs)
     changed = [path for path, before in times.items() if path.stat().st_mtime_ns != before]
     assert {path.relative_to(tmp_path).parts[0] for path in changed} == {"0", "1"}

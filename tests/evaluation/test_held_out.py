@@ -106,7 +106,7 @@ def test_a_task_is_what_stands_before_the_last_response_and_in_it() -> None:
 
 
 def test_a_model_that_learned_the_answers_is_right(tmp_path: Any) -> None:
-    from xtf.training import ArmRows, Labelling, train_model
+    from xtf.training import ArmRows, Labelling, TrainingJob, train_model
 
     model, tokenizer = tiny_model(), tiny_tokenizer()
     config = TrainingConfig(
@@ -126,6 +126,6 @@ def test_a_model_that_learned_the_answers_is_right(tmp_path: Any) -> None:
 
     assert judged(model)[:2] == (0, 2)
     before = held_out_loss(model, EXAMPLES).loss
-    with train_model(model, tokenizer, rows, config, seed=0, output_dir=tmp_path, fingerprint="f") as trained:
+    with train_model(model, tokenizer, rows, config, TrainingJob(tmp_path, "f")) as trained:
         assert held_out_loss(trained.model, EXAMPLES).loss < 0.1 * before
         assert judged(trained.model) == (2, 2, ["7", "$1,004"])

@@ -14,6 +14,7 @@ from tests.conftest import tiny_config
 from xtf.api import Run
 from xtf.errors import ConfigError
 from xtf.steps.arms import labellings, rules_of_arms
+from xtf.steps.preparing import Given
 from xtf.steps.training import train_run
 from xtf.training import labelled_rows
 
@@ -117,7 +118,7 @@ def test_cutting_anew_needs_no_model(tmp_path: Path, tiny_folder: Path, monkeypa
     monkeypatch.setattr("xtf.steps.training.load_model", fail)
     assert set(learnt(run, "rho")) == {f"sum-{i}" for i in range(1, 13)}
     with pytest.raises(AssertionError, match="only to be trained"):
-        train_run(run, run.config, None, None)
+        train_run(run, run.config, Given())
 
 
 @pytest.mark.parametrize(

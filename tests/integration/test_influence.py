@@ -18,7 +18,7 @@ from xtf.attribute import LossDerivative, Reference
 from xtf.errors import ConfigError, DataError, DegenerateAttributeError, ModelError
 from xtf.model.direction import task_direction
 from xtf.model.load import quiet
-from xtf.training import TrainingRow, train_model
+from xtf.training import TrainingJob, TrainingRow, train_model
 
 WARM_UP = {"share": 0.5, "steps": 2, "learning_rate": 1e-2, "batch_size": 4}
 
@@ -149,9 +149,7 @@ def test_scores_equal_those_of_the_model_trained_by_hand(tmp_path: Path, tiny_fo
     training = TrainingConfig(learning_rate=1e-2, batch_size=4, max_steps=2, warmup_ratio=0.0)
     base: Any = tiny_model("llama")
     before = losses(base, run)
-    with train_model(
-        base, tiny_tokenizer(), rows, training, seed=0, output_dir=tmp_path / "hand", fingerprint="x"
-    ) as done:
+    with train_model(base, tiny_tokenizer(), rows, training, TrainingJob(tmp_path / "hand", "x")) as done:
         np.testing.assert_allclose(scores(run), before - losses(done.model, run), atol=1e-4)
     assert np.abs(scores(run)).max() > 1e-2
 

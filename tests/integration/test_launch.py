@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 
 import xtf
-from tests.conftest import chat_rows, tiny_config
+from tests.conftest import chat_rows, tiny_config, write_jsonl
 
 
 def test_two_processes_train_as_one_with_batches_of_twice_the_size(tmp_path: Path, tiny_folder: Path) -> None:
-    evaluation = {"path": str(tmp_path / "data.jsonl"), "limit": 4, "exact_match": False}
+    held_out = write_jsonl(tmp_path / "held-out.jsonl", chat_rows(20)[16:])
+    evaluation = {"path": str(held_out), "limit": 3, "exact_match": False}
     training = {"arms": ["full", "xtf"], "epochs": 1, "batch_size": 4, "schedule": "constant"}
     config = tiny_config(tmp_path, tiny_folder, chat_rows(16), training=training, evaluation=evaluation)
     run = xtf.label(xtf.score(config))

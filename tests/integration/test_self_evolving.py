@@ -20,7 +20,7 @@ from xtf.runs.folder import RunFolder
 from xtf.runs.tables import examples_of
 from xtf.steps import evolving
 from xtf.tokens import FloatArray, TokenizedExample
-from xtf.training import TrainingRow, train_model
+from xtf.training import TrainingJob, TrainingRow, train_model
 
 KEEP = 0.6
 ROUNDS = 3
@@ -132,7 +132,7 @@ def test_it_equals_a_loop_written_by_hand(tmp_path: Path, tiny_folder: Path) -> 
         ]
         by_hand = tmp_path / f"by-hand-{number}"
         model, tokenizer = tiny_model(), tiny_tokenizer()
-        train_model(model, tokenizer, rows, training, seed=0, output_dir=by_hand, fingerprint="", start=start)
+        train_model(model, tokenizer, rows, training, TrainingJob(by_hand, "", start=start))
         start = by_hand / "model"
         theirs = run.path / ("model" if number == ROUNDS - 1 else f"rounds/{number:02}/model") / "xtf-seed0/model"
         for name, value in saved(start).items():

@@ -17,7 +17,7 @@ from tests.tiny import TinyKind, tiny_model, tiny_tokenizer
 from tests.training.test_loss import by_hand, example_rows
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import DataError, ModelError
-from xtf.training import TrainingRow, TrainResult, train_model
+from xtf.training import TrainingJob, TrainingRow, TrainResult, train_model
 
 CONFIG = TrainingConfig(batch_size=2, epochs=2, learning_rate=1e-2, warmup_ratio=0.0, lora=LoraSettings(r=2, alpha=4))
 LENGTHS = (14, 9, 11, 8, 13)
@@ -56,14 +56,13 @@ def train(
     kind: TinyKind = "llama",
     **options: Any,
 ) -> TrainResult:
-    settings: dict[str, Any] = {"seed": 0, "fingerprint": "f", **options}
+    settings: dict[str, Any] = {"fingerprint": "f", **options}
     return train_model(
         tiny_model(kind) if model is None else model,
         tiny_tokenizer(),
         example_rows(lengths=LENGTHS) if rows is None else rows,
         config,
-        output_dir=folder,
-        **settings,
+        TrainingJob(folder, **settings),
     )
 
 

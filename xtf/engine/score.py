@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -29,8 +30,23 @@ def requests_of(attributes: Iterable[AnyAttribute]) -> set[SignalRequest]:
     return {request for attribute in attributes for request in attribute.requires()}
 
 
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The columns that ``scores/`` should hold.
+
+    Attributes:
+        attributes: Name to scorer.
+        fingerprints: Name to what the column is made from.
+    """
+
+    attributes: Mapping[str, AnyAttribute]
+    fingerprints: Mapping[str, str]
+
+
 class Scorer(Protocol):
     """Where :func:`score_shards` gets its signals from."""
+
+    budget: TokenBudget
 
     def signals_for(self, names: Sequence[str]) -> SignalPass:
         """The pass that computes what the attributes of those names ask for, fitted and ready."""
@@ -38,24 +54,20 @@ class Scorer(Protocol):
 
 def score_shards(
     folder: RunFolder,
-    attributes: Mapping[str, AnyAttribute],
-    fingerprints: Mapping[str, str],
+    wanted: Columns,
     scorer: Scorer,
     shards: Iterable[tuple[ShardRecord, Sequence[str]]],
     total: Callable[[], int | None],
-    budget: TokenBudget,
 ) -> None:
     """Score token shards under the attributes that each lacks, and write them beside the columns that are right.
 
     Args:
         folder: The run.
-        attributes: All of its scorers.
-        fingerprints: What each attribute's column is made from; columns of a shard whose recorded fingerprint is
-            unknown are dropped, others are kept as they are.
+        wanted: All of its columns; those of a shard whose recorded fingerprint is another are dropped, others are kept
+            as they are.
         scorer: Asked only when a shard lacks something.
         shards: Those that lack something, with the names of what they lack; a thread goes through them.
         total: Tokens of all these shards, or None while nobody knows.
-        budget: Of a batch.
     """
 
     def read() -> Iterator[tuple[ShardRecord, Sequence[str], pa.Table]]:
@@ -68,11 +80,11 @@ def score_shards(
         progress("Scoring", None, "tokens") as advance,
     ):
         for shard, names, table in jobs:
-            lacking = {name: attributes[name] for name in names}
+            lacking = {name: wanted.attributes[name] for name in names}
             signal_pass = scorer.signals_for(names)
             advance(0, total=total())
-            columns = _score_examples(examples_of(table), lacking, signal_pass, budget, advance)
-            later(partial(_write, folder, shard, table, columns, fingerprints))
+            columns = _score_examples(examples_of(table), lacking, signal_pass, scorer.budget, advance)
+            later(partial(_write, folder, shard, table, columns, wanted.fingerprints))
 
 
 def _write(

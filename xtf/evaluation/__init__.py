@@ -3,8 +3,8 @@
 Begin reading in ``comparison`` (arms), ``metric`` (what a metric is) or ``detection`` (truth files).
 """
 
-from xtf.evaluation.arm_result import ArmResult, joined
-from xtf.evaluation.comparison import Comparison, Leg, compare_arms
+from xtf.evaluation.arm_result import ArmResult, merge_results
+from xtf.evaluation.comparison import Comparison, Leg
 from xtf.evaluation.held_out_rows import HeldOut
 from xtf.evaluation.judging import MetricResult
 from xtf.evaluation.metric import Metric, Task, Verdict
@@ -18,6 +18,5 @@ __all__ = [
     "MetricResult",
     "Task",
     "Verdict",
-    "compare_arms",
-    "joined",
+    "merge_results",
 ]

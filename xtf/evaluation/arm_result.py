@@ -10,7 +10,7 @@ from pathlib import Path
 from xtf.evaluation.judging import MetricResult
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmResult:
     """One arm trained with one seed, on the held-out examples.
 
@@ -22,14 +22,14 @@ class ArmResult:
 
     arm: str
     seed: int
-    steps: int
-    tokens_response: int
-    tokens_kept: int
-    mask_share: float
-    train_seconds: float
-    train_losses: tuple[float, ...]
-    held_out_loss: float | None
-    held_out_tokens: int
+    steps: int = 0
+    tokens_response: int = 0
+    tokens_kept: int = 0
+    mask_share: float = 0.0
+    train_seconds: float = 0.0
+    train_losses: tuple[float, ...] = ()
+    held_out_loss: float | None = None
+    held_out_tokens: int = 0
     metrics: tuple[MetricResult, ...] = ()
     answered: int = 0
     fits: Mapping[str, int] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class ArmResult:
         return self.metrics[0].judged if self.metrics else None
 
 
-def joined(results: Sequence[ArmResult]) -> ArmResult:
+def merge_results(results: Sequence[ArmResult]) -> ArmResult:
     """The legs of one training as one result: costs and tokens add up, the held-out figures are those of the last."""
     response, kept = sum(r.tokens_response for r in results), sum(r.tokens_kept for r in results)
     return replace(

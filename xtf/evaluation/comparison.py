@@ -9,8 +9,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel
-
 from xtf.config import EvaluationConfig, TrainingConfig
 from xtf.evaluation.answers import Generation, generate_answers, task_of
 from xtf.evaluation.arm_result import ArmResult, kept_result
@@ -18,12 +16,13 @@ from xtf.evaluation.held_out import held_out_loss
 from xtf.evaluation.held_out_rows import HeldOut, digest_of
 from xtf.evaluation.judging import Judges, choose_judges
 from xtf.files import digest, write_json
+from xtf.model import LoadedModel
 from xtf.progress import progress as progress_bar
 from xtf.tokens import TokenizedExample
 from xtf.training.arms import Labelling, labelled_rows
 from xtf.training.rows import TrainingRow
-from xtf.training.trainer import train_model
-from xtf.training.weights import held_in, settled, weights_dtype
+from xtf.training.trainer import TrainingJob, train_model
+from xtf.training.weights import held_in, weights_dtype
 
 
 @dataclass(frozen=True)
@@ -40,61 +39,53 @@ class Leg:
         return digest_of(self.rows)
 
 
-def compare_arms(
-    model: PreTrainedModel,
-    tokenizer: Any,
-    examples: Sequence[TokenizedExample],
-    labellings: Mapping[str, Labelling],
-    held_out: HeldOut,
-    *,
-    training: TrainingConfig,
-    evaluation: EvaluationConfig,
-    output_dir: Path,
-    fingerprint: str,
-    resume: bool = True,
-    progress: bool = False,
-) -> list[ArmResult]:
-    """Return one result for each arm and seed, in the order of the configuration; the base has a single one.
-
-    Every arm starts from ``model`` as given, which is unchanged afterwards, and sees the same rows in the same order.
-    ``output_dir/ARM-seedN/`` receives the trained model, ``answers.json`` with the generated answers, and
-    ``result.json``, from which an interrupted comparison goes on. ``fingerprint`` stands for the base model and its
-    tokenizer; rows, held-out examples and settings are added here. ``training.max_examples`` and
-    ``evaluation.limit`` cut ``examples`` and ``held_out``. ``labellings`` holds what the arms name: ``xtf`` for the
-    arms xtf, random and inverted.
-    """
-    training = settled(training, model)
-    comparison = Comparison(
-        model, tokenizer, held_out.first(evaluation.limit), training, evaluation, fingerprint, resume, progress
-    )
-    _ = comparison.judges  # what no metric can judge is said before anything is trained
-    examples = examples[: training.max_examples]
-    results = []
-    for arm in training.arms:
-        if arm == "base":
-            results.append(comparison.base(output_dir / arm))
-            continue
-        for seed in training.seeds:
-            rows = labelled_rows(arm, examples, labellings, objective=training.objective, seed=seed)
-            results.append(comparison.train(arm, seed, [Leg(rows, output_dir / f"{arm}-seed{seed}")])[0])
-    return results
-
-
 @dataclass(frozen=True)
 class Comparison:
-    """What all arms share; see :func:`compare_arms`.
+    """Arms that start from one model and are evaluated on the same examples.
 
-    ``held_out`` may have no examples: then nothing is evaluated. The dtype of ``training`` is settled, not ``auto``.
+    Attributes:
+        loaded: The base, unchanged by what is trained; its fingerprint stands for it and its tokenizer.
+        held_out: It may have no examples: then nothing is evaluated.
+        training: Without ``auto``: see :func:`xtf.training.resolve_auto`.
+        evaluation: How answers are generated and judged; its ``limit`` was taken when ``held_out`` was read.
+        resume: Whether what an earlier, interrupted comparison left is used.
+        progress: Show bars when standard error is a terminal.
     """
 
-    model: PreTrainedModel
-    tokenizer: Any
+    loaded: LoadedModel
     held_out: HeldOut
     training: TrainingConfig
     evaluation: EvaluationConfig
-    fingerprint: str
     resume: bool = True
     progress: bool = False
+
+    def compare(
+        self, examples: Sequence[TokenizedExample], labellings: Mapping[str, Labelling], output_dir: Path
+    ) -> list[ArmResult]:
+        """One result for each arm and seed, in the order of the configuration; the base has a single one.
+
+        Every arm sees the same rows in the same order. ``output_dir/ARM-seedN/`` receives the trained model,
+        ``answers.json`` with the generated answers, and ``result.json``, from which an interrupted comparison goes on.
+
+        Args:
+            examples: What is trained on, up to ``training.max_examples``.
+            labellings: What the arms name: ``xtf`` for the arms xtf, random and inverted.
+            output_dir: A folder of this comparison alone.
+
+        Raises:
+            ConfigError: a metric that is not there, or that can judge none of the rows.
+        """
+        _ = self.judges  # what no metric can judge is said before anything is trained
+        examples = examples[: self.training.max_examples]
+        results = []
+        for arm in self.training.arms:
+            if arm == "base":
+                results.append(self.base(output_dir / arm))
+                continue
+            for seed in self.training.seeds:
+                rows = labelled_rows(arm, examples, labellings, objective=self.training.objective, seed=seed)
+                results.append(self.train(arm, seed, [Leg(rows, output_dir / f"{arm}-seed{seed}")])[0])
+        return results
 
     @cached_property
     def judges(self) -> Judges | None:
@@ -106,19 +97,19 @@ class Comparison:
         if not self.held_out.examples or not self.evaluation.exact_match:
             return None
         examples = self.held_out.examples[: self.evaluation.exact_match_limit]
-        tasks = [task_of(item, self.held_out.rows.get(item.example_id, {}), self.tokenizer) for item in examples]
+        tasks = [task_of(item, self.held_out.rows.get(item.example_id, {}), self.loaded.tokenizer) for item in examples]
         return choose_judges(tasks, self.evaluation.metrics)
 
     def base(self, folder: Path) -> ArmResult:
         """Evaluate the model as it is."""
-        return self.result("base", self.training.seeds[0], Leg([], folder), self.fingerprint, None)
+        return self.result("base", self.training.seeds[0], Leg([], folder), self.loaded.fingerprint, None)
 
     def train(self, arm: str, seed: int, legs: Sequence[Leg]) -> list[ArmResult]:
         """Train from the base over all legs, each going on from the model of the one before; one result for each.
 
         Every leg has a learning-rate schedule of its own. Legs that are already there are not trained again.
         """
-        results, start, done = [], None, self.fingerprint
+        results, start, done = [], None, self.loaded.fingerprint
         for leg in legs:
             results.append(self.result(arm, seed, leg, done, start))
             start, done = leg.folder / "model", self.trained_fingerprint(arm, seed, leg, done)
@@ -141,27 +132,19 @@ class Comparison:
         kept = kept_result(path, whole) if self.resume else None
         if kept is not None:
             return kept
-        with held_in(self.model, weights_dtype(self.training)):  # the base is evaluated in the precision of the arms
+        with held_in(
+            self.loaded.model, weights_dtype(self.training)
+        ):  # the base is evaluated in the precision of the arms
             if arm == "base":
-                result = self._evaluated(arm, seed, leg, self.model)
+                result = self._evaluated(arm, seed, leg, self.loaded.model)
             else:
                 result = self._trained(arm, seed, leg, trained, start)
         write_json(path, {"fingerprint": whole, **asdict(result)})
         return result
 
     def _trained(self, arm: str, seed: int, leg: Leg, fingerprint: str, start: Path | None) -> ArmResult:
-        with train_model(
-            self.model,
-            self.tokenizer,
-            leg.rows,
-            self.training,
-            seed=seed,
-            output_dir=leg.folder,
-            fingerprint=fingerprint,
-            start=start,
-            resume=self.resume,
-            progress=self.progress,
-        ) as done:
+        job = TrainingJob(leg.folder, fingerprint, seed, start, self.resume, self.progress)
+        with train_model(self.loaded.model, self.loaded.tokenizer, leg.rows, self.training, job) as done:
             return replace(
                 self._evaluated(arm, seed, leg, done.model),
                 steps=done.steps,
@@ -174,7 +157,7 @@ class Comparison:
 
     def _evaluated(self, arm: str, seed: int, leg: Leg, model: Any) -> ArmResult:
         """Evaluate ``model``; what training cost is filled in by the caller."""
-        untrained = ArmResult(arm, seed, 0, 0, 0, 0.0, 0.0, (), None, 0)
+        untrained = ArmResult(arm=arm, seed=seed)
         examples, judges = self.held_out.examples, self.judges
         if not leg.evaluate or not examples:
             return untrained
@@ -189,7 +172,7 @@ class Comparison:
             if judges is None:
                 return result
             settings = Generation(self.evaluation.max_new_tokens, self.evaluation.batch_size)
-            texts = generate_answers(model, self.tokenizer, answered, settings, advance=advance)
+            texts = generate_answers(model, self.loaded.tokenizer, answered, settings, advance=advance)
         metrics, shown = judges.judge(dict(zip((item.example_id for item in answered), texts, strict=True)))
         write_json(leg.folder / "answers.json", shown)
         return replace(result, metrics=tuple(metrics), answered=len(judges.tasks), fits=dict(judges.fits))

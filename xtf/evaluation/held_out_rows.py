@@ -30,10 +30,6 @@ class HeldOut:
     rows: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     in_training: Sequence[str] = ()
 
-    def first(self, limit: int | None) -> HeldOut:
-        """The first examples."""
-        return replace(self, examples=self.examples[:limit])
-
     def apart_from(self, trained: Iterable[TokenizedExample]) -> HeldOut:
         """Without the examples whose tokens a training row has too; ids and file names do not count."""
         seen = {_tokens_digest(example) for example in trained} if self.examples else set()

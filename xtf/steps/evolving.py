@@ -9,17 +9,17 @@ after a round lies in ``rounds/NN/model/xtf-seedN/``, and after the last one in 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from xtf.attribute.roles import with_newest
 from xtf.config import RunConfig, TrainingConfig
 from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError, RunError
-from xtf.evaluation import ArmResult, Comparison, Leg, joined
+from xtf.evaluation import ArmResult, Comparison, Leg, merge_results
 from xtf.files import write_json
 from xtf.model import LoadedModel
 from xtf.runs import RunReader
@@ -27,39 +27,27 @@ from xtf.runs.folder import RunFolder
 from xtf.steps.arms import labellings
 from xtf.steps.labelling import label_run
 from xtf.steps.parts import RoundFacts, begin_round, cut_into_parts
-from xtf.steps.preparing import prepared, write_config
+from xtf.steps.preparing import Given, Prepared, prepared, write_config
 from xtf.steps.scoring import build_attributes, score_folder
 from xtf.steps.training import held_out_examples, loaded_model, metrics_of
 from xtf.tokens import TokenizedExample
-from xtf.training import Labelling, labelled_rows, settled
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from xtf.training import Labelling, labelled_rows, resolve_auto
 
 
-def evolve_run(
-    config: RunConfig,
-    *,
-    model: PreTrainedModel | None = None,
-    tokenizer: PreTrainedTokenizerBase | None = None,
-    data: Iterable[Mapping[str, Any]] | None = None,
-    overwrite: bool = False,
-) -> RunReader:
+def evolve_run(config: RunConfig, given: Given, overwrite: bool = False) -> RunReader:
     """Tokenise, then go through the rounds; what is finished is kept. See :func:`xtf.run`.
 
     Raises:
         ConfigError: a part has fewer examples than a batch.
     """
-    with prepared(config, model, tokenizer, data, overwrite) as ready:
+    with prepared(config, given, overwrite) as ready:
         ready.tokens.wait()
         parts = cut_into_parts(ready.folder, config)
-        loaded = ready.loaded if ready.loaded is not None else loaded_model(config, None, None)
+        loaded = ready.loaded if ready.loaded is not None else loaded_model(config, Given())
         return _evolve(ready.folder, config, parts, loaded)
 
 
-def evolve_again(
-    run: RunReader, config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
-) -> RunReader:
+def evolve_again(run: RunReader, config: RunConfig, given: Given) -> RunReader:
     """Go through the rounds of a run that has its tokens, under changed settings; see :func:`xtf.train`.
 
     Raises:
@@ -70,7 +58,7 @@ def evolve_again(
     with run.folder.lock():
         parts = cut_into_parts(run.folder, config)
         write_config(run.folder, config)
-        return _evolve(run.folder, config, parts, loaded_model(config, model, tokenizer))
+        return _evolve(run.folder, config, parts, loaded_model(config, given))
 
 
 def _evolve(
@@ -78,17 +66,9 @@ def _evolve(
 ) -> RunReader:
     started = time.monotonic()
     assert config.training is not None  # the configuration was checked
-    training = settled(config.training, loaded.model)
+    training = resolve_auto(config.training, loaded.model)
     held_out = held_out_examples(config, loaded.tokenizer, chain.from_iterable(parts))
-    comparison = Comparison(
-        loaded.model,
-        loaded.tokenizer,
-        held_out,
-        training,
-        config.evaluation,
-        loaded.fingerprint,
-        progress=True,
-    )
+    comparison = Comparison(loaded, held_out, training, config.evaluation, progress=True)
     evolution = _Evolution(folder, config, training, loaded, comparison)
     rounds = evolution.rounds(parts)
     results = evolution.arms(rounds)
@@ -127,7 +107,7 @@ class _Evolution:
         done: list[_Round] = []
         entries: list[dict[str, Any]] = []
         counts: dict[str, int] = {}
-        start, before = None, self.comparison.fingerprint
+        start, before = None, self.comparison.loaded.fingerprint
         shards = 0
         for number, part in enumerate(parts):
             run = self._labelled(number, part, start, before)
@@ -164,7 +144,8 @@ class _Evolution:
         inputs = begin_round(self.folder, folder, config, part, RoundFacts(number, self._shown(start), before))
         try:
             scorers = build_attributes(config) if start is not None else {}
-            run = score_folder(folder, config, scorers, inputs, TokenShards(folder.records("tokens")), self.loaded)
+            tokens = TokenShards(folder.records("tokens"))
+            run = score_folder(Prepared(folder, config, inputs, self.loaded, tokens), scorers)
         except DegenerateAttributeError as error:
             raise DegenerateAttributeError(f"round {number} ({folder.path}): {error}") from None
         return label_run(run, config)
@@ -219,10 +200,10 @@ class _Evolution:
                 continue
             for seed in self.training.seeds:
                 if (arm, seed) == ("xtf", self.training.seeds[0]):
-                    results.append(joined([one.result for one in rounds]))
+                    results.append(merge_results([one.result for one in rounds]))
                     continue
                 legs = [self._leg(arm, seed, number, one, len(rounds)) for number, one in enumerate(rounds)]
-                results.append(joined(self.comparison.train(arm, seed, legs)))
+                results.append(merge_results(self.comparison.train(arm, seed, legs)))
         return results
 
     def _leg(self, arm: str, seed: int, number: int, one: _Round, count: int) -> Leg:

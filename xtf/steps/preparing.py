@@ -30,30 +30,44 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """Objects that a caller hands over, to use instead of what the configuration names.
+
+    Attributes:
+        model: Instead of ``model.path``; needs its tokenizer.
+        tokenizer: Instead of the model's own.
+        data: Rows, instead of ``data.path``.
+    """
+
+    model: PreTrainedModel | None = None
+    tokenizer: PreTrainedTokenizerBase | None = None
+    data: Iterable[Mapping[str, Any]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Prepared:
     """A run folder that holds its tokens.
 
     Attributes:
         folder: The folder.
-        inputs: What the whole run rests on, as fingerprints.
+        config: The run's configuration.
+        inputs: What the whole run rests on beside the attributes, as fingerprints.
         loaded: The model object given, if one was; otherwise it is yet to be loaded.
         tokens: Its token shards; those that are yet to be written follow.
+        share: Of the shards, what this process scores; None: all.
     """
 
     folder: RunFolder
+    config: RunConfig
     inputs: Mapping[str, str]
     loaded: LoadedModel | None
     tokens: TokenShards
+    share: Share | None = None
 
 
 @contextmanager
 def prepared(
-    config: RunConfig,
-    model: PreTrainedModel | None,
-    tokenizer: PreTrainedTokenizerBase | None,
-    data: Iterable[Mapping[str, Any]] | None,
-    overwrite: bool,
-    share: Share | None = None,
+    config: RunConfig, given: Given, overwrite: bool = False, share: Share | None = None
 ) -> Iterator[Prepared]:
     """Hold the run's folder, and write its tokens and vocabulary where they are missing.
 
@@ -61,18 +75,19 @@ def prepared(
     that take the other shares; one of them tokenises first, the others wait.
 
     Raises:
+        ConfigError: a model object without its tokenizer, or a share together with ``overwrite``.
         RunError: the folder holds another run or other files, or another process is writing to it.
         DataError: the data cannot be read; at the latest when the block ends.
     """
     from xtf.model import LoadedModel, load_tokenizer
 
-    if model is not None and tokenizer is None:
+    if given.model is not None and given.tokenizer is None:
         raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
-    tokenizer = tokenizer if tokenizer is not None else load_tokenizer(config.model)
-    loaded = LoadedModel.from_objects(model, tokenizer) if model is not None else None
+    tokenizer = given.tokenizer if given.tokenizer is not None else load_tokenizer(config.model)
+    loaded = LoadedModel.from_objects(given.model, tokenizer) if given.model is not None else None
     if share is not None and overwrite:
         raise ConfigError("--overwrite: not with several processes; delete the folder, then start them all")
-    rows = repeatable(data)
+    rows = repeatable(given.data)
     folder = RunFolder(config.output)
     with folder.lock(share):
         inputs = _inputs(config, loaded, tokenizer, rows, {} if overwrite else _begun_in(folder))
@@ -88,10 +103,10 @@ def prepared(
             if share is not None:
                 tokenise(folder, source, share)
         if share is not None:
-            yield Prepared(folder, inputs, loaded, TokenShards(folder.records("tokens")))
+            yield Prepared(folder, config, inputs, loaded, TokenShards(folder.records("tokens")), share)
             return
         with tokenising(folder, source) as tokens:
-            yield Prepared(folder, inputs, loaded, tokens)
+            yield Prepared(folder, config, inputs, loaded, tokens)
 
 
 def _has_vocabulary(folder: RunFolder) -> bool:

@@ -123,7 +123,7 @@ class ReferenceModels:
     def _train(
         self, spec: Reference, examples: Sequence[TokenizedExample], folder: Path, fingerprint: str
     ) -> dict[str, Any]:
-        from xtf.training import TrainingRow, train_model
+        from xtf.training import TrainingJob, TrainingRow, train_model
 
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (folder / "done.json").exists():
             raise ModelError("a launch over several processes cannot train it. Make it first in one: xtf score CONFIG")
@@ -135,10 +135,7 @@ class ReferenceModels:
             self._loaded.tokenizer,
             rows,
             _training(spec, str(self._loaded.dtype)),
-            seed=spec.seed,
-            output_dir=folder,
-            fingerprint=fingerprint,
-            progress=True,
+            TrainingJob(folder, fingerprint, spec.seed, progress=True),
         ) as done:
             losses = {"first_loss": done.losses[0], "last_loss": done.losses[-1]} if done.losses else {}
             return {"steps": done.steps, "examples": len(rows), "seconds": done.seconds, **losses}

@@ -5,16 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig
 from xtf.engine.batches import TokenBudget, fitting_tokens
 from xtf.engine.fit import EngineFitContext, fit_attributes
-from xtf.engine.score import missing_attributes, requests_of, score_shards
+from xtf.engine.score import Columns, missing_attributes, requests_of, score_shards
 from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError
 from xtf.labelling import degenerate
@@ -27,60 +27,47 @@ from xtf.runs.measured import write_distribution
 from xtf.runs.share import Share
 from xtf.runs.tables import examples_of
 from xtf.steps.fingerprints import attribute_fingerprint
-from xtf.steps.preparing import prepared
+from xtf.steps.preparing import Given, Prepared, prepared
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
     from xtf.model import LoadedModel, SignalPass
 
 
 def score_run(
     config: RunConfig,
-    model: PreTrainedModel | None,
-    tokenizer: PreTrainedTokenizerBase | None,
-    data: Iterable[Mapping[str, Any]] | None,
-    scorers: Mapping[str, AnyAttribute] | None,
-    overwrite: bool,
+    given: Given,
+    scorers: Mapping[str, AnyAttribute] | None = None,
+    overwrite: bool = False,
     share: Share | None = None,
 ) -> RunReader:
-    """Tokenise and score what is not there yet; see :func:`xtf.run.score`."""
+    """Tokenise and score what is not there yet; see :func:`xtf.score`."""
     attributes = dict(scorers) if scorers else build_attributes(config)
     launched = Share.of_launch() if share is None else None
-    with prepared(config, model, tokenizer, data, overwrite, share or launched) as ready:
-        run = score_folder(
-            ready.folder, config, attributes, ready.inputs, ready.tokens, ready.loaded, share or launched
-        )
+    with prepared(config, given, overwrite, share or launched) as ready:
+        run = score_folder(ready, attributes)
     if launched is not None:
         wait_until(lambda: run.is_scored, "the other processes, which still score")
     return run
 
 
-def score_folder(
-    folder: RunFolder,
-    config: RunConfig,
-    attributes: Mapping[str, AnyAttribute],
-    inputs: Mapping[str, str],
-    tokens: TokenShards,
-    loaded: LoadedModel | None,
-    share: Share | None = None,
-) -> RunReader:
+def score_folder(ready: Prepared, attributes: Mapping[str, AnyAttribute]) -> RunReader:
     """Score the token shards of a folder where scores are missing, and say so in its manifest.
 
-    ``inputs`` are the fingerprints of everything beside the attributes that decides the scores. ``tokens`` may still be
-    growing. Without ``loaded`` the model of the configuration is loaded if it is needed. With ``share`` only its shards
-    are scored, and whichever process finds all of them scored measures the whole.
+    Its tokens may still be growing. Its model is loaded if it is needed and not there. With a share only its shards are
+    scored, and whichever process finds all of them scored measures the whole.
     """
     started = time.monotonic()
-    fingerprints = {name: attribute_fingerprint(attribute, inputs, config) for name, attribute in attributes.items()}
-    _score_missing(folder, config, attributes, fingerprints, inputs, tokens, loaded, share)
-    shards = tokens.wait()
+    folder, config = ready.folder, ready.config
+    fingerprints = {name: attribute_fingerprint(one, ready.inputs, config) for name, one in attributes.items()}
+    wanted = Columns(attributes, fingerprints)
+    _score_missing(ready, wanted)
+    shards = ready.tokens.wait()
     run = RunReader(folder)
     with hold_after_waiting(folder.state / "finish.lock", "the process that measures the scores"):
         if not any(missing_attributes(folder, shard, fingerprints, verify=False) for shard in shards):
             flagged = _measure(run, config, fingerprints)
-            _finish(folder, config, attributes, fingerprints, flagged, time.monotonic() - started)
+            _finish(folder, wanted, flagged, time.monotonic() - started)
     return run
 
 
@@ -92,20 +79,13 @@ def build_attributes(config: RunConfig) -> dict[str, AnyAttribute]:
 class _Scorer:
     """Loads the model, fits scorers and makes references when the first shard asks for it."""
 
-    def __init__(
-        self,
-        folder: RunFolder,
-        config: RunConfig,
-        attributes: Mapping[str, AnyAttribute],
-        fingerprints: Mapping[str, str],
-        loaded: LoadedModel,
-        tokens: TokenShards,
-    ) -> None:
+    def __init__(self, ready: Prepared, wanted: Columns, loaded: LoadedModel) -> None:
         from xtf.model import Embedder
         from xtf.steps.references import ReferenceModels
 
-        self._folder, self._config, self._tokens = folder, config, tokens
-        self._attributes, self._fingerprints = attributes, fingerprints
+        folder, config = ready.folder, ready.config
+        self._folder, self._config, self._tokens = folder, config, ready.tokens
+        self._attributes, self._fingerprints = wanted.attributes, wanted.fingerprints
         self._loaded = loaded
         self.budget = TokenBudget(folder, loaded.device.type, config.scoring.tokens_per_batch or fitting_tokens(loaded))
         self._embedder = Embedder(loaded)
@@ -155,25 +135,19 @@ class _Scorer:
         return self._context
 
 
-def _score_missing(
-    folder: RunFolder,
-    config: RunConfig,
-    attributes: Mapping[str, AnyAttribute],
-    fingerprints: Mapping[str, str],
-    inputs: Mapping[str, str],
-    tokens: TokenShards,
-    loaded: LoadedModel | None,
-    share: Share | None,
-) -> None:
+def _score_missing(ready: Prepared, wanted: Columns) -> None:
     """Load the model only if some column is missing, and compute only those columns."""
+    folder, config, share = ready.folder, ready.config, ready.share
+    tokens = ready.tokens
     if share is not None:
         tokens = TokenShards(shard for shard in tokens if share.takes(shard.index))
+        ready = replace(ready, tokens=tokens)
     skipped = 0
 
     def lacking() -> Iterator[tuple[ShardRecord, Sequence[str]]]:
         nonlocal skipped
         for shard in tokens:
-            if names := missing_attributes(folder, shard, fingerprints):
+            if names := missing_attributes(folder, shard, wanted.fingerprints):
                 yield shard, names
             else:
                 skipped += int(shard.facts["tokens"])
@@ -190,18 +164,19 @@ def _score_missing(
     from xtf.model import load_model
     from xtf.steps.references import needs_reference
 
+    loaded = ready.loaded
     if loaded is None:
-        if config.model.dtype == "auto" and inputs["dtype"] == "bfloat16":
+        if config.model.dtype == "auto" and ready.inputs["dtype"] == "bfloat16":
             notice(
                 "Scoring in bfloat16, which is faster here. About 1 label in 100, close to a cut, differs from float32 "
                 "(docs/benchmarks.md); for float32: --set model.dtype=float32"
             )
-        loaded = load_model(config.model.model_copy(update={"dtype": inputs["dtype"]}))
-    with closing(_Scorer(folder, config, attributes, fingerprints, loaded, tokens)) as scorer:
-        if any(needs_reference(request) for request in requests_of(attributes.values())):
+        loaded = load_model(config.model.model_copy(update={"dtype": ready.inputs["dtype"]}))
+    with closing(_Scorer(ready, wanted, loaded)) as scorer:
+        if any(needs_reference(request) for request in requests_of(wanted.attributes.values())):
             work = list(work)  # the base must be bare, and a share of the data is known when all of it is
             scorer.prepare_references({name for _, names in work for name in names})
-        score_shards(folder, attributes, fingerprints, scorer, work, total, scorer.budget)
+        score_shards(folder, wanted, scorer, work, total)
 
 
 def _first_examples(folder: RunFolder, shards: Iterable[ShardRecord], count: int) -> list[TokenizedExample]:
@@ -233,14 +208,7 @@ def _measure(run: RunReader, config: RunConfig, fingerprints: Mapping[str, str])
     return flagged
 
 
-def _finish(
-    folder: RunFolder,
-    config: RunConfig,
-    attributes: Mapping[str, AnyAttribute],
-    fingerprints: Mapping[str, str],
-    flagged: Mapping[str, str],
-    seconds: float,
-) -> None:
+def _finish(folder: RunFolder, wanted: Columns, flagged: Mapping[str, str], seconds: float) -> None:
     records = folder.records("tokens")
     folder.update_manifest(
         attributes=[
@@ -248,12 +216,12 @@ def _finish(
                 "name": name,
                 "scorer": attribute.name,
                 "params": attribute.params.model_dump(mode="json"),
-                "fingerprint": fingerprints[name],
+                "fingerprint": wanted.fingerprints[name],
                 "degenerate": flagged.get(name),
                 "is_probability": attribute.is_probability,
                 "details": {detail: asdict(meaning) for detail, meaning in attribute.details().items()},
             }
-            for name, attribute in attributes.items()
+            for name, attribute in wanted.attributes.items()
         ],
         counts={
             "examples": sum(record.rows for record in records),

@@ -12,17 +12,18 @@ import numpy as np
 from xtf.config import RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples_with_rows
 from xtf.errors import ConfigError, DataError
-from xtf.evaluation import ArmResult, HeldOut, MetricResult, compare_arms
+from xtf.evaluation import ArmResult, Comparison, HeldOut, MetricResult
 from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
 from xtf.progress import notice
 from xtf.runs import RunReader
 from xtf.steps.arms import labellings, rules_of_arms, truth_of_arms
-from xtf.steps.preparing import write_config
+from xtf.steps.preparing import Given, write_config
 from xtf.tokens import TokenizedExample
+from xtf.training import resolve_auto
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 NOTE = (
     "Held-out loss: mean over response tokens, in nats. ± is the sample standard deviation over seeds; without it, one "
@@ -30,9 +31,7 @@ NOTE = (
 )
 
 
-def train_run(
-    run: RunReader, config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
-) -> dict[str, Any]:
+def train_run(run: RunReader, config: RunConfig, given: Given) -> dict[str, Any]:
     """Train and evaluate the arms that are not finished yet; see :func:`xtf.train`."""
     assert config.training is not None
     with run.folder.lock():
@@ -41,40 +40,32 @@ def train_run(
         examples, labelled = labellings(
             run, rules_of_arms(run, config), config.training.max_examples, truth_of_arms(config)
         )
-        loaded = loaded_model(config, model, tokenizer)
+        loaded = loaded_model(config, given)
         held_out = held_out_examples(config, loaded.tokenizer, examples)
-        results = compare_arms(
-            loaded.model,
-            loaded.tokenizer,
-            examples,
-            labelled,
-            held_out,
-            training=config.training,
-            evaluation=config.evaluation,
-            output_dir=run.path / "model",
-            fingerprint=loaded.fingerprint,
-            progress=True,
-        )
+        training = resolve_auto(config.training, loaded.model)
+        comparison = Comparison(loaded, held_out, training, config.evaluation, progress=True)
+        results = comparison.compare(examples, labelled, run.path / "model")
         metrics = metrics_of(config, results, len(examples), held_out)
         write_json(run.folder.metrics_path, metrics)
         run.folder.update_manifest(stages={"train": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return metrics
 
 
-def loaded_model(
-    config: RunConfig, model: PreTrainedModel | None, tokenizer: PreTrainedTokenizerBase | None
-) -> LoadedModel:
-    """The model to train: the objects, or what the configuration names.
+def loaded_model(config: RunConfig, given: Given) -> LoadedModel:
+    """The model to train: the objects given, or what the configuration names.
 
     Raises:
         ConfigError: a model object without its tokenizer.
+        ModelError: the model cannot be loaded.
     """
-    if model is not None and tokenizer is None:
+    if given.model is not None and given.tokenizer is None:
         raise ConfigError("a model object needs its tokenizer: train(run, model=…, tokenizer=…)")
-    if model is not None and tokenizer is not None:
-        return LoadedModel.from_objects(model, tokenizer)
+    if given.model is not None and given.tokenizer is not None:
+        return LoadedModel.from_objects(given.model, given.tokenizer)
     loaded = load_model(config.model)
-    return loaded if tokenizer is None else LoadedModel.from_objects(loaded.model, tokenizer, loaded.fingerprint)
+    if given.tokenizer is None:
+        return loaded
+    return LoadedModel.from_objects(loaded.model, given.tokenizer, loaded.fingerprint)
 
 
 def held_out_examples(

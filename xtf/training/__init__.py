@@ -2,16 +2,17 @@
 
 from xtf.training.arms import ARMS, ArmRows, Labelling, labelled_rows
 from xtf.training.rows import TrainingRow
-from xtf.training.trainer import TrainResult, train_model
-from xtf.training.weights import settled
+from xtf.training.trainer import TrainingJob, TrainResult, train_model
+from xtf.training.weights import resolve_auto
 
 __all__ = [
     "ARMS",
     "ArmRows",
     "Labelling",
     "TrainResult",
+    "TrainingJob",
     "TrainingRow",
     "labelled_rows",
-    "settled",
+    "resolve_auto",
     "train_model",
 ]

@@ -23,10 +23,10 @@ from xtf.progress import progress as progress_bar
 from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
 from xtf.training.loss import loss_as_forward
 from xtf.training.rows import TrainingRow
-from xtf.training.weights import make_trainable, settled
+from xtf.training.weights import make_trainable, resolve_auto
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainResult:
     """A trained model, and what it cost.
 
@@ -60,23 +60,34 @@ class TrainResult:
         self.release()
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingJob:
+    """Where one training is kept, and what it goes on from.
+
+    Attributes:
+        output_dir: A folder of this training alone.
+        fingerprint: Of everything that decides the result. Work of another fingerprint in ``output_dir`` is discarded.
+        seed: Of adapters, dropout and order.
+        start: The ``model/`` folder of an earlier training by the same settings, to go on from instead of the base.
+        resume: Go on from a checkpoint, and load a finished training.
+        progress: Show a bar when standard error is a terminal.
+    """
+
+    output_dir: Path
+    fingerprint: str
+    seed: int = 0
+    start: Path | None = None
+    resume: bool = True
+    progress: bool = False
+
+
 def train_model(
-    model: PreTrainedModel,
-    tokenizer: Any,
-    rows: Sequence[TrainingRow],
-    config: TrainingConfig,
-    *,
-    seed: int,
-    output_dir: Path,
-    fingerprint: str,
-    start: Path | None = None,
-    resume: bool = True,
-    progress: bool = False,
+    model: PreTrainedModel, tokenizer: Any, rows: Sequence[TrainingRow], config: TrainingConfig, job: TrainingJob
 ) -> TrainResult:
     """Fine-tune ``model`` with each target's loss multiplied by its weight.
 
     The same seed gives the same adapters, the same order of rows and the same number of updates, whatever the weights.
-    ``output_dir`` receives ``model/`` (safetensors and tokenizer) and ``done.json``; ``checkpoints/`` exists only
+    ``job.output_dir`` receives ``model/`` (safetensors and tokenizer) and ``done.json``; ``checkpoints/`` exists only
     while training with ``save_steps``. Gradients are clipped at norm 1.
 
     Args:
@@ -84,12 +95,7 @@ def train_model(
         tokenizer: Saved beside the trained model.
         rows: At least one; their order and number fix the order of batches.
         config: The training section.
-        seed: Of adapters, dropout and order.
-        output_dir: A folder of this training alone.
-        fingerprint: Of everything that decides the result. Work of another fingerprint in ``output_dir`` is discarded.
-        start: The ``model/`` folder of an earlier training by the same settings, to go on from instead of the base.
-        resume: Go on from a checkpoint, and load a finished training.
-        progress: Show a bar when standard error is a terminal.
+        job: Where it is kept.
 
     Raises:
         DataError: when there are no rows.
@@ -97,21 +103,22 @@ def train_model(
     """
     if not rows:
         raise DataError("training: there is no example to train on")
-    config = settled(config, model)
-    done = _marker(output_dir / "done.json", fingerprint) if resume else None
+    config = resolve_auto(config, model)
+    output_dir = job.output_dir
+    done = _marker(output_dir / "done.json", job.fingerprint) if job.resume else None
     with ExitStack() as stack:
-        wrapped = make_trainable(model, config, seed, stack)
+        wrapped = make_trainable(model, config, job.seed, stack)
         if done is not None:
             _load(wrapped, output_dir / "model")
         else:
-            if start is not None:
-                _load(wrapped, start)
-            trainer = MaskedTrainer(wrapped, rows, config, seed, output_dir / "checkpoints")
+            if job.start is not None:
+                _load(wrapped, job.start)
+            trainer = MaskedTrainer(wrapped, rows, config, job.seed, output_dir / "checkpoints")
             if trainer.is_world_process_zero():
-                _prepare_folder(output_dir, fingerprint, resume)
-            done = _run(trainer, wrapped, rows, output_dir, progress)
+                _prepare_folder(output_dir, job.fingerprint, job.resume)
+            done = _run(trainer, wrapped, rows, output_dir, job.progress)
             if trainer.is_world_process_zero():
-                _finish(wrapped, tokenizer, output_dir, {"fingerprint": fingerprint, **done})
+                _finish(wrapped, tokenizer, output_dir, {"fingerprint": job.fingerprint, **done})
         wrapped.eval()
         kept = response = 0
         for row in rows:

@@ -16,7 +16,7 @@ from xtf.errors import ModelError
 from xtf.model.precision import automatic_dtype
 
 
-def settled(config: TrainingConfig, model: PreTrainedModel) -> TrainingConfig:
+def resolve_auto(config: TrainingConfig, model: PreTrainedModel) -> TrainingConfig:
     """The same training with each ``auto`` replaced: the dtype by what fits this model and device, the normaliser.
 
     A normaliser that no selector has brought is the sum of the weights.
