@@ -40,7 +40,9 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
     Params = ReasoningImportanceParams
 
     def default_threshold(self) -> Mapping[str, Any]:
-        return {"kind": "iqr", "k": 1.5 if self.params.variant == "released" else 1.0, "scope": "example"}
+        if self.params.variant == "released":
+            return {"kind": "iqr", "k": 1.5, "scope": "example", "at_most": 0.05}
+        return {"kind": "iqr", "k": 1.0, "scope": "example"}
 
     @property
     def _request(self) -> SignalRequest:

@@ -43,8 +43,9 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     over the distinct response tokens of the fitting sample (an encoder's distances by their full range, 2).
 
     * ``paper``: one prototype, the mean embedding; tokens by their row of the embedding matrix.
-    * ``released``: one prototype; each token's text is stripped of white space before it is embedded, so that
-      ``" the"`` and ``"the"`` share a score.
+    * ``released``: one prototype, distances normalised over prompts too, and one embedding for each text without its
+      white space, that of the token seen first, so that ``" the"`` and ``"the"`` share a score. Tokens that the
+      fitting sample does not hold have their own.
     * ``corrected``: tokens by id, last hidden state without context, less its mean and leading ``dim / 100`` principal
       components ("all but the top", arXiv 1702.01417: of SmolLM2's states one direction without meaning holds 96 % of
       the variance, so that plain cosines are all alike); several prototypes, of which the best match counts.
@@ -57,15 +58,22 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     _centre: torch.Tensor  # (dim,)
     _common: torch.Tensor  # (dim, c) orthonormal directions that are removed
     _range: torch.Tensor  # (2,) the smallest and greatest distance seen
+    _known: torch.Tensor  # (n, 2) float64: ids that share an embedding, rising, and their distance
 
     def default_threshold(self) -> Mapping[str, Any]:
-        lacking = 0 if self.params.variant == "corrected" else 1
-        return {"kind": "multi_otsu", "classes": 5, "lacking": [lacking], "scope": "dataset"}
+        cut: dict[str, Any] = {"kind": "multi_otsu", "classes": 5, "scope": "dataset"}
+        if self.params.variant == "released":
+            return {**cut, "lacking": [0], "at_most": 0.05}
+        return {**cut, "lacking": [0 if self.params.variant == "corrected" else 1]}
 
     @property
     def _source(self) -> str:
-        by_variant = {"paper": "input", "released": "hidden_stripped", "corrected": "hidden"}
-        return self.params.embedding or by_variant[self.params.variant]
+        source = self.params.embedding or ("input" if self.params.variant == "paper" else "hidden")
+        return "hidden" if source == "hidden_stripped" else source
+
+    @property
+    def _strips(self) -> bool:
+        return (self.params.embedding or self.params.variant) in ("hidden_stripped", "released")
 
     def requires(self) -> set[TokenEmbedding]:
         return {TokenEmbedding(self._source)}
@@ -94,21 +102,36 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
             directions = torch.linalg.svd((tokens - self._centre).double(), full_matrices=False).Vh
             self._common = directions[: -(-tokens.shape[1] // 100)].T.to(tokens)
         self._prototypes = normalize(self._cluster(self._distinct(anchors), weights, context.seed), dim=-1)
+        self._known = torch.zeros(0, 2, dtype=torch.float64)
         if contextual:
             self._range = torch.tensor([0.0, 2.0]).to(tokens)
-        else:
-            distance = self._distance(tokens)
-            self._range = torch.stack([distance.min(), distance.max()])
+            return
+        if self.params.variant == "released":
+            ids = np.unique(np.concatenate([example.input_ids for example in context.examples]))
+        twins = _first_of_text(context) if self._strips else {}
+        embedded = np.array([twins.get(int(i), int(i)) for i in ids], np.int64)
+        distance = self._distance(context.embed_tokens(embedded, self._source))
+        self._range = torch.stack([distance.min(), distance.max()])
+        if self._strips:
+            self._known = torch.stack([torch.from_numpy(ids.astype(np.float64)), distance.cpu().double()], dim=1)
 
     def state(self) -> dict[str, torch.Tensor]:
-        return {"prototypes": self._prototypes, "centre": self._centre, "common": self._common, "range": self._range}
+        kept = {"prototypes": self._prototypes, "centre": self._centre, "common": self._common, "range": self._range}
+        return {**kept, "known": self._known}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
         self._prototypes, self._centre = state["prototypes"], state["centre"]
-        self._common, self._range = state["common"], state["range"]
+        self._common, self._range, self._known = state["common"], state["range"], state["known"]
 
     def score(self, signals: Signals) -> torch.Tensor:
         distance = self._distance(signals[TokenEmbedding(self._source)])
+        if len(self._known):
+            import torch
+
+            ids, known = self._known.to(distance.device).unbind(dim=1)
+            wanted = signals.tokens.input_ids.double()
+            place = torch.searchsorted(ids.contiguous(), wanted).clamp_max(len(ids) - 1)
+            distance = known[place].to(distance).where(ids[place] == wanted, distance)
         low, high = self._range.to(distance)
         relevance: torch.Tensor = 1.0 - (distance - low) / (high - low).clamp_min(1e-12)
         return relevance.clamp(0.0, 1.0)
@@ -145,3 +168,13 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
             kmeans = KMeans(clusters, n_init=4, random_state=seed).fit(points, sample_weight=weights)
             centres = kmeans.cluster_centers_
         return torch.from_numpy(centres).to(anchors)
+
+
+def _first_of_text(context: FitContext) -> dict[int, int]:
+    """For each id of the sample the one seen first, in prompts or responses, that spells the same but white space."""
+    first: dict[str, int] = {}
+    found: dict[int, int] = {}
+    for token in (int(i) for example in context.examples for i in example.input_ids):
+        if token not in found:
+            found[token] = first.setdefault(context.decode(np.array([token], np.int32)).strip(), token)
+    return found

@@ -28,6 +28,12 @@ BUILT_IN_CUTS = [
     *(Iqr(k=0.5, side=side, scope=scope) for side in ("low", "high", "both") for scope in ("example", "dataset")),
     *(BottomShare(share=0.3, scope=scope) for scope in ("example", "dataset")),
     *(TopShare(keep=0.6, scope=scope) for scope in ("example", "dataset")),
+    Below(cut=0.5, at_most=0.1),
+    Above(cut=0.2, at_most=0.25),
+    Outside(low=-0.1, high=0.4, at_most=0.2),
+    Iqr(k=0.0, side="both", at_most=0.05),
+    *(MultiOtsu(classes=3, lacking=(1, 2), scope=scope, at_most=0.15) for scope in ("example", "dataset")),
+    *(BottomShare(share=0.3, scope=scope, at_most=0.2) for scope in ("example", "dataset")),
     *(MultiOtsu(classes=3, lacking=(0, 2), scope=scope) for scope in ("example", "dataset")),
 ]
 BUILT_IN_RULES: list[Combiner] = [

@@ -219,3 +219,47 @@ def test_explicit_and_example_cuts_read_nothing() -> None:
 
     fitted = fit_cuts({"a": Below(cut=1.0), "b": Iqr(), "c": Never()}, refuse)
     assert [fitted[name].cut.decides for name in "abc"] == [True, True, False]
+
+
+@pytest.mark.parametrize("at_most", [0.0, 0.05, 0.1, 0.29, 0.5, 1.0])
+@pytest.mark.parametrize("digits", [1, 6])
+def test_a_cap_leaves_what_lies_deepest_in_each_example(at_most: float, digits: int) -> None:
+    """One-sided cuts: below the cut and below the score of the first rank that the share does not take; ties stay."""
+    rng = np.random.default_rng(7)
+    part = shard([{"a": np.round(rng.normal(size=size), digits).tolist()} for size in (1, 9, 40, 100)], protected=1)
+    low = lacking(fit_cuts({"a": Below(cut=0.2, at_most=at_most)}, stream(part))["a"], part)
+    high = lacking(fit_cuts({"a": Above(cut=-0.2, at_most=at_most)}, stream(part))["a"], part)
+    for start, stop in pairwise(part.offsets.tolist()):
+        values, here = part.scores["a"][start:stop], part.candidates()[start:stop]
+        ranked = np.sort(values[here])
+        count = int(Fraction(str(at_most)) * len(ranked))
+        lowest = ranked[count] if count < len(ranked) else np.inf
+        highest = ranked[::-1][count] if count < len(ranked) else -np.inf
+        assert np.array_equal(low[start:stop], here & (values < min(np.float32(0.2), lowest)))
+        assert np.array_equal(high[start:stop], here & (values > max(np.float32(-0.2), highest)))
+
+
+@pytest.mark.parametrize("cut", [Outside(low=-0.3, high=0.4, at_most=0.2), MultiOtsu(lacking=(1, 3), at_most=0.1)])
+def test_a_cap_on_several_intervals_keeps_the_tokens_nearest_to_a_bound(cut: Any) -> None:
+    rng = np.random.default_rng(8)
+    part = shard([{"a": rng.normal(size=size).tolist()} for size in (30, 80, 120)], protected=1)
+    plain = fit_cuts({"a": cut.model_copy(update={"at_most": 1.0})}, stream(part))["a"]
+    capped = fit_cuts({"a": cut}, stream(part))["a"]
+    before, after = lacking(plain, part), lacking(capped, part)
+    assert not (after & ~before).any()
+    for start, stop in pairwise(part.offsets.tolist()):
+        here, values = part.candidates()[start:stop], part.scores["a"][start:stop].astype(float)
+        allowed = int(cut.at_most * here.sum() + 1e-9)
+        assert before[start:stop].sum() > allowed == after[start:stop].sum()
+        ends = np.array([(low, high) for low, high in plain.fixed or ()])
+        depth = np.minimum(values[:, None] - ends[:, 0], ends[:, 1] - values[:, None]).max(axis=1)
+        left, gone = after[start:stop], before[start:stop] & ~after[start:stop]
+        assert depth[left].min() > depth[gone].max()
+        intervals = capped.intervals(part.scores["a"][start:stop], here)
+        inside = [any(low < value < high for low, high in intervals) for value in values.tolist()]
+        assert np.array_equal(np.array(inside) & here, left), "an explanation would say otherwise"
+
+
+def test_a_cap_is_no_setting_of_never() -> None:
+    with pytest.raises(ValidationError, match="of no use"):
+        Never(at_most=0.5)

@@ -146,15 +146,3 @@ def test_an_encoder_without_safetensors_is_refused(tmp_path: Any) -> None:
     (tmp_path / "pytorch_model.bin").write_bytes(b"x")
     with pytest.raises(ModelError, match="only pickled weights"):
         Embedder(loaded_tiny()).embed_texts(["a"], f"encoder:{tmp_path}")
-
-
-def test_stripped_tokens_share_the_state_of_their_twin() -> None:
-    loaded = loaded_tiny()
-    tokenizer: Any = loaded.tokenizer
-    with_space, bare = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (" a", "a"))
-    assert len(with_space) == len(bare) == 1
-    embedder = Embedder(loaded)
-    ids = np.array([with_space[0], bare[0]])
-    stripped = embedder.embed_tokens(ids, "hidden_stripped")
-    torch.testing.assert_close(stripped[0], stripped[1], rtol=0, atol=0)
-    torch.testing.assert_close(stripped[1], embedder.embed_tokens(ids, "hidden")[1], rtol=0, atol=0)

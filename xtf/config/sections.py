@@ -176,6 +176,9 @@ class TrainingConfig(Section):
     schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="Of the rate, after warm-up.")
     warmup_ratio: Share = Field(0.03, description="Share of the updates over which the rate rises from 0.")
     weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="Of AdamW.")
+    max_grad_norm: Annotated[float, Field(gt=0.0)] | None = Field(
+        1.0, description="Gradients of an update are scaled down to this norm; null: never."
+    )
     batch_size: PositiveInt = Field(8, description="Examples in a batch, on each device.")
     gradient_accumulation: PositiveInt = Field(1, description="Batches in an update.")
     epochs: Annotated[float, Field(gt=0.0)] = Field(4.0, description="Times through the data.")

@@ -186,7 +186,8 @@ class _Measure:
         judged = places is not None
         inside = interval_of(score, self.intervals) if judged else None
         flip = None
-        found = find_flip(self.name, score, self.intervals, self.cut.cut) if judged else None
+        capped = self.cut.cut.at_most < 1.0 and inside is None  # moving a bound may only reach the cap
+        found = find_flip(self.name, score, self.intervals, self.cut.cut) if judged and not capped else None
         if found is not None and places is not None:
             bound, value, text = found
             distance = abs(places[bound.value] - percentile)

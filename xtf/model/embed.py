@@ -25,9 +25,8 @@ _IDS_PER_BATCH = 1024
 class Embedder:
     """Embeds token ids and texts; what is computed once is remembered per id and source.
 
-    A source is ``"hidden"`` (last hidden state of the token fed alone), ``"hidden_stripped"`` (the same, of the token
-    that spells its text without white space), ``"input"`` (row of the embedding matrix) or ``"encoder:PATH"`` (a
-    sentence-transformers model).
+    A source is ``"hidden"`` (last hidden state of the token fed alone), ``"input"`` (row of the embedding matrix) or
+    ``"encoder:PATH"`` (a sentence-transformers model).
     """
 
     def __init__(self, loaded: LoadedModel) -> None:
@@ -41,8 +40,6 @@ class Embedder:
     def embed_tokens(self, ids: NDArray[np.int64], source: str) -> Tensor:
         """Embed token ids without context: ``(k,)`` to ``(k, dim)`` float32. An encoder reads each one's text."""
         wanted = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self._loaded.device)
-        if source == "hidden_stripped":
-            wanted, source = self._stripped(wanted), "hidden"
         if source == "input":
             embeddings: Any = self._loaded.model.get_input_embeddings()
             rows: Tensor = embeddings.weight[wanted]
@@ -85,16 +82,6 @@ class Embedder:
         out = rows.new_full((*tokens.input_ids.shape, rows.shape[1]), torch.nan)
         out[tokens.is_response] = rows[index]
         return out
-
-    def _stripped(self, ids: Tensor) -> Tensor:
-        """For each id the one that spells the same text without surrounding white space; the id itself if none does."""
-        tokenizer: Any = self._loaded.tokenizer
-        twins = []
-        for token_id in ids.tolist():
-            bare = str(tokenizer.decode([token_id])).strip()
-            spelled = tokenizer(bare, add_special_tokens=False)["input_ids"] if bare else []
-            twins.append(spelled[0] if len(spelled) == 1 else token_id)
-        return torch.tensor(twins, dtype=torch.int64, device=ids.device)
 
     def _embed_new(self, ids: Tensor, source: str) -> Tensor:
         if source == "hidden":

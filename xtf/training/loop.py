@@ -97,6 +97,7 @@ def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoint
         lr_scheduler_type=_SCHEDULES[config.schedule],
         warmup_steps=config.warmup_ratio if config.warmup_ratio < 1 else 0.999999,  # from 1 on it would count steps
         weight_decay=config.weight_decay,
+        max_grad_norm=config.max_grad_norm or 0.0,
         bf16=config.method == "full" and config.dtype == "bfloat16",
         seed=seed,
         data_seed=seed,

@@ -88,7 +88,7 @@ def train_model(
 
     The same seed gives the same adapters, the same order of rows and the same number of updates, whatever the weights.
     ``job.output_dir`` receives ``model/`` (safetensors and tokenizer) and ``done.json``; ``checkpoints/`` exists only
-    while training with ``save_steps``. Gradients are clipped at norm 1.
+    while training with ``save_steps``.
 
     Args:
         model: The base. It is trained in place; :meth:`TrainResult.release` undoes that.

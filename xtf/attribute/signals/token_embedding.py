@@ -12,10 +12,9 @@ from xtf.attribute.signals.base import SignalRequest
 class TokenEmbedding(SignalRequest):
     """An embedding of each response token, ``(batch, seq, dim)`` float32; elsewhere NaN or unspecified.
 
-    ``source`` is ``"hidden"`` (last hidden state of the base model with the token fed alone, no context),
-    ``"hidden_stripped"`` (the same of the token that spells the text without surrounding white space, so that
-    ``" the"`` and ``"the"`` collide), ``"input"`` (row of the input-embedding matrix), or ``"encoder:PATH"`` (a
-    sentence-transformers model reads the whole example; each token gets the mean of the encoder tokens it overlaps).
+    ``source`` is ``"hidden"`` (last hidden state of the base model with the token fed alone, no context), ``"input"``
+    (row of the input-embedding matrix), or ``"encoder:PATH"`` (a sentence-transformers model reads the whole example;
+    each token gets the mean of the encoder tokens it overlaps).
     """
 
     name: ClassVar[str] = "token_embedding"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from xtf.config.base import Scope
+from xtf.config.base import Scope, Share
 from xtf.config.kinds import PluginSection
 from xtf.labelling.cuts.statistics import Seen, Statistic
 from xtf.tokens import FloatArray
@@ -67,6 +67,7 @@ class Cut(PluginSection):
 
     decides: ClassVar[bool] = True
     start_is_kept: ClassVar[bool] = False
+    at_most: Share = Field(1.0, description="Greatest share of an example's tokens that may lack; a tie is kept.")
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

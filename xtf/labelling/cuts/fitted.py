@@ -11,6 +11,7 @@ import numpy as np
 
 from xtf.config.kinds import read_cut
 from xtf.labelling.cuts.base import Cut, Interval
+from xtf.labelling.cuts.capped import narrow
 from xtf.labelling.cuts.statistics import ExampleScores, Seen
 from xtf.labelling.shard import OffsetArray
 from xtf.tokens import BoolArray, FloatArray
@@ -40,24 +41,27 @@ class FittedCut:
             scores: The same values sorted, where they are at hand.
         """
         found = np.zeros(len(values), dtype=np.bool_)
-        if self.fixed is not None:
+        if self.fixed is not None and self.cut.at_most >= 1.0:
             for low, high in self.fixed:
                 found |= _between(values, np.float32(low), np.float32(high))
             return found & judged
         lengths = np.diff(offsets)
-        for lows, highs in self._bounds(ExampleScores(values, offsets, judged) if scores is None else scores):
+        for lows, highs in self._ends(values, offsets, judged, scores):
             found |= (values > np.repeat(lows, lengths)) & (values < np.repeat(highs, lengths))
         return found & judged
 
     def intervals(self, values: FloatArray, judged: BoolArray) -> list[Interval]:
         """The open intervals in which a score of this one example lacks; ``values`` and ``judged`` as in lacking."""
-        if self.fixed is not None:
+        if self.fixed is not None and self.cut.at_most >= 1.0:
             return list(self.fixed)
-        ends = self._bounds(ExampleScores(values, np.array([0, len(values)], dtype=np.int64), judged))
+        ends = self._ends(values, np.array([0, len(values)], dtype=np.int64), judged)
         return list(not_empty(as_intervals((low[0], high[0]) for low, high in ends)))
 
     def typical(self, scores: ExampleScores) -> list[Interval]:
-        """The intervals, with the median over the examples of each end where examples have their own."""
+        """The intervals, with the median over the examples of each end where examples have their own.
+
+        What ``at_most`` then releases is not looked at.
+        """
         if self.fixed is not None:
             return list(self.fixed)
         found = []
@@ -65,6 +69,19 @@ class FittedCut:
             some = low < high
             found += [(_middle(low[some]), _middle(high[some]))] if some.any() else []
         return found
+
+    def _ends(
+        self, values: FloatArray, offsets: OffsetArray, judged: BoolArray, scores: ExampleScores | None = None
+    ) -> list[tuple[FloatArray, FloatArray]]:
+        """The intervals of each example as :meth:`_bounds` gives them, narrowed to what ``at_most`` allows."""
+        if self.fixed is not None:
+            size = len(offsets) - 1
+            ends = [(np.full(size, low, np.float32), np.full(size, high, np.float32)) for low, high in self.fixed]
+        else:
+            ends = self._bounds(ExampleScores(values, offsets, judged) if scores is None else scores)
+        if self.cut.at_most < 1.0:
+            narrow(ends, values, offsets, judged, self.cut.at_most)
+        return ends
 
     def _bounds(self, scores: ExampleScores) -> list[tuple[FloatArray, FloatArray]]:
         """Low and high ends of each interval, ``(examples,)`` float32; ``(inf, -inf)`` in an example without scores."""

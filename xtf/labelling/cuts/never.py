@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
+from pydantic import model_validator
+
 from xtf.labelling.cuts.base import Bounds, Cut, Side
 from xtf.labelling.cuts.statistics import Seen
 
@@ -13,6 +15,12 @@ class Never(Cut):
 
     decides: ClassVar[bool] = False
     kind: Literal["never"] = "never"
+
+    @model_validator(mode="after")
+    def _without_cap(self) -> Never:
+        if self.at_most != 1.0:
+            raise ValueError("at_most is of no use to a cut under which no token lacks")
+        return self
 
     def bounds(self, seen: Seen) -> Bounds:
         return []

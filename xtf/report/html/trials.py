@@ -105,7 +105,12 @@ def _try_combined(fitted: FittedCombiner, cut: FittedCut, shards: Shards, sample
 
 def _variants(cut: Cut) -> list[Cut]:
     """All cuts to fit, control after control."""
-    return [variant for control in cut.controls() for variant in _variants_of(cut, control)]
+    return [variant for control in _controls(cut) for variant in _variants_of(cut, control)]
+
+
+def _controls(cut: Cut) -> tuple[Control, ...]:
+    """What can be tried; nothing under a cap, where tokens may both join and leave as a bound moves."""
+    return cut.controls() if cut.at_most >= 1.0 else ()
 
 
 def _variants_of(cut: Cut, control: Control) -> list[Cut]:
@@ -130,7 +135,7 @@ def _try_cut(
     scores = ExampleScores(sample.scores[name], sample.offsets, sample.candidates())
     columns: dict[str, NDArray[Any]] = {}
     controls: list[dict[str, Any]] = []
-    for control in cut.controls():
+    for control in _controls(cut):
         count = len(_variants_of(cut, control))
         own, left = left[:count], left[count:]
         column = f"{prefix}-{control.key}"
