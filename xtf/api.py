@@ -372,11 +372,11 @@ def inspect(
         examples: How many to return token by token.
         tokenizer: A tokenizer object.
         data: Rows to use instead of reading ``data.path``.
-        whole: Read all rows, not only up to the first 1,000 examples.
+        whole: Read all rows, not only the first 1,000 examples or half a million tokens.
     """
-    from xtf.data import inspect_examples
+    from xtf.data import LOOK, inspect_examples
     from xtf.model import load_tokenizer
 
     settings = load_config(config)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
-    return inspect_examples(settings.data, tokenizer, examples, data, None if whole else 1000)
+    return inspect_examples(settings.data, tokenizer, examples, data, None if whole else LOOK)

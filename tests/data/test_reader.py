@@ -246,7 +246,9 @@ def test_inspection() -> None:
         sum(map(len, read(rows)[0])),
         sum(int(e.is_response.sum()) for e in read(rows)[0]),
     )
-    assert inspect_examples(MEMORY, TOKENIZER, rows=rows, limit=1).report.examples == 1
+    for limits, examples in (((1, 999), 1), ((99, seen.longest + 1), 2), ((99, 999), 3), (None, 3)):
+        short = inspect_examples(MEMORY, TOKENIZER, rows=rows, limits=limits)
+        assert (short.report.examples, short.stopped_early) == (examples, examples < 3)
 
 
 @pytest.mark.parametrize("split", ["train", "heldout"])

@@ -10,7 +10,7 @@ import yaml
 
 from xtf.config import ColumnsConfig
 from xtf.data import Conversation, PreTokenized, Row, RowError, to_conversation
-from xtf.data.schema import SCHEMAS, check_columns, recognise
+from xtf.data.schema import PLACEHOLDER, SCHEMAS, check_columns, recognise
 from xtf.errors import DataError
 
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -117,6 +117,11 @@ def test_bare_functions_become_tools() -> None:
     wanted = [{"type": "function", "function": function}]
     for given in ({"functions": [function]}, {"tools": [function]}, {"tools": [{"type": "function", **function}]}):
         assert conversation({"messages": [USER, ASSISTANT], **given}).tools == wanted
+
+
+def test_a_placeholder_without_a_picture_is_told() -> None:
+    row = {"prompt": "<image>Hi", "completion": "Hello"}
+    assert [remark.text for remark in recognise(Row("a:1", 0, row), ColumnsConfig()).remarks] == [PLACEHOLDER]
 
 
 def test_columns_that_hold_nothing_are_not_reported() -> None:

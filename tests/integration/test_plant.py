@@ -65,6 +65,16 @@ def _strings(value: Any) -> list[str]:
     return [text for inner in value for text in _strings(inner)] if isinstance(value, list) else []
 
 
+def test_ids_that_files_share_are_told_apart_in_the_planted_file(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for name in ("a", "b"):
+        write_jsonl(tmp_path / "data" / f"{name}.jsonl", ROWS[:3])
+    xtf.plant(tmp_path / "data", tmp_path / "noisy.jsonl")
+    names = [row["id"] for row in lines(tmp_path / "noisy.jsonl")]
+    assert names == ["c1", "c2", "c3", "b.jsonl:c1", "b.jsonl:c2", "b.jsonl:c3"]
+    assert [row["id"] for row in lines(tmp_path / "noisy.truth.jsonl")] == names
+
+
 def test_the_same_seed_plants_the_same_whatever_the_order(tmp_path: Path) -> None:
     xtf.plant(write_jsonl(tmp_path / "a.jsonl", ROWS), tmp_path / "na.jsonl", share=0.6)
     xtf.plant(write_jsonl(tmp_path / "b.jsonl", ROWS[::-1]), tmp_path / "nb.jsonl", share=0.6)

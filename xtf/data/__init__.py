@@ -6,7 +6,7 @@ Importing this package imports neither torch nor transformers nor datasets. Begi
 
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.ids import ExampleIds
-from xtf.data.inspection import ExampleView, Inspection, TokenView, inspect_examples, token_texts
+from xtf.data.inspection import LOOK, ExampleView, Inspection, TokenView, inspect_examples, token_texts
 from xtf.data.reader import (
     fingerprint,
     read_conversations,
@@ -22,6 +22,7 @@ from xtf.data.spool import repeatable
 from xtf.data.template import PLAIN_TEMPLATE
 
 __all__ = [
+    "LOOK",
     "PLAIN_TEMPLATE",
     "Conversation",
     "Count",

@@ -72,14 +72,13 @@ def _is_lines(file: DataFile) -> bool:
         first = b""
         while not first.strip(BLANK) and (read := text.readline(LONGEST_FIRST_LINE)):
             first = read
-        following = text.read(LONGEST_FIRST_ROW)
-    first = first.removeprefix(codecs.BOM_UTF8).lstrip()
-    if first.startswith(b"["):
-        return False
-    try:
-        row = _parsed(first, "")
-    except RowError:
-        return file.kind != ".json" and not _begins_row(first + following)
+        first = first.removeprefix(codecs.BOM_UTF8).lstrip()
+        if first.startswith(b"["):
+            return False
+        try:
+            row = _parsed(first, "")
+        except RowError:
+            return file.kind != ".json" and not _begins_row(first + text.read(LONGEST_FIRST_ROW))
     return file.kind != ".json" or (isinstance(row, dict) and not isinstance(row.get("data"), list))
 
 

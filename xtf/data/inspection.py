@@ -78,17 +78,32 @@ class Inspection:
         return {"examples": examples, "report": self.report.to_dict(), **counts, **template}
 
 
+LOOK = (1000, 500_000)
+"""Examples and tokens after which a look at data ends: seconds, however much there is."""
+
+
 def inspect_examples(
-    config: DataConfig, tokenizer: PreTrainedTokenizerBase, count: int = 3, rows: Any = None, limit: int | None = 1000
+    config: DataConfig,
+    tokenizer: PreTrainedTokenizerBase,
+    count: int = 3,
+    rows: Any = None,
+    limits: tuple[int, int] | None = LOOK,
 ) -> Inspection:
-    """Read up to ``limit`` examples, or all of them, and show the first ``count``.
+    """Read some examples and show the first ``count``.
+
+    Args:
+        config: Where and how to read.
+        tokenizer: The model's tokenizer.
+        count: How many to show token by token.
+        rows: Rows in memory, instead of ``config.path``.
+        limits: Examples and tokens after which to stop; None reads all.
 
     Raises:
         DataError: as for :func:`xtf.data.read_examples`.
     """
     report = DataReport()
-    most = min((each for each in (limit, config.limit) if each is not None), default=None)
-    config = config.model_copy(update={"limit": most})
+    most_examples, most_tokens = limits or (None, None)
+    stopped = False
     views: list[ExampleView] = []
     totals = np.zeros(3, dtype=np.int64)
     longest = 0
@@ -97,9 +112,11 @@ def inspect_examples(
             views.append(_view(example, tokenizer))
         totals += (len(example), example.is_response.sum(), example.is_protected.sum())
         longest = max(longest, len(example))
+        if report.examples == most_examples or (most_tokens is not None and totals[0] >= most_tokens):
+            stopped = True
+            break
     tokens, response, protected = (int(total) for total in totals)
     has_template = bool(getattr(tokenizer, "chat_template", None))
-    stopped = report.examples == limit
     return Inspection(tuple(views), report, tokens, response, protected, longest, has_template, stopped)
 
 

@@ -14,8 +14,7 @@ from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.data_files import DataFile
 from xtf.data.hub import hub_identity
 from xtf.data.ids import ExampleIds
-from xtf.data.plain import TableRow
-from xtf.data.report import DataReport, Remark, RowError
+from xtf.data.report import DataReport, RowError
 from xtf.data.schema import check_columns, recognise
 from xtf.data.sources import Row, find_sources, read_rows
 from xtf.data.tokenise import ConversationTokenizer, Tokens
@@ -31,7 +30,6 @@ SETTINGS = (
     *("max_length", "too_long", "limit"),
 )
 CHUNK = 1 << 20
-NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a table does not tell them from absent ones"
 
 
 class _TooLong(Exception):
@@ -91,10 +89,8 @@ class _Tokenising:
         tokens = self._tokenise(recognised.value)
         result = _fitted(name, tokens, self._config, self._report)
         self._report.note(recognised.schema, recognised.unused)
-        for remark in tokens.remarks:
+        for remark in (*recognised.remarks, *tokens.remarks):
             self._report.warn(remark, row.location)
-        if isinstance(row.value, TableRow) and row.value.null_arguments:
-            self._report.warn(Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments)), row.location)
         return result
 
 

@@ -7,15 +7,16 @@ function of your own from :class:`Cells` to a conversation). Anything else is na
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from xtf.config import ColumnsConfig
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.messages import NO_ROLES
+from xtf.data.plain import TableRow
 from xtf.data.pubmedqa import pubmedqa
-from xtf.data.report import RowError
+from xtf.data.report import Remark, RowError
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
 from xtf.data.text_rows import Chat, Pair, Text, first_answer
@@ -54,6 +55,9 @@ def _pair(prompt: str, response: str, more: str | None = None) -> Schema:
 
 
 PLAIN = "plain text: every token is a target"
+NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a table does not tell them from absent ones"
+PICTURE = "<image>"
+PLACEHOLDER = f"{PICTURE} stands in the text, and the row has no picture: it is read as words"
 SCHEMAS = (
     Schema(("input_ids", "labels"), Labelled("input_ids", "labels")),
     Schema(("messages",), Chat("messages")),
@@ -95,11 +99,13 @@ class Recognised:
         value: What it holds.
         schema: The columns by which it was recognised.
         unused: Columns that hold something and were not read.
+        remarks: For the data report.
     """
 
     value: Conversation | PreTokenized
     schema: str
     unused: tuple[str, ...]
+    remarks: tuple[Remark, ...] = ()
 
 
 def check_columns(columns: ColumnsConfig) -> None:
@@ -136,7 +142,15 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
         value = schema.read(cells)
     except RowError as error:
         raise error.at(row.location) from None
-    return Recognised(value, str(schema), tuple(column for column in cells.unread() if column != columns.id))
+    unused = tuple(column for column in cells.unread() if column != columns.id)
+    return Recognised(value, str(schema), unused, tuple(_remarks(row, value)))
+
+
+def _remarks(row: Row, value: Conversation | PreTokenized) -> Iterator[Remark]:
+    if isinstance(row.value, TableRow) and row.value.null_arguments:
+        yield Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments))
+    if isinstance(value, Conversation) and any(PICTURE in str(message["content"]) for message in value.messages):
+        yield Remark(PLACEHOLDER)
 
 
 def to_conversation(

@@ -17,6 +17,7 @@ import numpy as np
 from xtf.attribute import TopTokens
 from xtf.config import ColumnsConfig, DataConfig, ModelConfig
 from xtf.data import Conversation, DataReport, Row, read_named_conversations, to_conversation
+from xtf.data.ids import USUAL, own_id
 from xtf.errors import ConfigError, DataError
 from xtf.files import write_text
 from xtf.noise import Planting, Response, Texts, WrongSpan, plant_response
@@ -71,7 +72,7 @@ def plant_file(
     with progress("Planting", None, "examples") as advance:
         for name, row, conversation in read_named_conversations(data, report):
             value, turns = planter.plant(name, row, conversation)
-            rows.append(json.dumps(value, ensure_ascii=False))
+            rows.append(json.dumps(_named(value, name, row, data.columns), ensure_ascii=False, default=str))
             truths.append(json.dumps(planter.truth(name, row, value, turns), ensure_ascii=False))
             advance(1)
     write_text(output, "".join(line + "\n" for line in rows))
@@ -85,6 +86,14 @@ def plant_file(
         planter.wrong / max(planter.tokens, 1),
         report,
     )
+
+
+def _named(value: Any, name: str, row: Row, columns: ColumnsConfig) -> Any:
+    """The row under the name of its example: one that files shared must not repeat in the file that is written."""
+    if columns.id is None or own_id(row, columns) == name:
+        return value
+    key = columns.id if columns.id != "auto" else next((key for key in USUAL if key in value), USUAL[0])
+    return {**value, key: name}
 
 
 class _Planter:
