@@ -135,7 +135,7 @@ class Edges:
         is_call = self._marked.pieces[last].is_call
         if not is_call:
             end = next((len(ending) for ending in self._template.endings if gap.startswith(ending)), 0)
-            return 0, end or self._template.special_token_at(gap, 0) or 0
+            return 0, end or self._stop_behind(gap, 0)
         tail = gap
         if turn + 1 < len(self._marked.messages):
             alone = self._marked.tail(turn + 1, last)[place - self._marked.spans[last][0][1] :]
@@ -148,14 +148,28 @@ class Edges:
         if added and self._template.endings:
             return added[-1]
         words = len(tail.rstrip())
-        return words, self._template.special_token_at(gap, len(tail)) or words
+        return words, self._stop_behind(gap, len(tail)) or words
+
+    def _stop_behind(self, gap: str, place: int) -> int:
+        """Where a stop token of the next turn ends, 0 if there is none; nobody stops by the assistant's own header."""
+        end = self._template.special_token_at(gap, place)
+        header = self._template.header.rstrip()
+        return 0 if end is None or (header and gap[place:].lstrip().startswith(header)) else end
+
+    def behind_header(self, start: int, first: int) -> int:
+        """Return where a turn begins if the template's header stands before its first word after all."""
+        header = self._header_in(start, first)
+        return header[1] if header else start
 
     def headers_between(self, pieces: Sequence[Span]) -> list[Span]:
         """Return where the template's header stands again between the words of one turn."""
-        header = self._template.header
-        found: list[Span] = []
-        for (_, low), (high, _) in pairwise(pieces) if header else ():
-            place = self._marked.text.find(header, low, high)
+        found = [self._header_in(low, high) for (_, low), (high, _) in pairwise(pieces)]
+        return [header for header in found if header]
+
+    def _header_in(self, low: int, high: int) -> Span | None:
+        whole = self._template.header
+        for header in (whole, whole.rstrip()) if whole.strip() else ():
+            place = self._marked.text.rfind(header, low, high)
             if place >= 0:
-                found.append((place, place + len(header)))
-        return found
+                return place, place + len(header)
+        return None

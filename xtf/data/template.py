@@ -35,6 +35,7 @@ RENDERING_ERRORS = (
     AttributeError,
 )  # what bad input makes them raise
 GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+LONGEST_HEAD = 80  # characters in which a conversation's first header stands
 THINKS = re.compile(r"think|reason")
 GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"))
 """Names that a template reads and no data set gives as an argument."""
@@ -49,12 +50,14 @@ class _Probe:
         tail: Behind its words, at the end of the text.
         prompt: The generation prompt.
         between: Behind its words, up to the next question.
+        head: Before the first words of the conversation.
     """
 
     opening: str
     tail: str
     prompt: str
     between: str
+    head: str
 
 
 class RefusedError(Exception):
@@ -158,7 +161,7 @@ class ChatTemplate:
                 return self._probed(as_parts)
             except (RefusedError, NotLocated, KeyError):  # a template for other conversations
                 continue
-        return _Probe("", "", "", "")
+        return _Probe("", "", "", "", "")
 
     def _probed(self, as_parts: bool) -> _Probe:
         markers = Markers()
@@ -177,12 +180,13 @@ class ChatTemplate:
             tail=text[end:],
             prompt=prompted[len(before) :] if prompted.startswith(before) else "",
             between=between,
+            head=text[: spans[0][0][0]],
         )
 
     @property
     def header(self) -> str:
         """The beginning of the generation prompt, by which a header is recognised in the middle of a turn."""
-        return common_prefix(self._probe.prompt, self._probe.opening).strip()
+        return common_prefix(self._probe.prompt, self._probe.opening).lstrip()
 
     @cached_property
     def opening(self) -> str:
@@ -203,9 +207,12 @@ class ChatTemplate:
         tokens = self.added_tokens_in(tail, (0, len(tail)))
         if any(end <= shared for _, end in tokens):  # else the ending differs by place, or is no token
             tokens = [token for token in tokens if token[1] <= shared]
+        heads = {
+            self._probe.head[start:end] for start, end in self.added_tokens_in(self._probe.head, (0, LONGEST_HEAD))
+        }
         ends = [tokens[0][1]] if tokens else [len(tail.rstrip())]
         for start, end in tokens[1:]:
-            if start != ends[-1]:
+            if start != ends[-1] or tail[start:end] in heads:  # such a token opens the next turn
                 break
             ends.append(end)
         endings = (each for end in (ends[-1], ends[0]) for each in (tail[:end], tail[:end].lstrip()))

@@ -117,6 +117,7 @@ class _Locator:
     def __init__(self, marked: Marked, settings: ChatSettings) -> None:
         self._marked = marked
         self._edges = Edges(marked, settings.template_adds == "prompt")
+        self._has_stop: dict[int, bool] = {}
 
     def rendering(self) -> Rendering:
         marked = self._marked
@@ -130,7 +131,8 @@ class _Locator:
         for turn, pieces in found.items():
             if pieces:
                 turns.append(self._turn(turn, turns[-1].end if turns else 0, pieces))
-        return Rendering(marked.text, self._as_marked(turns), tuple(self._remarks(turns, found)))
+        kept = self._as_marked(turns)
+        return Rendering(marked.text, kept, tuple(self._remarks(kept, found)))
 
     def _check_words(self, found: dict[int, Found]) -> None:
         marked = self._marked
@@ -151,7 +153,7 @@ class _Locator:
         is_call = any(piece.is_call for _, piece, _ in found)
         if start is None and is_call:
             raise NotLocated("a tool call does not follow the generation prompt")
-        start = first if start is None else start
+        start = self._edges.behind_header(first if start is None else start, first)
         places = [span for _, _, span in found]
         if is_call:
             end_words, end = self._edges.end(turn, found[-1][0], places[-1][1])
@@ -159,7 +161,8 @@ class _Locator:
             written = without(words, self._marked.template.added_tokens_in(self._marked.text, words))
         else:
             written = widened(self._marked.text, start, [(piece, span) for _, piece, span in found])
-            _, end = self._edges.end(turn, found[-1][0], written[-1][1])
+            end_words, end = self._edges.end(turn, found[-1][0], written[-1][1])
+        self._has_stop[turn] = end > end_words
         self._check_foreign(turn, (start, end), places)
         headers = self._edges.headers_between(places)
         written = [span for each in written for span in without(each, headers)]
@@ -201,14 +204,14 @@ class _Locator:
         before = self._marked.piece_before(span[0])  # a stop token may be marked by itself
         return before is not None and self._marked.pieces[before[0]].turn == turn.message and span[0] >= turn.end
 
-    def _remarks(self, turns: list[Turn], found: dict[int, Found]) -> Iterator[Remark]:
+    def _remarks(self, turns: tuple[Turn, ...], found: dict[int, Found]) -> Iterator[Remark]:
         marked = self._marked
         yield from left_out(marked)
         if not all(found.values()):
             yield Remark(UNMARKED_TURN)
         if marked.conversation.empty_turns():
             yield Remark(EMPTY_TURN)
-        if any(turn.end == turn.written[-1][1] for turn in turns):
+        if any(not self._has_stop[turn.message] or turn.end == turn.written[-1][1] for turn in turns):
             yield Remark(NO_END)
         if marked.template.spells_special_token(marked.messages):
             yield Remark(SPECIAL_TEXT)
