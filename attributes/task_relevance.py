@@ -12,15 +12,20 @@ from pydantic import Field, model_validator
 from xtf.attribute import Attribute, AttributeParams, FitContext, Signals, TokenEmbedding
 from xtf.errors import DataError
 
+from .task_words import WORDS
+
 if TYPE_CHECKING:
     import torch
 
 
 class TaskRelevanceParams(AttributeParams):
-    """Parameters of :class:`TaskRelevance`. Without ``words`` or ``examples`` the data itself gives the prototypes."""
+    """Parameters of :class:`TaskRelevance`. The data itself gives the prototypes where none of the sources is named."""
 
     variant: Literal["paper", "released", "corrected"] = "corrected"
     words: tuple[str, ...] = Field((), description="Expert words of the task: 'sum', 'total', 'percent', …")
+    domain: Literal["maths", "code", "medicine", "finance"] | None = Field(
+        None, description="Expert words that are at hand."
+    )
     examples: str | None = Field(None, description="A file of task examples, in any schema that data.path accepts.")
     clusters: int | None = Field(None, ge=1, description="Prototypes, by k-means. Default 1; corrected: up to 8.")
     embedding: str | None = Field(
@@ -31,8 +36,8 @@ class TaskRelevanceParams(AttributeParams):
 
     @model_validator(mode="after")
     def _one_source(self) -> TaskRelevanceParams:
-        if self.words and self.examples:
-            raise ValueError("give words or examples, not both")
+        if sum((bool(self.words), self.domain is not None, self.examples is not None)) > 1:
+            raise ValueError("give one of words, domain and examples")
         return self
 
 
@@ -86,8 +91,9 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
         ids, counts = np.unique(np.concatenate(responses), return_counts=True)
         contextual = self._source.startswith("encoder:")
         tokens = context.embed_tokens(ids.astype(np.int64), self._source)
-        if self.params.words or self.params.examples:
-            texts = list(self.params.words) or context.texts(str(self.params.examples))
+        words = self.params.words or (WORDS[self.params.domain] if self.params.domain else ())
+        if words or self.params.examples:
+            texts = list(words) or context.texts(str(self.params.examples))
             anchors, weights = context.embed_texts(texts, self._source), np.ones(len(texts))
         elif contextual:
             texts = [context.decode(response) for response in responses]

@@ -23,6 +23,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "task_relevance": [
         *({"variant": v} for v in ("paper", "released", "corrected")),
         {"words": ["sum", "total"]},
+        {"domain": "medicine"},
         {"examples": "task.jsonl", "clusters": 2},
         {"embedding": "encoder:somewhere", "clusters": 3},
     ],
