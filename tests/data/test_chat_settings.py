@@ -10,10 +10,10 @@ import pytest
 from tests.data.tokenizers import TEMPLATES, remarks_of, response_text, tiny_tokenizer
 from xtf.config import DataConfig
 from xtf.data import Conversation, DataReport, RowError, read_examples
-from xtf.data.system import DROPPED, MERGED, NO_PLACE
+from xtf.data.system import DROPPED, MERGED, NO_PLACE, ChatSettings
 from xtf.data.template import ChatTemplate
 from xtf.data.tokenise import ConversationTokenizer
-from xtf.data.turns import FOREIGN, NO_END, UNREAD
+from xtf.data.turns import FOREIGN, NO_END, UNREAD, render
 
 HEADER = "{{ '<|im_start|>' + m.role + '\n' }}"
 END = "{{ '<|im_end|>\n' }}"
@@ -178,6 +178,15 @@ def test_system_text_without_a_place(template: str) -> None:
         assert response_text(tokenizer, tokens).startswith("Hello<")
     with pytest.raises(RowError, match=f"{NO_PLACE}: set data.system"):
         learnt(template, conversation, system="refuse")
+
+
+def test_turns_keep_their_positions_where_system_text_is_moved() -> None:
+    """Flags on messages are looked up by the positions that the row itself has."""
+    system = {"role": "system", "content": "Be brief."}
+    first, second = said("Hi", "Hello").messages, said("Hm", "Yes").messages
+    conversation = Conversation((system, *first, system, *second))
+    rendering = render(ChatTemplate(tiny_tokenizer("gemma")), conversation, ChatSettings())
+    assert [turn.message for turn in rendering.turns] == [2, 5]
 
 
 def test_parts_left_out_are_counted_with_what_to_set() -> None:

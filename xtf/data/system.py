@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,22 +23,30 @@ class ChatSettings:
     template_adds: Literal["prompt", "target"] = "prompt"
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way to hand over a conversation, and for each of its messages the position in the row's own conversation."""
+
+    conversation: Conversation
+    positions: tuple[int, ...]
+
+
 class SystemRole:
     """The ways to hand over one conversation's system text: as it is, then without the messages that have no place."""
 
     def __init__(self, mode: SystemMode, conversation: Conversation) -> None:
         self._mode, self._conversation = mode, conversation
 
-    def candidates(self) -> Iterator[Conversation]:
+    def candidates(self) -> Iterator[Candidate]:
         """Yield the conversation, then others if the template does not take it; ``refuse`` tells by them why not."""
-        yield self._conversation
+        yield Candidate(self._conversation, tuple(range(len(self._conversation.messages))))
         places = [i for i, message in enumerate(self._conversation.messages) if message["role"] == "system"]
         later = [place for place in places if place > 0]
-        for chosen in ([later] if later and later != places else []) + ([places] if places else []):
-            if (moved := self._without(chosen)) is not None:
+        for chosen in dict.fromkeys((frozenset(later), frozenset(places))):
+            if chosen and (moved := self._without(chosen)) is not None:
                 yield moved
 
-    def _without(self, places: Sequence[int]) -> Conversation | None:
+    def _without(self, places: frozenset[int]) -> Candidate | None:
         messages: list[Mapping[str, Any]] = []
         waiting: list[str] = []
         for number, message in enumerate(self._conversation.messages):
@@ -51,14 +59,13 @@ class SystemRole:
                 messages.append(message)
         if waiting and self._mode != "drop":
             return None
-        context = self._conversation.context
-        return replace(
-            self._conversation, messages=tuple(messages), context=context - sum(place < context for place in places)
-        )
+        context = self._conversation.context - sum(place < self._conversation.context for place in places)
+        kept = tuple(i for i in range(len(self._conversation.messages)) if i not in places)
+        return Candidate(replace(self._conversation, messages=tuple(messages), context=context), kept)
 
-    def remarks(self, used: Conversation, lacks_system: bool) -> list[Remark]:
+    def remarks(self, used: Candidate, lacks_system: bool) -> list[Remark]:
         """What was done with the system text."""
-        if used is self._conversation and not lacks_system:
+        if used.conversation is self._conversation and not lacks_system:
             return []
         return [Remark(MERGED if self._mode == "merge" else DROPPED)]
 

@@ -80,16 +80,17 @@ def render(template: ChatTemplate, conversation: Conversation, settings: ChatSet
     fault: RowError | None = None
     for candidate in system.candidates():
         try:
-            rendering, lacks_system = _located(template, candidate, settings)
+            rendering, lacks_system = _located(template, candidate.conversation, settings)
         except RowError as error:
             fault = fault or error
             continue
-        moved = candidate is not conversation
+        moved = candidate.conversation is not conversation
         if settings.system == "refuse" and (moved or lacks_system):
             raise system.refusal()
         if moved or not lacks_system or settings.system == "drop":
             remarks = (*rendering.remarks, *system.remarks(candidate, lacks_system))
-            return Rendering(rendering.text, rendering.turns, remarks)
+            turns = (replace(turn, message=candidate.positions[turn.message]) for turn in rendering.turns)
+            return Rendering(rendering.text, tuple(turns), remarks)
     raise fault or system.refusal()
 
 
