@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,44 @@ def test_ss_token_measures_progress_from_the_base_to_the_newest_model(tmp_path: 
         np.testing.assert_allclose(np.asarray(found)[example.is_response], want, atol=1e-3)
 
 
+def test_a_merged_adapter_with_a_fresh_one_on_top_equals_that_by_hand(tmp_path: Path, tiny_folder: Path) -> None:
+    config = evolving_config(tmp_path, tiny_folder)
+    config["strategy"]["adapters"] = "merge"
+    run = xtf.run(config)
+    training = run.config.training
+    assert training is not None
+    folders = [run.path / f"rounds/0{i}/model/xtf-seed0" for i in (0, 1)] + [run.path / "model/xtf-seed0"]
+    labels = labels_of(run.path)
+    part = [
+        examples_of(RunFolder(run.path / f"rounds/0{i}").read_shard("tokens", record))
+        for i in (1, 2)
+        for record in RunFolder(run.path / f"rounds/0{i}").records("tokens")
+    ]
+    for (before, after), examples in zip(pairwise(folders), part, strict=True):
+        rows = []
+        for example in examples:
+            kept = np.asarray(labels[example.example_id]["labels"]) != -100
+            rows.append(
+                TrainingRow(example.example_id, example.input_ids, kept.astype(np.float32), example.is_response)
+            )
+        merged, by_hand = (
+            adapted_by_hand(before / "model"),
+            tmp_path / f"hand-{after.parent.name}-{len(rows)}-{after.name}",
+        )
+        train_model(merged, tiny_tokenizer(), rows, training, TrainingJob(by_hand, str(after))).release()
+        fresh = saved(by_hand / "model")
+        for name, value in saved(after / "own").items():
+            torch.testing.assert_close(value, fresh[name], atol=2e-4, rtol=1e-3)
+        whole, config_of = saved(after / "model"), json.loads((after / "model/adapter_config.json").read_text())
+        for name, value in saved(before / "model").items():
+            joined = torch.cat([value, saved(after / "own")[name]], dim=0 if ".lora_A." in name else 1)
+            assert torch.equal(whole[name], joined)
+        assert config_of["lora_alpha"] == 2 * config_of["r"]
+    assert [json.loads((one / "model/adapter_config.json").read_text())["r"] for one in folders] == [2, 4, 6]
+    again = everything(run.path)
+    assert everything(xtf.run(config).path) == again
+
+
 def test_the_arms_share_parts_order_and_updates(tmp_path: Path, tiny_folder: Path) -> None:
     arms = ["base", "full", "random", "inverted", "xtf"]
     config = evolving_config(tmp_path, tiny_folder, training={"arms": arms, "seeds": [0, 1]})
@@ -293,7 +332,11 @@ def test_full_fine_tuning_goes_on_from_round_to_round(tmp_path: Path, tiny_folde
     [
         ({"strategy": {"kind": "self_evolving", "rounds": 5}, "training": {"batch_size": 4}}, "12 examples in 5 parts"),
         ({"strategy": {"kind": "self_evolving", "rounds": 1}}, "strategy.rounds: input should be greater"),
-        ({"strategy": {"rounds": 3}}, "rounds and evolving belong to kind: self_evolving"),
+        ({"strategy": {"rounds": 3}}, "rounds, evolving and adapters belong to kind: self_evolving"),
+        (
+            {"strategy": {"kind": "self_evolving", "adapters": "merge"}, "training": {"method": "full"}},
+            "strategy.adapters: merge is for training.method: lora",
+        ),
         ({"strategy": "evolving"}, "strategy.kind: cannot be 'evolving'"),
         ({"training": None}, "training: required"),
         ({"training": {"arms": ["full"]}}, "trains xtf in any case"),

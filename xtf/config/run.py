@@ -137,6 +137,8 @@ class RunConfig(Section):
             return [*problems, "training: required, but not given: a self-evolving run trains after each part"]
         if "xtf" not in self.training.arms:
             problems.append("training.arms: a self-evolving run trains xtf in any case; name it too")
+        if self.strategy.adapters == "merge" and self.training.method != "lora":
+            problems.append("strategy.adapters: merge is for training.method: lora, which trains adapters")
         if self.training.max_examples is not None:
             problems.append("training.max_examples: not with strategy self_evolving; use data.limit")
         problems += [

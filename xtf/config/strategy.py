@@ -27,6 +27,11 @@ class StrategyConfig(Section):
         (), description="self_evolving: who is given the newest model; if empty, every attribute that compares two."
     )
 
+    adapters: Literal["continue", "merge"] = Field(
+        "continue",
+        description="self_evolving: go on with one adapter, or merge it after each round and add a fresh one.",
+    )
+
     @model_validator(mode="before")
     @classmethod
     def _completed(cls, value: Any) -> Any:
@@ -39,8 +44,8 @@ class StrategyConfig(Section):
 
     @model_validator(mode="after")
     def _read_settings_only(self) -> StrategyConfig:
-        if self.kind == "fixed" and (self.rounds is not None or self.evolving):
-            raise ValueError("rounds and evolving belong to kind: self_evolving")
+        if self.kind == "fixed" and (self.rounds is not None or self.evolving or self.adapters != "continue"):
+            raise ValueError("rounds, evolving and adapters belong to kind: self_evolving")
         return self
 
 

@@ -50,6 +50,7 @@ class Comparison:
         evaluation: How answers are generated and judged; its ``limit`` was taken when ``held_out`` was read.
         resume: Whether what an earlier, interrupted comparison left is used.
         progress: Show bars when standard error is a terminal.
+        merge: Whether a leg merges the adapter of the one before and trains a fresh one, instead of going on with it.
     """
 
     loaded: LoadedModel
@@ -58,6 +59,7 @@ class Comparison:
     evaluation: EvaluationConfig
     resume: bool = True
     progress: bool = False
+    merge: bool = False
 
     def compare(
         self, examples: Sequence[TokenizedExample], labellings: Mapping[str, Labelling], output_dir: Path
@@ -118,7 +120,7 @@ class Comparison:
     def trained_fingerprint(self, arm: str, seed: int, leg: Leg, before: str) -> str:
         """Of the model after a leg; ``before`` is that of the model before it."""
         decisive = self.training.model_dump(mode="json", exclude={"arms", "seeds", "report_to", "save_steps"})
-        return digest(before, arm, seed, decisive, leg.digest)
+        return digest(before, arm, seed, decisive, leg.digest, *(["merge"] if self.merge else []))
 
     def result(self, arm: str, seed: int, leg: Leg, before: str, start: Path | None) -> ArmResult:
         """Return the result kept in the leg's folder, or train and evaluate and keep it there.
@@ -143,7 +145,7 @@ class Comparison:
         return result
 
     def _trained(self, arm: str, seed: int, leg: Leg, fingerprint: str, start: Path | None) -> ArmResult:
-        job = TrainingJob(leg.folder, fingerprint, seed, start, self.resume, self.progress)
+        job = TrainingJob(leg.folder, fingerprint, seed, start, self.merge, self.resume, self.progress)
         with train_model(self.loaded.model, self.loaded.tokenizer, leg.rows, self.training, job) as done:
             return replace(
                 self._evaluated(arm, seed, leg, done.model),

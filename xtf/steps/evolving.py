@@ -68,7 +68,9 @@ def _evolve(
     assert config.training is not None  # the configuration was checked
     training = resolve_auto(config.training, loaded.model)
     held_out = held_out_examples(config, loaded.tokenizer, chain.from_iterable(parts))
-    comparison = Comparison(loaded, held_out, training, config.evaluation, progress=True)
+    comparison = Comparison(
+        loaded, held_out, training, config.evaluation, progress=True, merge=config.strategy.adapters == "merge"
+    )
     evolution = _Evolution(folder, config, training, loaded, comparison)
     rounds = evolution.rounds(parts)
     results = evolution.arms(rounds)

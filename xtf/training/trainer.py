@@ -22,8 +22,9 @@ from xtf.model.head import Head
 from xtf.progress import progress as progress_bar
 from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
 from xtf.training.loss import loss_as_forward
+from xtf.training.merging import join_adapters, merge_adapter
 from xtf.training.rows import TrainingRow
-from xtf.training.weights import make_trainable, resolve_auto
+from xtf.training.weights import make_trainable, resolve_auto, weights_dtype
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +70,8 @@ class TrainingJob:
         fingerprint: Of everything that decides the result. Work of another fingerprint in ``output_dir`` is discarded.
         seed: Of adapters, dropout and order.
         start: The ``model/`` folder of an earlier training by the same settings, to go on from instead of the base.
+        merge: Whether the adapter in ``start`` is merged into the weights and a fresh one trained on top, instead of
+            going on with it. ``model/`` then holds both as one adapter, and ``own/`` the fresh one.
         resume: Go on from a checkpoint, and load a finished training.
         progress: Show a bar when standard error is a terminal.
     """
@@ -77,6 +80,7 @@ class TrainingJob:
     fingerprint: str
     seed: int = 0
     start: Path | None = None
+    merge: bool = False
     resume: bool = True
     progress: bool = False
 
@@ -107,18 +111,21 @@ def train_model(
     output_dir = job.output_dir
     done = _marker(output_dir / "done.json", job.fingerprint) if job.resume else None
     with ExitStack() as stack:
+        merged = job.start if job.merge else None
+        if merged is not None:
+            merge_adapter(model, merged, weights_dtype(config), stack)
         wrapped = make_trainable(model, config, job.seed, stack)
         if done is not None:
-            _load(wrapped, output_dir / "model")
+            _load(wrapped, output_dir / ("model" if merged is None else "own"))
         else:
-            if job.start is not None:
+            if job.start is not None and merged is None:
                 _load(wrapped, job.start)
             trainer = MaskedTrainer(wrapped, rows, config, job.seed, output_dir / "checkpoints")
             if trainer.is_world_process_zero():
                 _prepare_folder(output_dir, job.fingerprint, job.resume)
             done = _run(trainer, wrapped, rows, output_dir, job.progress)
             if trainer.is_world_process_zero():
-                _finish(wrapped, tokenizer, output_dir, {"fingerprint": job.fingerprint, **done})
+                _finish(wrapped, tokenizer, output_dir, {"fingerprint": job.fingerprint, **done}, merged)
         wrapped.eval()
         kept = response = 0
         for row in rows:
@@ -172,12 +179,15 @@ def _prepare_folder(output_dir: Path, fingerprint: str, resume: bool) -> None:
         write_json(started, {"fingerprint": fingerprint})
 
 
-def _finish(model: Any, tokenizer: Any, output_dir: Path, marker: dict[str, Any]) -> None:
-    """Put the trained model in place as a whole, then say so."""
+def _finish(model: Any, tokenizer: Any, output_dir: Path, marker: dict[str, Any], merged: Path | None) -> None:
+    """Put the trained model in place as a whole, with what it was ``merged`` onto, then say so."""
     partial, final = output_dir / "model.partial", output_dir / "model"
     for folder in (partial, final):
         shutil.rmtree(folder, ignore_errors=True)
     save_model(model, partial)
+    if merged is not None:
+        save_model(model, output_dir / "own")
+        join_adapters(merged, partial)
     tokenizer.save_pretrained(partial)
     partial.rename(final)
     write_json(output_dir / "done.json", marker)
