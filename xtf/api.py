@@ -15,7 +15,7 @@ from xtf.config import METRICS, RunConfig, apply_overrides, parse_config, read_y
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
-from xtf.runs.share import Share
+from xtf.runs.worker import Worker
 from xtf.steps.defaults import completed, named, problems_of_attributes
 
 if TYPE_CHECKING:
@@ -98,6 +98,10 @@ def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
     """Score, label, and train if the configuration has a ``training`` section. See :func:`score` for the objects.
 
     With ``strategy: self_evolving`` the three take turns, round by round.
+
+    Raises:
+        ConfigError: scorer objects in a self-evolving run.
+        XTFError: of the kind that names any other mistake.
     """
     scorers = objects.get("attributes")
     config = load_config(config, scorers=scorers)
@@ -145,8 +149,8 @@ def score(
 
     config = load_config(config, scorers=attributes)
     _refuse_alone("scored", config)
-    share = Share.parse(shard) if shard is not None else None
-    return Run(score_run(config, Given(model, tokenizer, data), attributes, overwrite, share).folder)
+    worker = Worker.parse(shard) if shard is not None else None
+    return Run(score_run(config, Given(model, tokenizer, data), attributes, overwrite, worker).folder)
 
 
 def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
@@ -180,6 +184,10 @@ def train(
             run, which labels as it trains, ``thresholds``, ``combine`` and ``strategy`` too.
         model: A model object to train instead of loading ``model.path``; needs ``tokenizer`` too.
         tokenizer: A tokenizer object, instead of the model's own.
+
+    Raises:
+        ConfigError: there is no ``training`` section, or an override changes what training does not read.
+        RunError: the run is not labelled.
     """
     from xtf.steps.preparing import Given
     from xtf.steps.training import train_run

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from xtf.display import visible
 from xtf.errors import ConfigError, XTFError
-from xtf.runs.share import Share
+from xtf.runs.worker import Worker
 
 
 class _Commands(TyperGroup):
@@ -67,11 +67,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 def _out() -> Console:
     width = None if sys.stdout.isatty() else _WIDTH_OF_A_PIPE
-    return Console(highlight=False, width=width, quiet=not Share.speaks())
+    return Console(highlight=False, width=width, quiet=not Worker.speaks())
 
 
 def _print_json(value: Any) -> None:
-    if not Share.speaks():
+    if not Worker.speaks():
         return
     text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half of a surrogate pair: \udXXX
@@ -388,9 +388,9 @@ def init(
 
     Example: `xtf init my-run.yaml --data train.jsonl --model Qwen/Qwen3-0.6B`
     """
-    from xtf.config.starter import write_template
+    from xtf.config.starter import write_starter
 
-    write_template(path, data=data, model=model)
+    write_starter(path, data=data, model=model)
     _out().print(f"Wrote {path}. Next: xtf check {path}, xtf inspect {path}, xtf run {path}", markup=False)
 
 

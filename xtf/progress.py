@@ -61,7 +61,7 @@ def progress(description: str, total: int | None, unit: str = "") -> Iterator[Ad
 
 
 @contextmanager
-def waiting(description: str) -> Iterator[None]:
+def busy(description: str) -> Iterator[None]:
     """Show that something of unknown length is going on, if standard error is a terminal."""
     if not sys.stderr.isatty():
         yield

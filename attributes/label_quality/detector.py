@@ -53,7 +53,7 @@ class Detector:
         return wrong, self.kinds.to(best.device)[best], wrong * share
 
     def state(self) -> dict[str, torch.Tensor]:
-        """Everything, as tensors."""
+        """Everything, as tensors of any shape."""
         return {
             "ends_step": self.ends_step,
             "kinds": self.kinds,
@@ -64,7 +64,7 @@ class Detector:
 
     @classmethod
     def of_state(cls, state: Mapping[str, torch.Tensor]) -> Detector:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned, in its shapes."""
 
         def part(of: str) -> dict[str, torch.Tensor]:
             return {name.removeprefix(f"{of}."): value for name, value in state.items() if name.startswith(f"{of}.")}

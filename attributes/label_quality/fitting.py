@@ -194,7 +194,7 @@ def look(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExampl
     windows = [parts[position] for position in range(len(examples))]
     tokens = torch.tensor([len(window.row) for window in windows])
     fold = folds_of([example.example_id for example in examples]).repeat_interleave(tokens)
-    return Look(Window.joined(windows), fold, texts, ends_step)
+    return Look(Window.concatenated(windows), fold, texts, ends_step)
 
 
 def _texts(context: FitContext, ids: NDArray[np.int32], example: TokenizedExample) -> list[list[str]]:

@@ -49,7 +49,7 @@ class Window:
         return Window(self.surprise[own].cpu(), self.states[own].cpu(), self.row[own].cpu(), self.step[own].cpu())
 
     @classmethod
-    def joined(cls, windows: Sequence[Window]) -> Window:
+    def concatenated(cls, windows: Sequence[Window]) -> Window:
         """One after the other; each is a row, and steps are numbered anew."""
         import torch
 

@@ -24,7 +24,7 @@ def rows(folder: str) -> tuple[float, float]:
     import numpy as np
 
     from xtf.api import open_run
-    from xtf.steps.arms import labellings
+    from xtf.steps.labellings import labellings
     from xtf.training import labelled_rows
 
     run = open_run(folder)

@@ -22,13 +22,13 @@ from tests.durability.test_kill import same_run
 from xtf.data.seen import SeenIds
 from xtf.errors import ConfigError, RunError
 from xtf.runs.folder import RunFolder
-from xtf.runs.share import Share
+from xtf.runs.worker import Worker
 
 HOLDER = """
 import sys, time
 from xtf.runs.folder import RunFolder
-from xtf.runs.share import Share
-share = Share.parse(sys.argv[2]) if len(sys.argv) > 2 else None
+from xtf.runs.worker import Worker
+share = Worker.parse(sys.argv[2]) if len(sys.argv) > 2 else None
 with RunFolder(sys.argv[1]).lock(share):
     print("held", flush=True)
     time.sleep(600)
@@ -60,7 +60,7 @@ def test_the_second_run_into_a_folder_is_refused(holder: subprocess.Popen[str], 
     with pytest.raises(RunError, match=f"another process \\(process {holder.pid} on .*is writing to this run"):
         RunFolder(tmp_path / "run").lock().__enter__()
     with pytest.raises(RunError, match="another process"):
-        RunFolder(tmp_path / "run").lock(Share(1, 2)).__enter__()
+        RunFolder(tmp_path / "run").lock(Worker(1, 2)).__enter__()
 
 
 def test_a_dead_process_holds_no_lock(holder: subprocess.Popen[str], tmp_path: Path) -> None:
@@ -72,30 +72,30 @@ def test_a_dead_process_holds_no_lock(holder: subprocess.Popen[str], tmp_path: P
 
 def test_two_writers_of_one_share_are_refused(sharer: subprocess.Popen[str], tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
-    with folder.lock(Share(2, 2)):
+    with folder.lock(Worker(2, 2)):
         pass
-    for share in (Share(1, 2), Share(1, 3), None):
+    for share in (Worker(1, 2), Worker(1, 3), None):
         with pytest.raises(RunError, match="another process"):
             folder.lock(share).__enter__()
     sharer.kill()
     sharer.wait()
-    with folder.lock(Share(1, 3)), folder.lock(Share(2, 3)):
+    with folder.lock(Worker(1, 3)), folder.lock(Worker(2, 3)):
         pass
 
 
 @pytest.mark.parametrize("text", ["0/3", "4/3", "1", "1/0", "-1/2", "a/b", "1/2/3", "", "1 / 2", "١/٢"])
 def test_shares_that_are_none(text: str) -> None:
     with pytest.raises(ConfigError, match="expected NUMBER/OF"):
-        Share.parse(text)
+        Worker.parse(text)
 
 
 def test_every_shard_belongs_to_one_share() -> None:
-    shares = [Share.parse(f"{number}/16") for number in range(1, 17)]
+    shares = [Worker.parse(f"{number}/16") for number in range(1, 17)]
     for index in range(100):
         assert [share.takes(index) for share in shares].count(True) == 1
-    assert Share.of_launch({"RANK": "2", "WORLD_SIZE": "4"}) == Share(3, 4)
-    assert Share.of_launch({"RANK": "0", "WORLD_SIZE": "1"}) is None
-    assert Share.of_launch({"RANK": "x", "WORLD_SIZE": "4"}) is None
+    assert Worker.of_launch({"RANK": "2", "WORLD_SIZE": "4"}) == Worker(3, 4)
+    assert Worker.of_launch({"RANK": "0", "WORLD_SIZE": "1"}) is None
+    assert Worker.of_launch({"RANK": "x", "WORLD_SIZE": "4"}) is None
 
 
 def test_three_processes_score_what_one_scores(tmp_path: Path, tiny_folder: Path, forked: Driver) -> None:

@@ -23,7 +23,7 @@ from xtf.config import DataConfig
 from xtf.data import reader
 from xtf.engine.batches import LEAST, MOST, TokenBudget, batches, tokens_within
 from xtf.engine.stream import TokenShards
-from xtf.engine.tokenise import TokenSource, tokenise
+from xtf.engine.token_files import TokenSource, tokenise
 from xtf.errors import DataError, ModelError, RunError
 from xtf.model import SignalPass, precision
 from xtf.parallel import ahead, behind
@@ -131,7 +131,7 @@ def test_scoring_begins_before_all_rows_are_tokenised(
                 time.sleep(0.01)
             yield one
 
-    monkeypatch.setattr("xtf.engine.tokenise.read_examples", slow)
+    monkeypatch.setattr("xtf.engine.token_files.read_examples", slow)
     run = xtf.score(config)
     assert run.is_scored
     assert sum(len(shard) for shard in run.shards()) == 12

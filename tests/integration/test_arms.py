@@ -13,7 +13,7 @@ import xtf
 from tests.conftest import tiny_config
 from xtf.api import Run
 from xtf.errors import ConfigError
-from xtf.steps.arms import labellings, rules_of_arms
+from xtf.steps.labellings import labellings, rules_of_arms
 from xtf.steps.preparing import Given
 from xtf.steps.training import train_run
 from xtf.training import labelled_rows

@@ -19,7 +19,7 @@ from xtf.model.dual import (
     DualLinear,
     LowRank,
     duals,
-    joined,
+    make_dual,
     replaced_forwards,
     split,
     target_losses_along,
@@ -66,7 +66,7 @@ def test_a_linear_layer(drawn: tuple[bool, ...], seed: int) -> None:
         (LowRank(along_left, along_right) if thin else along) if moves else None,
     )
     with torch.no_grad(), duals():
-        found, found_change = split(layer(joined(inputs, change if input_moves else None)))
+        found, found_change = split(layer(make_dual(inputs, change if input_moves else None)))
     close(found, expected)
     close(found_change, expected_change)
     assert (found_change is None) == (not moves and not input_moves), "what does not move costs nothing"
@@ -118,7 +118,7 @@ def test_attention(
     meter.block_bytes = block_bytes
     module = SimpleNamespace(is_causal=True, training=False)
     with torch.no_grad(), duals():
-        query, key, value = map(joined, values, changes)
+        query, key, value = map(make_dual, values, changes)
         found, found_change = split(meter.attend(module, query, key, value, mask, scaling=scaling, **options)[0])
     close(found, expected)
     close(found_change, expected_change)
@@ -133,7 +133,7 @@ def test_the_derivative_of_losses() -> None:
     targets = torch.arange(6)
     _, expected = forward_mode(lambda z: functional.cross_entropy(z, targets, reduction="none"), [logits], [change])
     with torch.no_grad(), duals():
-        close(target_losses_along(joined(logits, change), targets), expected)
+        close(target_losses_along(make_dual(logits, change), targets), expected)
         close(target_losses_along(logits, targets), torch.zeros(6))
 
 

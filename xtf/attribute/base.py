@@ -74,13 +74,13 @@ class FitContext(Protocol):
         """A fixed sample of the data: its first examples, the same for every process and every resumption."""
 
     def decode(self, ids: NDArray[np.int32]) -> str:
-        """The text of token ids."""
+        """The text of ``(n,)`` token ids."""
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """The token ids of a text as it would go on behind other text, without any that begin or end a sequence."""
+        """The ``(n,)`` token ids of a text as it would go on behind other text, without any that begin or end one."""
 
     def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
-        """The bytes that each token spells; one may hold part of a character."""
+        """The bytes that each of ``(n,)`` tokens spells; one may hold part of a character."""
 
     def vocabulary(self) -> Sequence[str]:
         """The texts of all ordinary tokens: not special, and printable."""
@@ -168,11 +168,11 @@ class Attribute(ABC, Generic[P]):
         """Prepare for scoring (prototypes, normalisers). Called again it must forget what it learned before."""
 
     def state(self) -> dict[str, torch.Tensor]:
-        """What :meth:`fit` learned, as tensors; saved in the run folder so that a resumed run scores alike."""
+        """What :meth:`fit` learned, as tensors of any shape; kept with the run, so that a resumed one scores alike."""
         return {}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
-        """Restore what :meth:`state` returned."""
+        """Restore what :meth:`state` returned, in the same shapes."""
         if state:
             raise NotImplementedError(f"{type(self).__name__} returns a state() but does not implement load_state()")
 

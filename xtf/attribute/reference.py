@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 from xtf.errors import listed
 
-Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+ProperShare = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class Reference(BaseModel):
@@ -25,7 +25,7 @@ class Reference(BaseModel):
     path: str | None = Field(None, description="Hub id, folder, GGUF file or package: path of the reference model.")
     adapter: str | None = Field(None, description="Folder of a LoRA adapter on the base; no second set of weights.")
     train_on: str | None = Field(None, description="Train it on this file, in any schema that data.path accepts.")
-    share: Share | None = Field(None, description="Train it on the first share of the run's own examples.")
+    share: ProperShare | None = Field(None, description="Train it on the first share of the run's own examples.")
     epochs: float = Field(1.0, gt=0.0, description="Passes over the warm-up set.")
     steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
     learning_rate: float = Field(2e-4, gt=0.0)
@@ -91,7 +91,7 @@ class Target(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     path: str | None = Field(None, description="A file of trusted examples, in any schema that data.path accepts.")
-    share: Share | None = Field(None, description="The last share of the run's own examples.")
+    share: ProperShare | None = Field(None, description="The last share of the run's own examples.")
 
     @model_validator(mode="before")
     @classmethod

@@ -17,7 +17,11 @@ def quoted(text: str) -> str:
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read one YAML mapping safely; duplicate keys and syntax errors name file and line."""
+    """Read one YAML mapping safely; duplicate keys and syntax errors name file and line.
+
+    Raises:
+        ConfigError: there is no such file, or it holds no mapping.
+    """
     path = Path(path)
     try:
         text = path.read_text(encoding="utf-8")
@@ -37,7 +41,11 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a copy of ``raw`` with each ``key.path=value`` set; values are read as YAML."""
+    """Return a copy of ``raw`` with each ``key.path=value`` set; values are read as YAML.
+
+    Raises:
+        ConfigError: a text is no ``key=value``, or its path leads through what is no section.
+    """
     merged: dict[str, Any] = {**raw}
     for override in overrides:
         path, separator, text = override.partition("=")

@@ -58,7 +58,7 @@ evaluation:
 """
 
 
-def write_template(path: Path, data: str, model: str) -> None:
+def write_starter(path: Path, data: str, model: str) -> None:
     """Write the template to ``path``.
 
     Raises:

@@ -35,7 +35,7 @@ class ArrayFile:
             self._file.write(np.ascontiguousarray(values).data)
 
     def mapped(self) -> NDArray[Any]:
-        """All that was appended, read from disk when it is looked at; nothing can be appended after it."""
+        """All that was appended, ``(n,)``, read from disk when it is looked at; nothing can be appended after it."""
         with full_disk_is_clear(self._folder), self._file:
             size = self._file.tell()
             self._file.flush()

@@ -107,7 +107,7 @@ def read_conversations(config: DataConfig, report: DataReport, rows: Any = None)
 def read_named_conversations(
     config: DataConfig, report: DataReport, rows: Any = None
 ) -> Iterator[tuple[str, Row, Conversation]]:
-    """As :func:`read_conversations`, with the row that each is read from."""
+    """As :func:`read_conversations`, with the row that each is read from; a :class:`RowError` is counted."""
 
     def conversation(name: str, row: Row) -> tuple[str, Row, Conversation]:
         recognised = recognise(row, config.columns, config.roles)

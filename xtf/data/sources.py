@@ -75,7 +75,8 @@ def read_rows(
         on_error: ``skip`` or ``stop``, for rows in memory; a DataConfig brings its own.
 
     Raises:
-        DataError: no such file, an empty one, or, with ``stop``, a broken row.
+        DataError: no such file, or an empty one.
+        RowError: a broken row, without a report or with ``stop``.
     """
     place, unread = open_source(source)
     on_error = source.on_error if isinstance(source, DataConfig) else on_error

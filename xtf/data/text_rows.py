@@ -85,7 +85,11 @@ class Text:
 
 
 def first_answer(value: Any, place: str) -> Any:
-    """The first of several right answers: of a list, or of an object with ``text`` (SQuAD) or ``value`` (TriviaQA)."""
+    """The first of several right answers: of a list, or of an object with ``text`` (SQuAD) or ``value`` (TriviaQA).
+
+    Raises:
+        RowError: the list is empty.
+    """
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("text", "value") if key in value), value)
     if isinstance(value, (list, tuple)):

@@ -54,11 +54,11 @@ class EngineFitContext:
         self._ordinary: list[str] = []
 
     def decode(self, ids: NDArray[np.int32]) -> str:
-        """The text of token ids."""
+        """The text of ``(n,)`` token ids."""
         return self._vocabulary.text(ids)
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """The token ids of a text, as it would go on behind other text."""
+        """The ``(n,)`` token ids of a text, as it would go on behind other text."""
         plain = self._ids(text)
         if self._vocabulary.text(plain) == text:
             return plain
@@ -68,7 +68,7 @@ class EngineFitContext:
         return anchored[start:]
 
     def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
-        """The bytes that each token spells."""
+        """The bytes that each of ``(n,)`` tokens spells."""
         return [self._vocabulary.pieces[int(i)] for i in ids]
 
     def vocabulary(self) -> Sequence[str]:

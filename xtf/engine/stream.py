@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 
-from xtf.engine.tokenise import TokenSource, tokenise
+from xtf.engine.token_files import TokenSource, tokenise
 from xtf.runs.folder import RunFolder, ShardRecord
 
 

@@ -38,9 +38,9 @@ class JudgedTokens:
     examples: NDArray[np.int64]
     position: Values
     units: NDArray[np.int64]
-    suspicion: dict[str, Values] = field(default_factory=dict)
-    masked: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
-    right: dict[str, Values] = field(default_factory=dict)
+    suspicion: dict[str, Values] = field(default_factory=dict, kw_only=True)
+    masked: dict[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
+    right: dict[str, Values] = field(default_factory=dict, kw_only=True)
 
 
 def measure_detection(tokens: JudgedTokens, grain: Grain = "token") -> dict[str, Any]:

@@ -20,7 +20,11 @@ if TYPE_CHECKING:
 def print_explanation(
     console: Console, explanation: ExampleExplanation, token: int | None = None, reasons: bool = False
 ) -> None:
-    """Print an example as text; with ``reasons`` a line for each response token; with ``token`` that one in full."""
+    """Print an example as text; with ``reasons`` a line for each response token; with ``token`` that one in full.
+
+    Raises:
+        XTFError: the example has no token of that number.
+    """
     if token is not None:
         if not 0 <= token < len(explanation.tokens):
             raise XTFError(f"--token {token}: the example has tokens 0 to {len(explanation.tokens) - 1}")

@@ -31,19 +31,19 @@ FLAT_RANGE = 1e-3
 
 
 def ordered_keys(values: FloatArray) -> KeyArray:
-    """Map finite float32 to uint32 so that order and equality are kept; -0.0 and 0.0 share a key."""
+    """Map ``(n,)`` finite float32 to uint32 so that order and equality are kept; -0.0 and 0.0 share a key."""
     bits = (values + np.float32(0.0)).view(np.uint32)
     flip = (bits.view(np.int32) >> 31).view(np.uint32) | np.uint32(0x80000000)
     return bits ^ flip
 
 
 def keys_to_values(keys: KeyArray) -> FloatArray:
-    """Undo :func:`ordered_keys`."""
+    """Undo :func:`ordered_keys`, ``(n,)`` to ``(n,)``."""
     flip = np.where(keys & np.uint32(0x80000000), np.uint32(0x80000000), np.uint32(0xFFFFFFFF))
     return (keys ^ flip).view(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Distribution:
     """The scores of all unprotected response tokens under one attribute, as a histogram of fixed size.
 
@@ -93,7 +93,7 @@ class Distribution:
         return (table * (100.0 / max(self.count, 1))).astype(np.float32)
 
     def percentile_of(self, values: FloatArray) -> FloatArray:
-        """Corpus percentile of each finite score, float32 in [0, 100].
+        """Corpus percentile of each of ``(n,)`` finite scores, float32 in [0, 100].
 
         A score ranks in the middle of its bin, so equal scores get equal percentiles, and the result is off by at most
         :attr:`rank_error`. Bins are relative: about one part in 2000 of the score.
@@ -121,7 +121,7 @@ class Distribution:
         return int(self.bins[place]), int(before[place] - self.counts[place])
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
-        """Everything as arrays, for ``numpy.savez``; :meth:`from_arrays` restores it exactly."""
+        """Everything as ``(n,)`` arrays, for ``numpy.savez``; :meth:`from_arrays` restores it exactly."""
         figures = (self.minimum, self.maximum, self.mean, self.std, self.widest_range)
         return {
             "bins": self.bins,
@@ -132,10 +132,16 @@ class Distribution:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> Distribution:
-        """Restore what :meth:`to_arrays` gave."""
-        minimum, maximum, mean, std, widest = arrays["figures"].tolist()
+        """Restore what :meth:`to_arrays` gave, in its shapes."""
+        figures = ("minimum", "maximum", "mean", "std", "widest_range")
         judged, flat = arrays["examples"].tolist()
-        return cls(arrays["bins"], arrays["counts"], minimum, maximum, mean, std, judged, flat, widest)
+        return cls(
+            bins=arrays["bins"],
+            counts=arrays["counts"],
+            examples_judged=judged,
+            examples_flat=flat,
+            **dict(zip(figures, arrays["figures"].tolist(), strict=True)),
+        )
 
 
 class DistributionBuilder:
@@ -191,15 +197,15 @@ class DistributionBuilder:
         bins = np.flatnonzero(self._counts).astype(np.uint32)
         none = not self._count
         return Distribution(
-            bins,
-            self._counts[bins],
-            math.nan if none else self._minimum + 0.0,
-            math.nan if none else self._maximum + 0.0,
-            math.nan if none else self._mean,
-            math.nan if none else math.sqrt(self._squares / self._count),
-            self._judged,
-            self._flat,
-            self._widest,
+            bins=bins,
+            counts=self._counts[bins],
+            minimum=math.nan if none else self._minimum + 0.0,
+            maximum=math.nan if none else self._maximum + 0.0,
+            mean=math.nan if none else self._mean,
+            std=math.nan if none else math.sqrt(self._squares / self._count),
+            examples_judged=self._judged,
+            examples_flat=self._flat,
+            widest_range=self._widest,
         )
 
 

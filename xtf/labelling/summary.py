@@ -52,7 +52,7 @@ class ExampleCount:
     response: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSummary:
     """The outcome of labelling a corpus; shares are of response tokens, and 0 where there is none.
 
@@ -152,21 +152,18 @@ class Tally:
         lists = _token_lists(ids_masked, ids_masked + ids_kept, self._top, min_count)
         in_decile = self._deciles[True] + self._deciles[False]
         return LabelSummary(
-            self._examples,
-            self._response,
-            self._protected,
-            masked,
-            masked / max(self._response, 1),
-            self._released,
-            self._attributes(attributes),
-            self._overlaps(attributes),
-            tuple((self._deciles[True] / np.maximum(in_decile, 1)).tolist()),
-            lists["most_masked"],
-            lists["most_kept"],
-            lists["highest_rate"],
-            lists["lowest_rate"],
-            tuple(self._most),
-            tuple(self._least),
+            examples=self._examples,
+            response_tokens=self._response,
+            protected_tokens=self._protected,
+            masked_tokens=masked,
+            masked_share=masked / max(self._response, 1),
+            released_by_guards=self._released,
+            attributes=self._attributes(attributes),
+            overlaps=self._overlaps(attributes),
+            masked_share_by_decile=tuple((self._deciles[True] / np.maximum(in_decile, 1)).tolist()),
+            most_masked_examples=tuple(self._most),
+            least_masked_examples=tuple(self._least),
+            **lists,
         )
 
     def _attributes(self, attributes: Sequence[str]) -> tuple[AttributeSummary, ...]:

@@ -49,7 +49,7 @@ class QueryBlock:
         return rows.view(batch, heads, self.end - self.start, -1)
 
     def hidden(self, scores: Tensor) -> Tensor:
-        """Scores with those of invisible keys at the least number; may write into ``scores``."""
+        """``(batch, heads, block, width)`` scores, those of invisible keys at the least number; may write into them."""
         if self.added is not None:
             return scores + self.added
         if self.visible is not None:

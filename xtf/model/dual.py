@@ -33,13 +33,13 @@ Change = tuple[Tensor, Tensor]
 
 
 def split(dual: Tensor) -> tuple[Tensor, Tensor | None]:
-    """A tensor's value, and its derivative if it has one."""
+    """A tensor's value, and its derivative of the same shape if it has one."""
     value, along = forward_ad.unpack_dual(dual)  # type: ignore[no-untyped-call]
     return value, along
 
 
-def joined(value: Tensor, along: Tensor | None) -> Tensor:
-    """The inverse of :func:`split`."""
+def make_dual(value: Tensor, along: Tensor | None) -> Tensor:
+    """The inverse of :func:`split`, in the same shape."""
     return value if along is None else forward_ad.make_dual(value, along)  # type: ignore[no-untyped-call]
 
 
@@ -87,7 +87,7 @@ class DualLinear:
                 _accumulate(out_change, value, self.along)
             if self.bias_along is not None:
                 out_change += self.bias_along
-        return joined(out, out_change)
+        return make_dual(out, out_change)
 
     def _applied(self, inputs: Tensor, bias: Tensor | None = None) -> Tensor:
         out = functional.linear(inputs, self.weight, bias)
@@ -196,7 +196,7 @@ class DualAttention(AttentionMeter):
         if all(change is None for _, change in parts):
             return sdpa_attention_forward(module, query, key, value, mask, **options)
         out, change = _attend(module, parts, mask, self.block_bytes // 2, **options)
-        return joined(out.transpose(1, 2).contiguous(), change.transpose(1, 2).contiguous()), None
+        return make_dual(out.transpose(1, 2).contiguous(), change.transpose(1, 2).contiguous()), None
 
 
 def _attend(

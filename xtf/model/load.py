@@ -28,7 +28,7 @@ from xtf.model.source import (
     read_json,
     require_safetensors,
 )
-from xtf.progress import waiting
+from xtf.progress import busy
 
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
@@ -89,7 +89,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     tokenizer = load_tokenizer(config)
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
     dtype = _dtype(config.dtype, device, place)
-    with waiting(f"Loading {config.path}"), quiet():
+    with busy(f"Loading {config.path}"), quiet():
         model = _load_weights(place, config, dtype)
         untyped: Any = model
         untyped.to(device)

@@ -138,7 +138,11 @@ def require_safetensors(folder: Path, shown: str, names: Sequence[str] = ("*.saf
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object, or an empty one when there is no such file."""
+    """Read a JSON object, or an empty one when there is no such file.
+
+    Raises:
+        ModelError: it cannot be read.
+    """
     if not path.exists():
         return {}
     try:

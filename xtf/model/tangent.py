@@ -34,7 +34,7 @@ from xtf.model.dual import (
     DualLinear,
     dual_linears,
     duals,
-    joined,
+    make_dual,
     replaced_forwards,
     target_losses_along,
 )
@@ -129,7 +129,7 @@ class Tangent:
             measuring(model, DualAttention(self._forward.layers, tokens)),
             replaced_forwards(self._by_hand),
         ):
-            weights = {name: joined(*change) for name, change in self._by_torch.items()}
+            weights = {name: make_dual(*change) for name, change in self._by_torch.items()}
             return _OfTargets(self._forward, self._logits_bytes // 2, target_losses_along).at(weights, tokens)
 
     def _divided(self) -> tuple[dict[nn.Module, DualLinear], dict[str, Change]]:

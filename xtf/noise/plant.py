@@ -22,10 +22,10 @@ class Coder(Protocol):
     """Between text and tokens; :class:`xtf.attribute.FitContext` is one."""
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """The token ids of a text, without any that begin or end a sequence."""
+        """The ``(n,)`` token ids of a text, without any that begin or end a sequence."""
 
     def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
-        """The bytes that each token spells."""
+        """The bytes that each of ``(n,)`` tokens spells."""
 
     def vocabulary(self) -> Sequence[str]:
         """The texts of all ordinary tokens."""

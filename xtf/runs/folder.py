@@ -28,7 +28,7 @@ from xtf.files import (
 )
 from xtf.progress import notice
 from xtf.runs.locks import Held, hold_after_waiting, hold_alone, hold_share
-from xtf.runs.share import Share
+from xtf.runs.worker import Worker
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -238,8 +238,8 @@ class RunFolder:
     # -- lock ----------------------------------------------------------------------------------------------------
 
     @contextmanager
-    def lock(self, share: Share | None = None) -> Iterator[None]:
-        """Hold the folder for writing, alone or, with ``share``, beside the processes that take the other shares.
+    def lock(self, worker: Worker | None = None) -> Iterator[None]:
+        """Hold the folder for writing, alone or, with ``worker``, beside the processes that take the other shares.
 
         The operating system releases it when the process ends, however it ends. Of the processes of one
         ``accelerate launch``, the first holds it for all.
@@ -247,11 +247,11 @@ class RunFolder:
         Raises:
             RunError: if another process holds it.
         """
-        launched = Share.of_launch()
+        launched = Worker.of_launch()
         with ExitStack() as stack:
             try:
-                if share is not None:
-                    stack.enter_context(hold_share(self.state / "run.lock", share))
+                if worker is not None:
+                    stack.enter_context(hold_share(self.state / "run.lock", worker))
                 elif launched is None or launched.number == 1:
                     stack.enter_context(hold_alone(self.state / "run.lock"))
                     for folder in (self.path, self.state, *self._kinds()):

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 
 from xtf.files import full_disk_is_clear
 from xtf.progress import notice
-from xtf.runs.share import Share
+from xtf.runs.worker import Worker
 
 _PATIENCE = 1.0  # seconds before a process that waits says so
 _POLL = 0.05
@@ -40,7 +40,7 @@ def hold_alone(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def hold_share(path: Path, share: Share) -> Iterator[None]:
+def hold_share(path: Path, share: Worker) -> Iterator[None]:
     """Hold one share of ``path`` beside processes that hold other shares of as many.
 
     Raises:

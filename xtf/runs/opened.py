@@ -177,7 +177,11 @@ class RunReader:
             yield from in_order(read, part.folder.records("scores"))
 
     def read_scored(self, record: ShardRecord, names: list[str]) -> ScoredShard:
-        """One shard of tokens joined with its scores."""
+        """One shard of tokens with its scores.
+
+        Raises:
+            RunError: the shard's tokens are missing.
+        """
         tokens = self.folder.record("tokens", record.index)
         if tokens is None:
             raise RunError(f"{self.folder.shard_path('tokens', record.index)}: missing. Score again to repair it.")
@@ -224,7 +228,11 @@ class RunReader:
         return explain_example(part.rules, shard, labels, texts, part.phrases(shard))
 
     def summary(self) -> LabelSummary:
-        """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run."""
+        """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run.
+
+        Raises:
+            RunError: the run is not labelled, or no round of it is finished.
+        """
         tally, parts = Tally(), self.parts
         if not parts:
             raise RunError(f"{self.path}: no round is finished yet. Go on with: xtf run {self.folder.config_path}")

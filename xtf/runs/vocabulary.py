@@ -1,8 +1,8 @@
 """What every token id spells, as bytes: kept in the run folder so that reading a run needs no tokenizer.
 
-A token may hold part of a character; only the bytes of a whole sequence decode to text. :func:`token_bytes` takes the
-pieces apart for byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and SentencePiece-style vocabularies (Llama 2, Gemma),
-and falls back to the tokenizer's own decoding of single ids elsewhere.
+A token may hold part of a character; only the bytes of a whole sequence decode to text. :func:`read_vocabulary` takes
+the pieces apart for byte-level BPE (GPT-2, Llama 3, Qwen, SmolLM) and SentencePiece-style vocabularies (Llama 2,
+Gemma), and falls back to the tokenizer's own decoding of single ids elsewhere.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Vocabulary:
         return len(self.pieces)
 
     def text(self, ids: Sequence[int] | NDArray[np.int32]) -> str:
-        """Text of a sequence; bytes that are not UTF-8 become U+FFFD."""
+        """Text of ``(n,)`` ids; bytes that are not UTF-8 become U+FFFD."""
         return b"".join(self.pieces[int(i)] for i in ids).decode("utf-8", errors="replace")
 
     def ordinary(self) -> list[str]:
@@ -41,7 +41,7 @@ class Vocabulary:
         return sorted({text for text in texts if text.strip() and text.strip().isprintable() and "\ufffd" not in text})
 
     def token_texts(self, ids: Sequence[int] | NDArray[np.int32]) -> list[str]:
-        """One text a token. A character split over several tokens appears with the last of them.
+        """One text for each of ``(n,)`` tokens. A character split over several tokens appears with the last of them.
 
         The earlier tokens of such a character show their bytes as ``<E2>``, ``<82>``, so that no token is invisible.
         """

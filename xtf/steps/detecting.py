@@ -26,7 +26,7 @@ from xtf.labelling.shard import Labels, ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
-from xtf.steps.arms import arm_rules
+from xtf.steps.labellings import arm_rules
 from xtf.steps.truth import truth_of_example
 
 _SHOWN = 5
@@ -102,7 +102,7 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, list[str], int]
         raise DataError(
             f"{truth.path}: speaks of no example of {run.path}. Ids of the run: {', '.join(without[:_SHOWN]) or 'none'}"
         )
-    return _joined(parts), judged, len(without)
+    return _concatenated(parts), judged, len(without)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def _units(run: RunReader, shard: ScoredShard, truth: TokenTruth) -> NDArray[np.
     return np.cumsum(changes).astype(np.int64)
 
 
-def _joined(parts: list[JudgedTokens]) -> JudgedTokens:
+def _concatenated(parts: list[JudgedTokens]) -> JudgedTokens:
     """The tokens of all examples end to end; units keep apart."""
     units, offset = [], 0
     for part in parts:
@@ -177,7 +177,7 @@ def _joined(parts: list[JudgedTokens]) -> JudgedTokens:
         np.concatenate([part.examples for part in parts]),
         np.concatenate([part.position for part in parts]),
         np.concatenate(units),
-        {name: np.concatenate([part.suspicion[name] for part in parts]) for name in first.suspicion},
-        {name: np.concatenate([part.masked[name] for part in parts]) for name in first.masked},
-        {name: np.concatenate([part.right[name] for part in parts]) for name in first.right},
+        suspicion={name: np.concatenate([part.suspicion[name] for part in parts]) for name in first.suspicion},
+        masked={name: np.concatenate([part.masked[name] for part in parts]) for name in first.masked},
+        right={name: np.concatenate([part.right[name] for part in parts]) for name in first.right},
     )

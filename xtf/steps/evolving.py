@@ -24,8 +24,8 @@ from xtf.files import write_json
 from xtf.model import LoadedModel
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
-from xtf.steps.arms import labellings
 from xtf.steps.labelling import label_run
+from xtf.steps.labellings import labellings
 from xtf.steps.parts import RoundFacts, begin_round, cut_into_parts
 from xtf.steps.preparing import Given, Prepared, prepared, write_config
 from xtf.steps.scoring import build_attributes, score_folder

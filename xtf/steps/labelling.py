@@ -26,7 +26,7 @@ from xtf.steps.preparing import write_config
 
 
 def label_run(run: RunReader, config: RunConfig) -> RunReader:
-    """Fit the cuts to the corpus and write ``labels/``; see :func:`xtf.run.label`."""
+    """Fit the cuts to the corpus and write ``labels/``; see :func:`xtf.label`."""
     folder = run.folder
     with folder.lock():
         started = time.monotonic()

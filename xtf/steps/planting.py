@@ -31,7 +31,7 @@ _WORD = re.compile(r"\s?\w+|\s?[^\w\s]+|\s+")
 """Stands for tokens where no tokenizer is at hand."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PlantedFile:
     """What planting has written.
 
@@ -62,7 +62,12 @@ def truth_path(data: Path) -> Path:
 def plant_file(
     data: DataConfig, output: Path, planting: Planting, share: float = 1.0, model: ModelConfig | None = None
 ) -> PlantedFile:
-    """Plant noise in the responses of ``data``; see :func:`xtf.plant`."""
+    """Plant noise in the responses of ``data``; see :func:`xtf.plant`.
+
+    Raises:
+        ConfigError: ``output`` is no name of a file of JSON lines.
+        DataError: the data cannot be read.
+    """
     if output.suffix.lower() not in (".jsonl", ".ndjson"):
         raise ConfigError(f"--output {output}: planted rows are written as JSON lines; end the name in .jsonl")
     planter = _Planter(planting, share, data.columns, _Reader(data, model) if model is not None else None)
@@ -78,13 +83,13 @@ def plant_file(
     write_text(output, "".join(line + "\n" for line in rows))
     write_text(truth_path(output), "".join(line + "\n" for line in truths))
     return PlantedFile(
-        output,
-        truth_path(output),
-        len(rows),
-        planter.noisy,
-        dict(planter.spans.most_common()),
-        planter.wrong / max(planter.tokens, 1),
-        report,
+        data=output,
+        truth=truth_path(output),
+        examples=len(rows),
+        noisy=planter.noisy,
+        spans=dict(planter.spans.most_common()),
+        wrong_share=planter.wrong / max(planter.tokens, 1),
+        report=report,
     )
 
 

@@ -13,15 +13,15 @@ from xtf.config import RunConfig
 from xtf.data import repeatable
 from xtf.engine.batches import fitting_shard
 from xtf.engine.stream import TokenShards, tokenising
-from xtf.engine.tokenise import TokenSource, tokenise
+from xtf.engine.token_files import TokenSource, tokenise
 from xtf.errors import ConfigError, RunError
 from xtf.files import digest, read_sealed, write_text
 from xtf.progress import notice
 from xtf.runs.folder import RunFolder
 from xtf.runs.locks import hold_after_waiting
-from xtf.runs.share import Share
 from xtf.runs.versions import versions
 from xtf.runs.vocabulary import read_vocabulary
+from xtf.runs.worker import Worker
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -54,7 +54,7 @@ class Prepared:
         inputs: What the whole run rests on beside the attributes, as fingerprints.
         loaded: The model object given, if one was; otherwise it is yet to be loaded.
         tokens: Its token shards; those that are yet to be written follow.
-        share: Of the shards, what this process scores; None: all.
+        worker: Of the shards, what this process scores; None: all.
     """
 
     folder: RunFolder
@@ -62,20 +62,20 @@ class Prepared:
     inputs: Mapping[str, str]
     loaded: LoadedModel | None
     tokens: TokenShards
-    share: Share | None = None
+    worker: Worker | None = None
 
 
 @contextmanager
 def prepared(
-    config: RunConfig, given: Given, overwrite: bool = False, share: Share | None = None
+    config: RunConfig, given: Given, overwrite: bool = False, worker: Worker | None = None
 ) -> Iterator[Prepared]:
     """Hold the run's folder, and write its tokens and vocabulary where they are missing.
 
-    Tokens are written by a thread while the ``with`` block lasts. With ``share``, hold the folder beside the processes
+    Tokens are written by a thread while the ``with`` block lasts. With ``worker``, hold the folder beside the processes
     that take the other shares; one of them tokenises first, the others wait.
 
     Raises:
-        ConfigError: a model object without its tokenizer, or a share together with ``overwrite``.
+        ConfigError: a model object without its tokenizer, or a worker together with ``overwrite``.
         RunError: the folder holds another run or other files, or another process is writing to it.
         DataError: the data cannot be read; at the latest when the block ends.
     """
@@ -85,11 +85,11 @@ def prepared(
         raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
     tokenizer = given.tokenizer if given.tokenizer is not None else load_tokenizer(config.model)
     loaded = LoadedModel.from_objects(given.model, tokenizer) if given.model is not None else None
-    if share is not None and overwrite:
+    if worker is not None and overwrite:
         raise ConfigError("--overwrite: not with several processes; delete the folder, then start them all")
     rows = repeatable(given.data)
     folder = RunFolder(config.output)
-    with folder.lock(share):
+    with folder.lock(worker):
         inputs = _inputs(config, loaded, tokenizer, rows, {} if overwrite else _begun_in(folder))
         source = TokenSource(config.data, tokenizer, digest(inputs), int(inputs["examples_per_shard"]), rows)
         with hold_after_waiting(folder.state / "tokens.lock", "the process that tokenises"):
@@ -100,10 +100,10 @@ def prepared(
             write_config(folder, config)
             if not _has_vocabulary(folder):
                 read_vocabulary(tokenizer).write(folder.vocabulary_path)
-            if share is not None:
-                tokenise(folder, source, share)
-        if share is not None:
-            yield Prepared(folder, config, inputs, loaded, TokenShards(folder.records("tokens")), share)
+            if worker is not None:
+                tokenise(folder, source, worker)
+        if worker is not None:
+            yield Prepared(folder, config, inputs, loaded, TokenShards(folder.records("tokens")), worker)
             return
         with tokenising(folder, source) as tokens:
             yield Prepared(folder, config, inputs, loaded, tokens)

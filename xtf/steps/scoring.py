@@ -24,8 +24,8 @@ from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.locks import hold_after_waiting, wait_until
 from xtf.runs.measured import write_distribution
-from xtf.runs.share import Share
 from xtf.runs.tables import examples_of
+from xtf.runs.worker import Worker
 from xtf.steps.fingerprints import attribute_fingerprint
 from xtf.steps.preparing import Given, Prepared, prepared
 from xtf.tokens import TokenizedExample
@@ -39,12 +39,12 @@ def score_run(
     given: Given,
     scorers: Mapping[str, AnyAttribute] | None = None,
     overwrite: bool = False,
-    share: Share | None = None,
+    worker: Worker | None = None,
 ) -> RunReader:
     """Tokenise and score what is not there yet; see :func:`xtf.score`."""
     attributes = dict(scorers) if scorers else build_attributes(config)
-    launched = Share.of_launch() if share is None else None
-    with prepared(config, given, overwrite, share or launched) as ready:
+    launched = Worker.of_launch() if worker is None else None
+    with prepared(config, given, overwrite, worker or launched) as ready:
         run = score_folder(ready, attributes)
     if launched is not None:
         wait_until(lambda: run.is_scored, "the other processes, which still score")
@@ -54,8 +54,8 @@ def score_run(
 def score_folder(ready: Prepared, attributes: Mapping[str, AnyAttribute]) -> RunReader:
     """Score the token shards of a folder where scores are missing, and say so in its manifest.
 
-    Its tokens may still be growing. Its model is loaded if it is needed and not there. With a share only its shards are
-    scored, and whichever process finds all of them scored measures the whole.
+    Its tokens may still be growing. Its model is loaded if it is needed and not there. With a worker only its shards
+    are scored, and whichever process finds all of them scored measures the whole.
     """
     started = time.monotonic()
     folder, config = ready.folder, ready.config
@@ -137,10 +137,10 @@ class _Scorer:
 
 def _score_missing(ready: Prepared, wanted: Columns) -> None:
     """Load the model only if some column is missing, and compute only those columns."""
-    folder, config, share = ready.folder, ready.config, ready.share
+    folder, config, worker = ready.folder, ready.config, ready.worker
     tokens = ready.tokens
-    if share is not None:
-        tokens = TokenShards(shard for shard in tokens if share.takes(shard.index))
+    if worker is not None:
+        tokens = TokenShards(shard for shard in tokens if worker.takes(shard.index))
         ready = replace(ready, tokens=tokens)
     skipped = 0
 

@@ -17,7 +17,7 @@ from xtf.files import write_json
 from xtf.model import LoadedModel, load_model
 from xtf.progress import notice
 from xtf.runs import RunReader
-from xtf.steps.arms import labellings, rules_of_arms, truth_of_arms
+from xtf.steps.labellings import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import Given, write_config
 from xtf.tokens import TokenizedExample
 from xtf.training import resolve_auto

@@ -24,17 +24,17 @@ class MadeUpFitContext:
         self.seed = seed
 
     def decode(self, ids: NDArray[np.int32]) -> str:
-        """Words made of the ids."""
+        """Words made of the ``(n,)`` ids."""
         return " ".join(f"w{i}" for i in ids)
 
     def encode(self, text: str) -> NDArray[np.int32]:
-        """The ids of words made of ids; other words by their letters."""
+        """The ``(n,)`` ids of words made of ids; other words by their letters."""
         words = text.split()
         ids = [int(w[1:]) if w[1:].isdigit() else zlib.crc32(w.encode()) for w in words]
         return np.array([i % VOCABULARY for i in ids], np.int32)
 
     def pieces(self, ids: NDArray[np.int32]) -> list[bytes]:
-        """A word and the space before it for each id; the first has none."""
+        """A word and the space before it for each of ``(n,)`` ids; the first has none."""
         return [f"{' ' if place else ''}w{i}".encode() for place, i in enumerate(ids)]
 
     def vocabulary(self) -> Sequence[str]:

@@ -56,7 +56,7 @@ class MaskedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Any:
-        """Return ``sum(w_i * ce_i)`` of the micro-batch over the update's normaliser; 0 when that is 0."""
+        """Return ``sum(w_i * ce_i)`` of ``(batch, seq)`` targets over the update's normaliser; 0 when that is 0."""
         assert isinstance(num_items_in_batch, Tensor)
         outputs = model(**inputs)
         normaliser = torch.where(num_items_in_batch > 0, num_items_in_batch, 1.0)
@@ -85,7 +85,11 @@ class StepCounter(TrainerCallback):
 
 
 def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoints: Path) -> TrainingArguments:
-    """Translate the configuration; every update is logged, nothing is printed."""
+    """Translate the configuration; every update is logged, nothing is printed.
+
+    Raises:
+        ModelError: a setting does not fit the model's device.
+    """
     device = next(model.parameters()).device
     arguments = TrainingArguments(
         output_dir=str(checkpoints),

@@ -1,7 +1,7 @@
 """The masked loss: ``sum_i w_i * -log p(x_i | x_<i)`` over the targets that weigh anything.
 
 The sum is computed inside the ``forward`` of the outermost module, so that DistributedDataParallel, accelerate and
-gradient checkpointing see an ordinary forward pass. :class:`StepNormaliser` says what one update divides it by.
+gradient checkpointing see an ordinary forward pass. :func:`step_normaliser` says what one update divides it by.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from xtf.model.head import Head, target_losses
 def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]) -> Tensor:
     """Return ``sum_i w_i * ce_i``, a float32 scalar; 0 with zero gradients when no target weighs anything.
 
-    A target of weight 0 takes no part in the loss, yet stays in the context of the tokens after it.
+    ``batch`` holds ``(batch, seq)`` ids, masks and weights. A target of weight 0 takes no part in the loss, yet
+    stays in the context of the tokens after it.
     """
     weights = batch["weights"]
     wanted = weights > 0
@@ -65,7 +66,7 @@ class _Plain:
 
 
 def step_normaliser(batches: Sequence[Mapping[str, Tensor]], normalise: Literal["kept", "response"]) -> Tensor:
-    """Return what the loss of one update is divided by, a float64 scalar over all its micro-batches.
+    """Return what the loss of one update is divided by, a float64 scalar over its ``(batch, seq)`` micro-batches.
 
     ``kept``: the sum of the weights, which for 0/1 weights is the number of kept tokens. ``response``: the number of
     response tokens, so that masking a token does not enlarge the step of the others.

@@ -29,7 +29,7 @@ class _Offsets:
         self._parts.append(ends)
         self._end = int(ends[-1]) if len(ends) else self._end
 
-    def joined(self) -> NDArray[np.int64]:
+    def concatenated(self) -> NDArray[np.int64]:
         """``(pieces + 1,)``; the same array until more is appended."""
         if len(self._parts) > 1:
             self._parts = [np.concatenate(self._parts)]
@@ -109,9 +109,9 @@ class ExampleWriter:
 
     def pieces(self, values: ArrayFile) -> Pieces:
         """Values laid like the tokens, one array an example."""
-        return Pieces(values.mapped(), self._offsets.joined())
+        return Pieces(values.mapped(), self._offsets.concatenated())
 
     def stored(self) -> StoredExamples:
         """Everything that was added."""
-        ids = Pieces(self._ids.mapped(), self._id_offsets.joined())
+        ids = Pieces(self._ids.mapped(), self._id_offsets.concatenated())
         return StoredExamples(ids, *map(self.pieces, (self._input_ids, self._is_response, self._is_protected)))

@@ -117,7 +117,10 @@ class FittedCombiner(ABC):
 
 
 def severity_of_lacking(panel: Panel, shard: ScoredShard, lacking: ReasonArray) -> Severity:
-    """The lowest percentile among the attributes that lack, counted from the end that their cut calls lacking."""
+    """The lowest percentile among the attributes that lack, counted from the end that their cut calls lacking.
+
+    ``lacking`` is ``(tokens,)``, one bit for each attribute.
+    """
 
     def severity(tokens: NDArray[np.int64]) -> FloatArray:
         lowest = np.full(len(tokens), 100.0, dtype=np.float32)
@@ -131,7 +134,7 @@ def severity_of_lacking(panel: Panel, shard: ScoredShard, lacking: ReasonArray) 
 
 
 def from_lacking_end(ranks: FloatArray, cut: FittedCut, top: float = 100.0) -> FloatArray:
-    """Ranks from 0 to ``top``, counted from the end of the scale that a cut calls lacking; from the nearer, if both."""
+    """``(n,)`` ranks from 0 to ``top``, counted from the end that a cut calls lacking; from the nearer, if both."""
     if cut.cut.lacking_side == "low":
         return ranks
     mirrored: FloatArray = np.float32(top) - ranks

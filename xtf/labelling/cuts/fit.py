@@ -37,7 +37,11 @@ def fit_variants(
     shards: Shards,
     distributions: Mapping[str, Distribution] | None = None,
 ) -> dict[str, list[FittedCut]]:
-    """As :func:`fit_cuts`, with several cuts of each attribute; the number of passes stays the same."""
+    """As :func:`fit_cuts`, with several cuts of each attribute; the number of passes stays the same.
+
+    Raises:
+        ConfigError: the scores do not allow a cut; which, one a line.
+    """
     checked = {name: [checked_cut(name, cut) for cut in some] for name, some in cuts.items()}
     corpus = [name for name, some in checked.items() if any(cut.sees == "dataset" for cut in some)]
     if corpus and distributions is None:

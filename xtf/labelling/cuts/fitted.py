@@ -51,7 +51,7 @@ class FittedCut:
         return found & judged
 
     def intervals(self, values: FloatArray, judged: BoolArray) -> list[Interval]:
-        """The open intervals in which a score of this one example lacks; ``values`` and ``judged`` as in lacking."""
+        """The open intervals in which a score of this one example lacks; ``(tokens,)`` each, as in :meth:`lacking`."""
         if self.fixed is not None and self.cut.at_most >= 1.0:
             return list(self.fixed)
         ends = self._ends(values, np.array([0, len(values)], dtype=np.int64), judged)

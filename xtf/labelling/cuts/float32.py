@@ -17,14 +17,14 @@ def nearest(value: float) -> float:
 
 
 def float32_up(values: Float64Array) -> FloatArray:
-    """The smallest float32 not below each value: a score is below the one exactly when it is below the other."""
+    """The smallest float32 not below each of ``(n,)`` values: a score is below both or neither."""
     with np.errstate(over="ignore"):
         rounded = values.astype(np.float32)
         return np.where(rounded < values, np.nextafter(rounded, np.float32(np.inf)), rounded).astype(np.float32)
 
 
 def float32_down(values: Float64Array) -> FloatArray:
-    """The largest float32 not above each value: a score is above the one exactly when it is above the other."""
+    """The largest float32 not above each of ``(n,)`` values: a score is above both or neither."""
     return -float32_up(-values)
 
 

@@ -38,7 +38,11 @@ class MultiOtsu(Scoped):
         return (_HISTOGRAM,)
 
     def bounds(self, seen: Seen) -> Bounds:
-        """An example with too few different scores has no lacking token; for the corpus that is an error."""
+        """An example with too few different scores has no lacking token.
+
+        Raises:
+            ConfigError: the corpus has too few different scores.
+        """
         binned = seen[_HISTOGRAM]
         width = len(self.lacking)
         lows = np.full((width, len(binned.counts)), np.inf, dtype=np.float32)
@@ -84,7 +88,7 @@ class MultiOtsu(Scoped):
 
 
 def otsu_edges(counts: NDArray[np.int64], classes: int, low: float, high: float) -> list[float]:
-    """The ``classes - 1`` scores at which the upper clusters begin, as float32.
+    """The ``classes - 1`` scores at which the upper clusters begin, as float32, from ``(bins,)`` counts.
 
     Each is the upper edge of the last bin of a cluster (not that bin's centre, which ``skimage`` returns): so every
     token is in the cluster its bin was assigned to, also when the scores are few and discrete.
@@ -101,7 +105,7 @@ def otsu_edges(counts: NDArray[np.int64], classes: int, low: float, high: float)
 
 
 def otsu_split(counts: NDArray[np.int64], classes: int) -> list[int]:
-    """Multi-Otsu (Liao, Chen and Chung 2001): the last bin of each cluster but the highest.
+    """Multi-Otsu (Liao, Chen and Chung 2001): the last bin of each cluster but the highest, from ``(bins,)`` counts.
 
     The split with the greatest variance between clusters, by dynamic programming over the occupied bins in float64.
     ``skimage.filters.threshold_multiotsu`` tries all splits in float32: for five classes it takes 2300 times as long

@@ -108,7 +108,7 @@ class Seen:
 
 
 def share_counts(share: float, tokens: OffsetArray) -> OffsetArray:
-    """How many of ``tokens`` a share takes: rounded down, computed in exact decimals (0.29 of 100 is 29)."""
+    """How many of ``(populations,)`` tokens a share takes: rounded down, in exact decimals (0.29 of 100 is 29)."""
     exact = decimal(share)
     return tokens * exact.numerator // exact.denominator
 
@@ -119,7 +119,7 @@ def decimal(share: float) -> Fraction:
 
 
 def bin_of(values: FloatArray, low: float, high: float, bins: int) -> NDArray[np.int64]:
-    """The bin, from 0, of each score when ``[low, high]`` is cut into equal ones; the last one is closed."""
+    """The bin, from 0, of each of ``(n,)`` scores when ``[low, high]`` is cut into equal ones; the last is closed."""
     if not low < high:
         return np.zeros(len(values), np.int64)
     place = ((values.astype(np.float64) - low) * (bins / (high - low))).astype(np.int64)
@@ -140,6 +140,7 @@ class ExampleScores:
         self._values = keys_to_values((keys & np.uint64(0xFFFFFFFF)).astype(np.uint32))
 
     def at(self, rank: OffsetArray) -> Float64Array:
+        """The score of each example's rank, ``(examples,)``; 0 where it has no such rank."""
         inside = (rank >= 0) & (rank < self.counts)
         found = np.zeros(len(rank), dtype=np.float64)
         found[inside] = self._values[(self._starts + rank)[inside]]
@@ -170,9 +171,11 @@ class CorpusScores:
 
     @property
     def counts(self) -> OffsetArray:
+        """``(1,)``, the number of scores."""
         return np.array([self.distribution.count], dtype=np.int64)
 
     def at(self, rank: OffsetArray) -> Float64Array:
+        """The score of one rank, ``(1,)``; NaN while it is unknown, 0 if there is none."""
         one = int(rank[0])
         if not 0 <= one < self.distribution.count:
             return np.zeros(1)
@@ -183,7 +186,7 @@ class CorpusScores:
         return Binned(counts[None], np.array([self.distribution.minimum]), np.array([self.distribution.maximum]))
 
     def add(self, values: FloatArray) -> None:
-        """Count the judged scores of one shard."""
+        """Count the judged scores of one shard, ``(n,)``."""
         for bins, counts in self.histograms.items():
             places = bin_of(values, self.distribution.minimum, self.distribution.maximum, bins)
             counts += np.bincount(places, minlength=bins)

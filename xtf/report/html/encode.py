@@ -23,7 +23,7 @@ _KINDS = {"float32": "f4", "uint32": "u4", "uint16": "u2", "uint8": "u1"}
 
 
 def pack(columns: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """Columns of float32, uint32, uint16 or uint8, any lengths; bool becomes uint8."""
+    """``(n,)`` columns of float32, uint32, uint16 or uint8, any lengths; bool becomes uint8."""
     planes, described = [], []
     for name, column in columns.items():
         flat = np.ascontiguousarray(column.astype(np.uint8) if column.dtype == np.bool_ else column)
@@ -39,7 +39,7 @@ def pack_json(value: Any) -> str:
 
 
 def smallest(values: NDArray[Any]) -> NDArray[Any]:
-    """Non-negative integers in the smallest type that holds them."""
+    """``(n,)`` non-negative integers in the smallest type that holds them."""
     largest = int(values.max()) if len(values) else 0
     kind = np.uint8 if largest < 1 << 8 else np.uint16 if largest < 1 << 16 else np.uint32
     return values.astype(kind)

@@ -175,7 +175,7 @@ def _owners(lacking: Sequence[BoolArray]) -> NDArray[np.uint8]:
 
 
 def turning_steps(lacking: Sequence[BoolArray]) -> tuple[NDArray[Any], bool] | None:
-    """For each token how many steps come before its verdict turns, and whether tokens join the lacking ones by then.
+    """For each of ``(tokens,)`` how many steps come before its verdict turns, and whether tokens join then.
 
     None if some token turns more than once, or some join while others leave.
     """

@@ -84,7 +84,11 @@ def truth_of_arms(config: RunConfig) -> Truth | None:
 
 
 def arm_rules(run: RunReader, config: RunConfig, name: str) -> LabelRules:
-    """The rules of an arm, fitted to all scores of the run; attributes that the arm does not use have no say."""
+    """The rules of an arm, fitted to all scores of the run; attributes that the arm does not use have no say.
+
+    Raises:
+        ConfigError: the scores do not allow one of its cuts.
+    """
     spec = config.arm(name)
     assert spec is not None  # the configuration was checked
     try:

@@ -12,8 +12,8 @@ from xtf.config import DataConfig
 from xtf.data import DataReport, ExampleIds, read_examples
 from xtf.progress import progress
 from xtf.runs.folder import RunFolder, ShardRecord
-from xtf.runs.share import Share
 from xtf.runs.tables import tokens_table
+from xtf.runs.worker import Worker
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
@@ -42,12 +42,12 @@ class TokenSource:
 def tokenise(
     folder: RunFolder,
     source: TokenSource,
-    share: Share | None = None,
+    worker: Worker | None = None,
     *,
     written: Callable[[ShardRecord], None] = lambda record: None,
     stopped: threading.Event | None = None,
 ) -> None:
-    """Write the token shards that are missing or damaged; with ``share``, complete ones of others are not checked.
+    """Write the token shards that are missing or damaged; with ``worker``, complete ones of others are not checked.
 
     Each shard records the report up to its last row, so an interrupted pass goes on behind the last intact shard and a
     damaged shard is made again alone.
@@ -55,7 +55,7 @@ def tokenise(
     Args:
         folder: The run.
         source: The rows.
-        share: Of several processes that score beside each other.
+        worker: Of several processes that score beside each other.
         written: Called with each shard, in order, once it is there.
         stopped: Set by another thread to give up before the next example.
 
@@ -76,7 +76,7 @@ def tokenise(
         folder.complete("tokens", complete)
     else:
         for index in range(complete["shards"]):
-            mine = share is None or share.takes(index)
+            mine = worker is None or worker.takes(index)
             record = work.intact(index) if mine else folder.record("tokens", index)
             if record is not None:
                 written(record.brief())

@@ -11,7 +11,7 @@ from xtf.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class Worker:
     """Every ``of``-th token shard, beginning with the ``number``-th (from 1)."""
 
     number: int
@@ -21,7 +21,7 @@ class Share:
         return f"{self.number}/{self.of}"
 
     @classmethod
-    def parse(cls, text: str) -> Share:
+    def parse(cls, text: str) -> Worker:
         """Read ``3/16``.
 
         Raises:
@@ -33,7 +33,7 @@ class Share:
         return cls(int(match[1]), int(match[2]))
 
     @classmethod
-    def of_launch(cls, environment: Mapping[str, str] = os.environ) -> Share | None:
+    def of_launch(cls, environment: Mapping[str, str] = os.environ) -> Worker | None:
         """The share of this process under ``accelerate launch`` or ``torchrun``; None if it runs alone."""
         try:
             rank, world = int(environment.get("RANK", "0")), int(environment.get("WORLD_SIZE", "1"))
