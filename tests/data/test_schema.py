@@ -86,6 +86,12 @@ ABSTRACT = {"contexts": ["One.", "Two."], "labels": ["BACKGROUND", "RESULTS"], "
             ("year",),
         ),
         ({"conversation": [{"input": "Hi", "output": "Hello"}], "source": "x"}, "Hi", "Hello", ("source",)),
+        (
+            {"chat_rounds": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]},
+            "Hi",
+            "Hello",
+            (),
+        ),
     ],
 )
 def test_published_forms(value: dict[str, Any], asked: str, said: str, unused: tuple[str, ...]) -> None:

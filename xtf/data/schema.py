@@ -63,6 +63,7 @@ SCHEMAS = (
     Schema(("messages",), Chat("messages")),
     Schema(("conversations",), Chat("conversations")),  # ShareGPT
     Schema(("conversation",), Chat("conversation")),  # LMSYS-Chat, WildChat, Capybara
+    Schema(("chat_rounds",), Chat("chat_rounds")),  # the medical dialogues of the XTF paper
     _pair("prompt", "completion"),
     _pair("prompt", "response"),
     _pair("prompt", "canonical_solution"),  # HumanEval

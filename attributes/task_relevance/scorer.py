@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from xtf.attribute import Attribute, AttributeParams, FitContext, Signals, TokenEmbedding
 from xtf.errors import DataError
 
-from .task_words import WORDS
+from .words import WORDS
 
 if TYPE_CHECKING:
     import torch

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from xtf_attributes.task_relevance import TaskRelevanceParams
+from xtf_attributes.task_relevance.words import WORDS
 
 from xtf.attribute import registry
 from xtf.errors import PluginError
-from xtf_attributes.task_relevance import TaskRelevanceParams
-from xtf_attributes.task_words import WORDS
 
 
 def test_every_domain_that_can_be_named_has_words_of_its_own() -> None:
