@@ -31,6 +31,7 @@ def conversation(value: dict[str, Any], **columns: str) -> Conversation:
         {"messages": [USER | {"name": None}, {"role": "model", "content": [{"type": "text", "text": "Hello"}]}]},
         {"messages": '[{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]'},
         {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
+        {"conversations": "[{'from': 'human', 'value': 'Hi'}, {'from': 'gpt', 'value': \"Hello\"}]"},
         {"conversations": [USER, ASSISTANT], "messages": None},
         {"prompt": "Hi", "completion": "Hello"},
         {"prompt": [USER], "completion": [ASSISTANT]},
@@ -140,6 +141,7 @@ def test_columns_that_hold_nothing_are_not_reported() -> None:
     [
         ({"a": "Hello", "q": "Hi"}, "{prompt: q, response: a}"),
         ({"User Query": "Hi", "Bot": "Hello"}, '{prompt: "User Query", response: Bot}'),
+        ({"ask": "Hi", "rejected": "No", "chosen_one": "Yes"}, "{prompt: ask, response: chosen_one}"),
         ({"x": "1", "y": "2"}, "{prompt: x, response: y}"),
         ({"chat": [USER], "n": 1}, "{messages: chat}"),
         ({"tokens": [1, 2], "targets_": [1, 2]}, "{input_ids: tokens, labels: targets_}"),
@@ -222,7 +224,7 @@ def test_tool_calls_take_one_form() -> None:
         (
             {"questions": "Hi", "reply": "Hello"},
             "no known columns: found 'questions', 'reply'. Name them, for example: "
-            "data.columns: {prompt: questions, response: reply}. Known: input_ids + labels; messages; ",
+            "data.columns: {prompt: questions, response: reply}. Known: input_ids + labels",
         ),
         ({"prompt": "Hi", "completion": " \n"}, "empty response"),
         ({"messages": [SYSTEM, USER]}, "no assistant turn: roles: system, user"),

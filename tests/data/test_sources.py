@@ -346,8 +346,15 @@ def test_latin_1_is_named(tmp_path: Path) -> None:
     )
 
 
+def test_splits_in_one_file_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps({"train": ROWS, "test": []}))
+    with pytest.raises(DataError, match=r"expected a list of rows .* found an object with keys test, train"):
+        list(read_rows(str(tmp_path / "a.json")))
+
+
 def test_rows_under_their_ids(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text('{"17": {"QUESTION": "Why?"},\n "18": {"id": "x"}}')
+    for between in ("\n", ""):
+        (tmp_path / "a.json").write_text(f'{{"17": {{"QUESTION": "Why?"}},{between} "18": {{"id": "x"}}}}')
     assert [row.value for row in read_rows(str(tmp_path / "a.json"))] == [{"id": "17", "QUESTION": "Why?"}, {"id": "x"}]
 
 

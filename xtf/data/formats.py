@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, BinaryIO
 
 from xtf.data.csv_rows import csv_rows
-from xtf.data.data_files import KNOWN_KINDS, DataFile
+from xtf.data.data_files import KNOWN_KINDS, SPLIT_NAMES, DataFile
 from xtf.data.encodings import as_utf8, not_utf8
 from xtf.data.json_rows import json_rows
 from xtf.data.plain import plain
@@ -79,7 +79,13 @@ def _is_lines(file: DataFile) -> bool:
             row = _parsed(first, "")
         except RowError:
             return file.kind != ".json" and not _begins_row(first + text.read(LONGEST_FIRST_ROW))
-    return file.kind != ".json" or (isinstance(row, dict) and not isinstance(row.get("data"), list))
+    return file.kind != ".json" or (isinstance(row, dict) and not _holds_rows(row))
+
+
+def _holds_rows(value: dict[str, Any]) -> bool:
+    """Whether this is no row, but a whole file in one line: ``{"data": [...]}``, rows under their ids or by split."""
+    is_data = isinstance(value.get("data"), list) or set(value) <= set(SPLIT_NAMES)
+    return is_data or all(isinstance(inner, dict) for inner in value.values())
 
 
 def _begins_row(text: bytes) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from xtf.data.report import RowError
@@ -187,6 +189,9 @@ def _json(text: str, place: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
+        with suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            if isinstance(value := ast.literal_eval(text), (list, dict)):  # as pandas writes lists into CSV files
+                return value
         raise RowError("broken JSON inside a column", f"{place}: {error}") from None
 
 

@@ -139,7 +139,7 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
             cells = cells.in_lower_case()
             schema = _fitting(cells)
         if schema is None:
-            raise RowError("no known columns", f"{columns_line(row.value)} Known: {'; '.join(map(_names, SCHEMAS))}.")
+            raise RowError("no known columns", f"{columns_line(row.value)} Known: {_known()}.")
         value = schema.read(cells)
     except RowError as error:
         raise error.at(row.location) from None
@@ -170,6 +170,14 @@ def _named(columns: ColumnsConfig) -> Schema | None:
     if columns.prompt and columns.response:
         return _pair(columns.prompt, columns.response, columns.input)
     return Schema((columns.text,), Text(columns.text), PLAIN) if columns.text else None
+
+
+def _known() -> str:
+    """The columns of all schemas; what goes with the same columns side by side."""
+    last: dict[tuple[str, ...], list[str]] = {}
+    for schema in SCHEMAS:
+        last.setdefault(schema.columns[:-1], []).append(schema.columns[-1])
+    return "; ".join(" + ".join((*first, "/".join(names))) for first, names in last.items())
 
 
 def _fitting(cells: Cells) -> Schema | None:

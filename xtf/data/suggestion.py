@@ -8,7 +8,20 @@ from typing import Any
 from xtf.config import quoted
 
 ASKED = ("prompt", "question", "instruction", "query", "problem", "input", "user", "human", "task", "source", "ask")
-SAID = ("response", "completion", "answer", "output", "solution", "assistant", "target", "reply", "label", "bot", "gpt")
+SAID = (
+    "response",
+    "completion",
+    "chosen",
+    "answer",
+    "output",
+    "solution",
+    "assistant",
+    "target",
+    "reply",
+    "label",
+    "bot",
+    "gpt",
+)
 YAML_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off"))
 PLAIN = ("text", "content", "body", "document", "article", "passage", "abstract")
 
@@ -32,7 +45,8 @@ def _guessed(row: Mapping[str, Any]) -> dict[str, str]:
     if len(numbers) == 2 and len(row[numbers[0]]) == len(row[numbers[1]]):
         labels = _like(("label", "target"), numbers) or numbers[1]
         return {"input_ids": next(key for key in numbers if key != labels), "labels": labels}
-    return _guessed_of_texts([key for key, value in row.items() if isinstance(value, str) and value.strip()])
+    texts = [key for key, value in row.items() if isinstance(value, str) and value.strip()]
+    return _guessed_of_texts([key for key in texts if "reject" not in key.casefold()])
 
 
 def _guessed_of_texts(columns: Sequence[str]) -> dict[str, str]:
