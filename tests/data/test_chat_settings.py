@@ -105,6 +105,14 @@ def test_template_arguments_of_the_row_and_of_the_data() -> None:
     assert {text: count.detail for text, count in report.warnings.items()} == {UNREAD: "'tone'"}
 
 
+def test_arguments_that_are_not_the_users_to_give() -> None:
+    with pytest.raises(ValueError, match="messages: the data and XTF give these"):
+        DataConfig(path="x", template_args={"messages": []})
+    conversation = Conversation(said("Hi", "Hello").messages, template_args={"tools": []})
+    with pytest.raises(RowError, match="chat_template_kwargs: 'tools' is not the row's to give"):
+        learnt(THINKS, conversation)
+
+
 def test_generation_marks_say_what_is_learnt() -> None:
     assert learnt(MARKED, said("Hi", "Hello", "Hm", "Yes")) == "Hello<|im_end|>Yes<|im_end|>"
     only_last = MARKED.replace("'assistant' %}{% gen", "'assistant' and loop.last %}{% gen")

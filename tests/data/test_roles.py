@@ -76,6 +76,19 @@ def test_parts_that_are_thoughts_and_calls() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        ({"temp": -2, "sky": "grå"}, '{"temp": -2, "sky": "grå"}'),
+        (4, "4"),
+        ([{"a": 1}], '[{"a": 1}]'),
+        (["a", "b"], "ab"),
+    ],
+)
+def test_a_tool_s_result_may_be_data(result: Any, text: str) -> None:
+    assert messages([{"role": "tool", "content": result}, {"role": "assistant", "content": "y"}])[0]["content"] == text
+
+
 def test_calls_in_messages_of_their_own_become_one_turn() -> None:
     call = {"role": "tool_call", "content": json.dumps(CALL)}
     value = [{"role": "user", "content": "?"}, call, call, {"role": "tool_response", "content": "1"}, call]

@@ -11,6 +11,7 @@ from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides, quoted, read_yaml
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
 from xtf.config.sections import (
+    TEMPLATE_INPUTS,
     ColumnsConfig,
     CombineConfig,
     DataConfig,
@@ -38,6 +39,7 @@ __all__ = [
     "OWN_LABELS",
     "PREDEFINED_ARMS",
     "RULES",
+    "TEMPLATE_INPUTS",
     "ArmConfig",
     "AttributeCheck",
     "ColumnsConfig",

@@ -49,6 +49,10 @@ class ColumnsConfig(Section):
     labels: str | None = Field(None, description="Their targets; -100 marks what is no response.")
 
 
+TEMPLATE_INPUTS = frozenset(("messages", "conversation", "tools", "chat_template", "add_generation_prompt", "tokenize"))
+"""Arguments of a chat template that are not the user's to give."""
+
+
 class DataConfig(Section):
     """The examples to score."""
 
@@ -86,6 +90,15 @@ class DataConfig(Section):
     def place(self) -> str:
         """``path`` in one line, for messages."""
         return ", ".join(self.paths)
+
+    @field_validator("template_args")
+    @classmethod
+    def _not_of_xtf_s_own(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if own := value.keys() & TEMPLATE_INPUTS:
+            raise ValueError(
+                f"{', '.join(sorted(own))}: the data and XTF give these; name arguments of the template's own"
+            )
+        return value
 
 
 class CombineConfig(Section):

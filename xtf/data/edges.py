@@ -14,7 +14,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from xtf.data.markers import NotLocated, Span
-from xtf.data.template import ChatTemplate, RefusedError, common_prefix
+from xtf.data.probe import common_prefix
+from xtf.data.template import ChatTemplate, RefusedError
 
 if TYPE_CHECKING:
     from xtf.data.marking import Marked

@@ -127,6 +127,8 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     content_key = next((key for key in ("content", "value", "text") if key in message), "content")
     content = message.pop(content_key, None)
     calls = message.pop("tool_calls", None) or _legacy_call(message.pop("function_call", None))
+    if role == "tool" and content is not None and not _is_text(content):
+        content = json.dumps(content, ensure_ascii=False, default=str)  # a result as data, not as text
     if role == CALL:
         content, calls = "", _json(text_of(content, place), place)
     elif isinstance(content, (list, tuple)):
@@ -160,6 +162,13 @@ def _by_type(parts: Sequence[Any], place: str) -> tuple[list[Any], str, list[Any
         else:
             texts.append(part)
     return texts, "".join(thoughts), calls
+
+
+def _is_text(value: Any) -> bool:
+    """Whether this is text, or parts that hold text."""
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(part, str) or (isinstance(part, Mapping) and "type" in part) for part in value)
+    return isinstance(value, str)
 
 
 def _listed(value: Any) -> list[Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
+from xtf.config import TEMPLATE_INPUTS
 from xtf.data.conversation import Conversation
 from xtf.data.markers import Markers, NotLocated, Span
+from xtf.data.probe import Probe, common_prefix
 from xtf.data.syntax import names_read
+from xtf.errors import listed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -39,25 +41,6 @@ LONGEST_HEAD = 80  # characters in which a conversation's first header stands
 THINKS = re.compile(r"think|reason")
 GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"))
 """Names that a template reads and no data set gives as an argument."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Probe:
-    """What a template puts around the assistant's words in a short conversation.
-
-    Attributes:
-        opening: Before its words, behind the question's turn.
-        tail: Behind its words, at the end of the text.
-        prompt: The generation prompt.
-        between: Behind its words, up to the next question.
-        head: Before the first words of the conversation.
-    """
-
-    opening: str
-    tail: str
-    prompt: str
-    between: str
-    head: str
 
 
 class RefusedError(Exception):
@@ -105,8 +88,15 @@ class ChatTemplate:
         return text
 
     def arguments(self, conversation: Conversation) -> dict[str, Any]:
-        """Return the arguments that the template gets for this conversation, apart from its messages and tools."""
-        return {**self._arguments, **(conversation.template_args or {})}
+        """Return the arguments that the template gets for this conversation, apart from its messages and tools.
+
+        Raises:
+            RefusedError: the row's arguments are none of the template's own.
+        """
+        given = conversation.template_args or {}
+        if own := given.keys() & TEMPLATE_INPUTS:
+            raise RefusedError(f"chat_template_kwargs: {listed(map(repr, own))} is not the row's to give")
+        return {**self._arguments, **given}
 
     def generation_spans(self, conversation: Conversation) -> list[Span] | None:
         """Return what the template itself marks by ``{% generation %}``; None when it has no such mark.
@@ -154,16 +144,16 @@ class ChatTemplate:
         return sorted(name for name in self.variables(conversation) if THINKS.search(name))
 
     @cached_property
-    def _probe(self) -> _Probe:
+    def _probe(self) -> Probe:
         """A short conversation, its content as text or, where that does not come out, as parts."""
         for as_parts in (False, True):
             try:
                 return self._probed(as_parts)
             except (RefusedError, NotLocated, KeyError):  # a template for other conversations
                 continue
-        return _Probe("", "", "", "", "")
+        return Probe("", "", "", "", "")
 
-    def _probed(self, as_parts: bool) -> _Probe:
+    def _probed(self, as_parts: bool) -> Probe:
         markers = Markers()
         said = (("user", "Hi"), ("assistant", "Hello"), ("user", "Hm"), ("assistant", "Bye"))
         messages = tuple(markers.mark({"role": role, "content": text}, i) for i, (role, text) in enumerate(said))
@@ -175,7 +165,7 @@ class ChatTemplate:
         start, end = spans[1][0]
         longer, places = markers.read(self.text(Conversation(messages)))
         between = longer[places[1][0][1] : places[2][0][0]]
-        return _Probe(
+        return Probe(
             opening=text[len(before) : start] if text.startswith(before) else "",
             tail=text[end:],
             prompt=prompted[len(before) :] if prompted.startswith(before) else "",
@@ -232,12 +222,6 @@ class ChatTemplate:
     def spells_special_token(self, messages: Sequence[Mapping[str, Any]]) -> bool:
         """Whether a message contains the text of a special token, which the tokenizer reads as that token."""
         return self._special is not None and any(self._special.search(m["content"] or "") for m in messages)
-
-
-def common_prefix(first: str, second: str) -> str:
-    """Return what two texts begin with alike."""
-    pairs = enumerate(zip(first, second, strict=False))
-    return first[: next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))]
 
 
 def _any_of(texts: Sequence[str]) -> re.Pattern[str] | None:
