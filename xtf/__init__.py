@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         FitContext,
         HiddenState,
         LogProb,
+        LogProbAlone,
         LogRank,
         LossDerivative,
         MaxLogProb,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "xtf.attribute": (
         "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail Entropy "
-        "FitContext HiddenState LogProb LogRank LossDerivative MaxLogProb NoParams Projection Reference "
+        "FitContext HiddenState LogProb LogProbAlone LogRank LossDerivative MaxLogProb NoParams Projection Reference "
         "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
     "xtf.errors": "XTFError",
@@ -66,6 +67,7 @@ __all__ = [
     "FitContext",
     "HiddenState",
     "LogProb",
+    "LogProbAlone",
     "LogRank",
     "LossDerivative",
     "MaxLogProb",

@@ -44,6 +44,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "eaft": [{}, {"top_k": 5}],
     "talr": [{}, {"temperature": 0.5, "floor": 0.0}, {"examples": 2}],
     "label_quality": [{}, {"kinds": ["uniform", "moved"], "networks": 1, "directions": 3, "step_weight": 0.0}],
+    "s_ifd": [{}],
     "ss_token": [
         {"history": "earlier"},
         {"current": {"share": 0.5}, "gamma": 0.9},

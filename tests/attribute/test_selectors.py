@@ -113,3 +113,14 @@ def test_talr() -> None:
     assert np.isclose(found, 0.3).any()
     assert np.abs(found - scored("dft", {})).max() > 0.1
     np.testing.assert_allclose(scored("talr", {"temperature": 2.0, "floor": 0}), np.exp(-losses / 2), rtol=1e-4)
+
+
+def test_s_ifd() -> None:
+    """|log p(token | prompt, before) - log p(token | before)|; nothing before the first but the uniform guess."""
+    model: Any = tiny_model(seed=BASE)
+    with torch.no_grad():
+        logits = model(torch.from_numpy(IDS[START:].astype(np.int64))[None]).logits[0, :-1].double().numpy()
+    without = Seen(logits, np.empty(0)).probabilities
+    apart = np.array([1 / without.shape[1], *(row[i] for row, i in zip(without, IDS[START + 1 :], strict=True))])
+    want = np.abs(np.log(seen(BASE).of_targets) - np.log(apart))
+    np.testing.assert_allclose(scored("s_ifd", {}), want, atol=2e-4)

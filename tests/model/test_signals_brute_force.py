@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from xtf.attribute import (
     AttentionToPrompt,
     Entropy,
     LogProb,
+    LogProbAlone,
     Reference,
     SignalRequest,
     TokenEmbedding,
@@ -193,3 +195,19 @@ def test_smollm2_equals_brute_force() -> None:
                 torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-3, equal_nan=True)
             else:
                 torch.testing.assert_close(found, expected, atol=1e-4, rtol=2e-4, equal_nan=True, msg=str(request))
+
+
+def test_responses_are_read_without_their_prompts() -> None:
+    """Each example's response tokens alone, one example at a time; also of several turns, and of none."""
+    loaded = LoadedModel.from_objects(tiny_model("qwen3"), tiny_tokenizer())
+    found = SignalPass(loaded, {LogProbAlone()}).run(TokenBatch.collate(EXAMPLES))[LogProbAlone()]
+    plain = tiny_model("qwen3")
+    for row, item in enumerate(EXAMPLES):
+        ids = torch.from_numpy(item.input_ids[item.is_response].astype(np.int64))
+        want = torch.full((len(ids),), -math.log(300))
+        if len(ids):
+            with torch.no_grad():
+                log_probs = plain(ids[None]).logits[0, :-1].double().log_softmax(-1)
+            want[1:] = log_probs.gather(1, ids[1:, None])[:, 0].float()
+        torch.testing.assert_close(found[row, : len(item)][item.is_response], want, atol=1e-4, rtol=1e-4)
+        assert found[row].isnan().sum() == found.shape[1] - len(ids)

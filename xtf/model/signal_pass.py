@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext, suppress
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from xtf.attribute import (
     AttentionSignal,
+    LogProb,
+    LogProbAlone,
     LossDerivative,
     PredictionSignal,
     Reference,
@@ -22,6 +25,7 @@ from xtf.attribute import (
 from xtf.attribute.signals.known import refuse_unknown
 from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
+from xtf.model.alone import in_place, without_prompt
 from xtf.model.attention import AttentionMeter, Enough, chosen_layers, measuring
 from xtf.model.direction import Direction
 from xtf.model.embed import Embedder
@@ -76,7 +80,8 @@ class SignalPass:
         if self._embedded and embedder is None:
             self.embedder = Embedder(loaded)
         self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, StateSignal)])
-        self._base = Forward(loaded) if self._asked or self._states.requests else None
+        self._alone = [r for r in self.requests if isinstance(r, LogProbAlone)]
+        self._base = Forward(loaded) if self._asked or self._states.requests or self._alone else None
         self._references: dict[Reference, tuple[Forward, Adapter | None]] = {}
         for request in asked:
             reference = request.reference
@@ -101,8 +106,10 @@ class SignalPass:
         value depends on padding, on the other examples of the batch, or on their order.
         """
         values: dict[SignalRequest, Tensor] = {}
-        if self._base is not None:
+        if self._base is not None and (self._asked or self._states.requests):
             values.update(self._run_base(self._base, tokens))
+        if self._base is not None and self._alone:
+            values.update(dict.fromkeys(self._alone, self._without_prompt(self._base, tokens)))
         for reference, (forward, adapter) in self._references.items():
             with adapter.on() if adapter is not None else nullcontext():
                 found = self._measured(forward, tokens, self._asked_of[reference])
@@ -115,6 +122,12 @@ class SignalPass:
             assert self.embedder is not None
             values[embedding] = self.embedder.embed_batch(tokens, embedding.source)
         return Signals(tokens, values)
+
+    def _without_prompt(self, forward: Forward, tokens: TokenBatch) -> Tensor:
+        alone = without_prompt(tokens)
+        found = self._predict(forward, alone, [LogProb()])[LogProb()]
+        found[:, 0] = -math.log(forward.vocabulary)
+        return in_place(found, alone, tokens)
 
     def _run_base(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
         if not self._states.requests:

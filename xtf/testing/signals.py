@@ -22,6 +22,7 @@ import torch
 from xtf.attribute import (
     AttentionBlock,
     AttentionSignal,
+    LogProbAlone,
     LossDerivative,
     PredictionSignal,
     SignalRequest,
@@ -77,6 +78,8 @@ def _made_up(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
             return shifted(request.reduce(states.nan_to_num()), request.offset, batch)
         case TokenEmbedding():
             return _embeddings(request, batch)
+        case LogProbAlone():
+            return _by_example(batch, lambda row: _alone(request, batch, row))
         case LossDerivative():
             return _by_example(batch, lambda row: _derivatives(request, batch, row))
     raise TypeError(f"no made-up values for the request {request!r}")
@@ -125,6 +128,11 @@ def _embeddings(request: TokenEmbedding, batch: TokenBatch) -> torch.Tensor:
     rows = torch.stack([vector(f"{request.source}:{int(i)}") for i in batch.input_ids.flatten()])
     known = batch.attention_mask if request.source.startswith("encoder:") else batch.is_response
     return rows.reshape(*batch.input_ids.shape, DIM).masked_fill(~known[..., None], torch.nan)
+
+
+def _alone(request: LogProbAlone, batch: TokenBatch, row: int) -> torch.Tensor:
+    uniform = _generator(f"{batch.example_ids[row]}:{request}").uniform(0.01, 1.0, int(batch.lengths[row]))
+    return torch.from_numpy(uniform).float().log()
 
 
 def _derivatives(request: LossDerivative, batch: TokenBatch, row: int) -> torch.Tensor:

@@ -12,6 +12,7 @@ from xtf.attribute.signals.base import SignalRequest, Signals
 from xtf.attribute.signals.entropy import Entropy
 from xtf.attribute.signals.hidden_state import HiddenState, Projection
 from xtf.attribute.signals.log_prob import LogProb
+from xtf.attribute.signals.log_prob_alone import LogProbAlone
 from xtf.attribute.signals.log_rank import LogRank
 from xtf.attribute.signals.loss_derivative import LossDerivative
 from xtf.attribute.signals.max_log_prob import MaxLogProb
@@ -31,6 +32,7 @@ __all__ = [
     "HiddenState",
     "LayerReading",
     "LogProb",
+    "LogProbAlone",
     "LogRank",
     "LossDerivative",
     "MaxLogProb",

@@ -1,0 +1,35 @@
+"""S-IFD: what the instruction tells about a token, and what it fails to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from xtf.attribute import Attribute, LogProb, LogProbAlone, NoParams, Signals
+
+if TYPE_CHECKING:
+    import torch
+
+
+class SIFD(Attribute[NoParams]):
+    """How much the prompt changes the token's loss, in nats, either way (T-SHIRT's S-IFD, arXiv 2506.01317).
+
+    ``|log p(token | prompt, response so far) - log p(token | response so far)|``. T-SHIRT calls the highest of the data
+    set informative, and ranks examples by the ratio of perplexities over those alone; here they are the tokens that
+    are kept. The first response token, which without the prompt has nothing before it, is measured against a uniform
+    guess.
+    """
+
+    name: ClassVar[str] = "s_ifd"
+
+    def default_threshold(self) -> Mapping[str, Any]:
+        return {"kind": "top_share", "keep": 0.75, "scope": "dataset"}
+
+    def requires(self) -> set[LogProb | LogProbAlone]:
+        return {LogProb(), LogProbAlone()}
+
+    def score(self, signals: Signals) -> torch.Tensor:
+        return (signals[LogProb()] - signals[LogProbAlone()]).abs()
+
+    def describe(self, score: float) -> str:
+        return f"the prompt changes its loss by {score:.3g} nats"
