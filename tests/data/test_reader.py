@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,25 @@ def test_fingerprint(tmp_path: Path) -> None:
     assert len({fingerprint(config), *others}) == 6
     assert fingerprint(MEMORY, [GOOD]) == fingerprint(MEMORY, [dict(reversed(GOOD.items()))])
     assert fingerprint(config) == fingerprint(config.model_copy(update={"on_error": "stop"}))
+
+
+def test_a_stream_without_end_is_read_and_identified_by_what_is_needed() -> None:
+    import datasets
+
+    def endless(answer: str) -> Any:
+        for number in count():
+            assert number < 9, "read too far"
+            yield {"prompt": "Hi", "completion": answer} if number % 2 else {"prompt": "Hi", "completion": ""}
+
+    config = DataConfig(path="unused", limit=3)
+    streams = [
+        datasets.IterableDataset.from_generator(endless, gen_kwargs={"answer": answer}) for answer in ("a", "a", "b")
+    ]
+    one, same, other = (fingerprint(config, stream) for stream in streams)
+    assert one == same != other
+    report = DataReport()
+    assert len(list(read_examples(config, TOKENIZER, report, streams[0]))) == 3
+    assert (report.rows, report.skipped["empty response"].count) == (6, 3)
 
 
 def test_inspection() -> None:

@@ -26,6 +26,11 @@ def memory_rows(rows: Any, prefix: str = "") -> Iterator[Unread]:
     return _placed((partial(given, row) for row in rows) if table is None else table(rows), prefix)
 
 
+def is_stream(rows: Any) -> bool:
+    """Whether this is a ``datasets.IterableDataset``, of which nobody knows the length."""
+    return "datasets" in _libraries(rows) and not hasattr(rows, "__len__")
+
+
 def _placed(reading: Iterator[Callable[[], Any]], prefix: str) -> Iterator[Unread]:
     for number, read in enumerate(reading, 1):
         yield Unread(f"{prefix}row {number}", read)
@@ -40,7 +45,7 @@ def _datasets(rows: Any) -> Iterator[Callable[[], Any]]:
     if isinstance(rows, Mapping):
         raise DataError(f"rows: expected one split, found a dictionary of splits: {', '.join(map(str, rows))}")
     rows = rows.with_format(None)
-    if hasattr(rows, "__len__"):  # no IterableDataset
+    if not is_stream(rows):
         return (partial(_row_at, rows, index) for index in range(len(rows)))
     return (partial(plain, row) for row in rows)
 

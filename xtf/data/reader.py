@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -14,6 +15,7 @@ from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.data_files import DataFile
 from xtf.data.hub import hub_identity
 from xtf.data.ids import ExampleIds
+from xtf.data.memory import is_stream
 from xtf.data.report import DataReport, RowError
 from xtf.data.schema import check_columns, recognise
 from xtf.data.sources import Row, find_sources, read_rows
@@ -136,12 +138,14 @@ def response_texts(config: DataConfig) -> list[str]:
 def fingerprint(config: DataConfig, rows: Any = None) -> str:
     """Return a SHA-256 of the content of the data and the settings that decide which examples come of it.
 
-    The name of a single file does not count. One-shot iterators in ``rows`` are consumed.
+    The name of a single file does not count. One-shot iterators in ``rows`` are consumed. Of a stream, which may have
+    no end, with ``config.limit`` only so many readable rows count.
     """
     digest = hashlib.sha256(_canonical({name: config.model_dump(mode="json")[name] for name in SETTINGS}))
     if rows is not None:
         report = DataReport()
-        for row in read_rows(rows, report):
+        given = read_rows(rows, report)
+        for row in _readable(given, config) if is_stream(rows) and config.limit else given:
             digest.update(_canonical(row.value) + b"\n")
         digest.update(_canonical(report.to_dict()))  # of rows that are no rows, their places
         return digest.hexdigest()
@@ -155,6 +159,18 @@ def fingerprint(config: DataConfig, rows: Any = None) -> str:
         elif source.files is None:
             digest.update(hub_identity(source.path).encode())
     return digest.hexdigest()
+
+
+def _readable(rows: Iterator[Row], config: DataConfig) -> Iterator[Row]:
+    """The rows up to the one with which ``config.limit`` of them can be read."""
+    readable = 0
+    for row in rows:
+        yield row
+        with suppress(RowError):
+            recognise(row, config.columns, config.roles)
+            readable += 1
+        if readable == config.limit:
+            return
 
 
 def _content(file: DataFile) -> bytes:
