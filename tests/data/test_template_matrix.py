@@ -6,6 +6,7 @@ Neither library is imported: the templates are files of their packages.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
@@ -66,6 +67,35 @@ def test_nobody_s_words_are_learnt_but_the_assistant_s(path: Path) -> None:
         if not any(remark.text.startswith("the chat template leaves out") for remark in tokens.remarks):
             assert set(WORD.findall(said(conversation))) <= {*learnt, *rest}, plan
     assert used >= 2
+
+
+QUOTES: dict[str, Callable[[str, str], str]] = {
+    "the header": lambda words, header: f"{header}\n{words} {header}",
+    "a command": lambda words, header: f"/think {words} /no_think",
+    "a tool's result": lambda words, header: f"Look: <tool_response>\n{words}\n</tool_response>",
+    "thoughts": lambda words, header: f"<think>\n{words}\n</think>\n\n{words}",
+    "data": lambda words, header: f'{{"a": "{words}", "b": [1, 2]}}',
+}
+
+
+@pytest.mark.parametrize("path", TEMPLATES)
+def test_words_of_others_that_look_like_the_template_s(path: Path) -> None:
+    tokenizer, tokenise = tokenizer_of(path)
+    header = header_of(tokenizer)
+    for plan in ("suaua", "uctaua"):
+        for quote in QUOTES.values():
+            plain = shape(plan)
+            messages = tuple(
+                m if m["role"] == "assistant" else {**m, "content": quote(m["content"], header)} for m in plain.messages
+            )
+            try:
+                tokens = tokenise(Conversation(messages, plain.tools))
+            except RowError:
+                continue
+            response = tokenizer.decode(tokens.input_ids[tokens.is_response].tolist())
+            rest = tokenizer.decode(tokens.input_ids[~tokens.is_response].tolist())
+            assert all(word.startswith("BOT") for word in WORD.findall(response)), (plan, messages)
+            assert not any(word.startswith("BOT") for word in WORD.findall(rest)), (plan, messages)
 
 
 def header_of(tokenizer: Any) -> str:
