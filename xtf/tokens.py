@@ -5,7 +5,12 @@ Conventions used everywhere in XTF:
 * A score at position ``i`` speaks of the *target* token ``input_ids[i]`` as predicted from ``input_ids[:i]``.
 * *Response* tokens are the supervised targets: what the assistant wrote, plus its end-of-turn token. Position 0 is
   never a response token, because nothing predicts it.
-* *Protected* tokens are response tokens that no rule may call noise: end of turn and template tokens.
+* *Protected* tokens are response tokens that no rule may call noise: end of turn and template tokens, and what
+  ``data.always_learn`` names.
+* A *ruling* is what the data's own flags and the rules of ``data`` say of a token before anything is scored. Tokens
+  that they exclude from learning are no response tokens, so nothing downstream can learn them.
+* The *weight* of a target is what it counts for in the loss unless it is noise: 1, or what a flag of the data says;
+  prompt tokens weigh 0, or ``data.prompt_weight``.
 * Scores are NaN wherever there is no response token. Batches are padded on the right.
 
 Importing this module does not import torch.
@@ -13,8 +18,9 @@ Importing this module does not import torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,6 +32,30 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int32]
 BoolArray = NDArray[np.bool_]
 FloatArray = NDArray[np.float32]
+RulingArray = NDArray[np.uint8]
+
+
+class Ruling(IntEnum):
+    """What flags and rules of the data have decided of a token; stored as uint8."""
+
+    NONE = 0
+    FLAGGED = 1
+    """A flag of its row, turn or part says not to learn it."""
+    NEVER = 2
+    """``data.never_learn`` names it."""
+    ALWAYS = 3
+    """``data.always_learn`` names it."""
+    EARLIER = 4
+    """It belongs to an earlier turn under ``data.learn: last_turn``."""
+
+
+EXCLUDING = (Ruling.FLAGGED, Ruling.NEVER, Ruling.EARLIER)
+"""The rulings of tokens that stand in an assistant turn and are not learnt."""
+
+
+def usual_weights(is_response: BoolArray) -> FloatArray:
+    """Weights where no flag and no setting says anything: 1 on response tokens, 0 elsewhere."""
+    return is_response.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +67,22 @@ class TokenizedExample:
         input_ids: ``(seq,)`` int32, prompt and response together.
         is_response: ``(seq,)`` bool, the supervised targets.
         is_protected: ``(seq,)`` bool, the response tokens that are never masked.
+        weights: ``(seq,)`` float32, what each target counts for; if not given, 1 on response tokens and 0 elsewhere.
+        rulings: ``(seq,)`` uint8, see :class:`Ruling`; if not given, none.
     """
 
     example_id: str
     input_ids: IntArray
     is_response: BoolArray
     is_protected: BoolArray
+    weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    rulings: RulingArray = field(default_factory=lambda: np.zeros(0, np.uint8))
 
     def __post_init__(self) -> None:
+        if not self.weights.size:
+            object.__setattr__(self, "weights", usual_weights(self.is_response))
+        if not self.rulings.size:
+            object.__setattr__(self, "rulings", np.zeros(len(self), np.uint8))
         shape = self.input_ids.shape
         if self.input_ids.ndim != 1 or self.is_response.shape != shape or self.is_protected.shape != shape:
             raise ValueError(
@@ -61,9 +99,39 @@ class TokenizedExample:
             raise ValueError(f"example {self.example_id!r}: position 0 cannot be a response token; nothing predicts it")
         if np.any(self.is_protected & ~self.is_response):
             raise ValueError(f"example {self.example_id!r}: a protected token must be a response token")
+        self._check_weights()
+
+    def _check_weights(self) -> None:
+        if self.weights.shape != self.input_ids.shape or self.rulings.shape != self.input_ids.shape:
+            raise ValueError(f"example {self.example_id!r}: weights and rulings must be as long as input_ids")
+        if not np.all(np.isfinite(self.weights)) or np.any(self.weights < 0) or np.any(self.weights[:1]):
+            raise ValueError(f"example {self.example_id!r}: weights must be finite, not negative, and 0 at position 0")
+        if np.any(self.weights[self.is_response] == 0) or np.any(np.isin(self.rulings[self.is_response], EXCLUDING)):
+            raise ValueError(f"example {self.example_id!r}: a response token weighs something and is not excluded")
 
     def __len__(self) -> int:
         return int(self.input_ids.shape[0])
+
+    @property
+    def in_turn(self) -> BoolArray:
+        """``(seq,)`` bool: response tokens, and those of the same turns that are excluded from learning."""
+        return self.is_response | np.isin(self.rulings, EXCLUDING)
+
+    @property
+    def is_learnable(self) -> BoolArray:
+        """``(seq,)`` bool: response tokens with something to learn; the end of a turn alone is nothing."""
+        always: BoolArray = self.rulings == Ruling.ALWAYS
+        return self.is_response & (~self.is_protected | always)
+
+
+TOKEN_COLUMNS: Mapping[str, type[np.generic]] = {
+    "input_ids": np.int32,
+    "is_response": np.bool_,
+    "is_protected": np.bool_,
+    "weights": np.float32,
+    "rulings": np.uint8,
+}
+"""The list columns of ``tokens/``, in the order of the fields of a TokenizedExample."""
 
 
 @dataclass(frozen=True, slots=True)

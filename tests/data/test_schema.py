@@ -305,7 +305,7 @@ def test_tokens() -> None:
     [
         ({"input_ids": [1, 2], "labels": [1]}, "differ in length: 2 and 1"),
         ({"input_ids": [1, 2, 3], "labels": [2, 3, -100]}, "position 0: label 2, token 1"),
-        ({"input_ids": [1, 2], "labels": [-100, -100]}, "empty response: every label is -100"),
+        ({"input_ids": [1, 2], "labels": [-100, -100]}, "empty response: no label or mask marks"),
         ({"input_ids": [], "labels": []}, "empty response"),
         ({"input_ids": [1.5], "labels": [1]}, "input_ids is not a list of whole numbers"),
         ({"input_ids": [[1], [2, 3]], "labels": [1]}, "input_ids is not a list of whole numbers"),

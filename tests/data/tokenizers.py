@@ -94,6 +94,19 @@ def tiny_tokenizer(template: str | None, trim_offsets: bool = False, **settings:
     return tokenizer
 
 
+def byte_tokenizer(template: str) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows bytes and special tokens only, so that each character of ASCII is a token."""
+    alphabet = {symbol: place for place, symbol in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocab=alphabet, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(SPECIAL)
+    tokenizer.add_tokens(ADDED)
+    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>")  # type: ignore[no-untyped-call]
+    made.chat_template = TEMPLATES[template]
+    return made
+
+
 def spaced_tokenizer(template: str) -> PreTrainedTokenizerFast:
     """A tokenizer as Llama 2 has it: a space before each text, bytes for unknown characters."""
     model = Tokenizer(models.BPE(unk_token="<unk>", byte_fallback=True, fuse_unk=True))

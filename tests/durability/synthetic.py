@@ -58,7 +58,8 @@ def synthetic_shard(index: int, examples: int) -> tuple[pa.Table, pa.Table]:
     is_protected[offsets[1:] - 1] = True
     ids = [f"example-{index * examples + i}" for i in range(examples)]
     input_ids = (rng.zipf(1.3, size) % 49152).astype(np.int32)
-    tokens = tokens_table_of(ids, offsets, input_ids, is_response, is_protected)
+    columns = {"input_ids": input_ids, "is_response": is_response, "is_protected": is_protected}
+    tokens = tokens_table_of(ids, offsets, columns)
     one = rng.random(size, dtype=np.float32)
     two = np.exp(rng.standard_normal(size, dtype=np.float32))
     three = rng.standard_normal(size, dtype=np.float32)

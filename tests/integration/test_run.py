@@ -182,7 +182,11 @@ def test_relabelling_changes_labels_alone(tmp_path: Path, tiny_folder: Path) -> 
     assert scored_files(tmp_path / "run") == scores
     tokens = run.manifest["counts"]
     assert tokens["noise_tokens"] == tokens["response_tokens"] - tokens["protected_tokens"]
-    assert pq.read_table(tmp_path / "run/labels/part-00000.parquet").num_rows == 12, "the end of turn is still learnt"
+    assert pq.read_table(tmp_path / "run/labels/part-00000.parquet").num_rows == 0, "the end of a turn is no lesson"
+    assert tokens["rows_without_supervised_token"] == 12
+    assert run.manifest["dropped_rows"] == list(run.example_ids())
+    tokens_of_one = [token for token in run.explain(next(run.example_ids())).tokens if token.is_response]
+    assert [token.noise for token in tokens_of_one] == [not token.is_protected for token in tokens_of_one]
     with pytest.raises(ConfigError, match="labelling reads only thresholds and combine"):
         xtf.label(run, ["data.limit=3"])
 

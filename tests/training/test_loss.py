@@ -173,7 +173,7 @@ def test_forward_is_put_back_after_an_error() -> None:
 @pytest.mark.parametrize(
     ("weights", "message"),
     [
-        ([0, 1, 0], "only response tokens"),
+        ([0, 1, 0], "only targets weigh"),
         ([0, 0, -1], "not negative"),
         ([0, 0, float("nan")], "finite"),
         ([0, 0], "equally long"),

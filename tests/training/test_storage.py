@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from xtf.data.arrays import ArrayFile
 from xtf.errors import OutOfSpaceError
-from xtf.tokens import TokenizedExample
+from xtf.tokens import TOKEN_COLUMNS, TokenizedExample
 from xtf.training.storage import ExampleWriter, StoredExamples
 
 shards = st.lists(st.lists(st.tuples(st.text(max_size=5), st.integers(0, 6)), max_size=4), max_size=4)
@@ -22,19 +22,18 @@ shards = st.lists(st.lists(st.tuples(st.text(max_size=5), st.integers(0, 6)), ma
 def laid(folder: Path, made: list[list[TokenizedExample]]) -> tuple[StoredExamples, ExampleWriter]:
     writer = ExampleWriter(folder)
     for shard in made:
-        columns = [
-            np.concatenate([np.zeros(0, dtype), *(getattr(example, name) for example in shard)])
-            for name, dtype in (("input_ids", np.int32), ("is_response", np.bool_), ("is_protected", np.bool_))
-        ]
+        columns = {
+            name: np.concatenate([np.zeros(0, dtype), *(getattr(example, name) for example in shard)])
+            for name, dtype in TOKEN_COLUMNS.items()
+        }
         offsets = np.cumsum([0, *(len(example) for example in shard)])
-        writer.append([example.example_id for example in shard], offsets, *columns)
+        writer.append([example.example_id for example in shard], offsets, columns)
     return writer.stored(), writer
 
 
 def same(left: TokenizedExample, right: TokenizedExample) -> bool:
     return left.example_id == right.example_id and all(
-        np.array_equal(getattr(left, name), getattr(right, name))
-        for name in ("input_ids", "is_response", "is_protected")
+        np.array_equal(getattr(left, name), getattr(right, name)) for name in TOKEN_COLUMNS
     )
 
 

@@ -30,6 +30,7 @@ from xtf.config.strategy import (
     StrategyConfig,
     arm_parts,
 )
+from xtf.config.text_rules import TextRule
 
 __all__ = [
     "BUILT_IN_ARMS",
@@ -55,6 +56,7 @@ __all__ = [
     "Section",
     "Share",
     "StrategyConfig",
+    "TextRule",
     "Threshold",
     "TrainingConfig",
     "apply_overrides",

@@ -18,6 +18,7 @@ from pydantic import (
 from xtf.config.base import Section, Share
 from xtf.config.kinds import RULES, PluginSection, read_rule
 from xtf.config.problems import SettingsError, problems_of
+from xtf.config.text_rules import TextRule, as_rules
 
 
 class ModelConfig(Section):
@@ -78,8 +79,22 @@ class DataConfig(Section):
     system: Literal["merge", "drop", "refuse"] = Field(
         "merge", description="System text under a template without a place for it: put before the user's words, …."
     )
+    learn: Literal["all_turns", "last_turn"] = Field(
+        "all_turns", description="Which assistant turns are targets; earlier ones are context under last_turn."
+    )
+    never_learn: tuple[TextRule, ...] = Field(
+        (), description="Texts, regular expressions or tags in assistant turns whose tokens are no targets."
+    )
+    always_learn: tuple[TextRule, ...] = Field(
+        (), description="The same for tokens that no cut and no rule may mask; never_learn goes first."
+    )
+    prompt_weight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
+        0.0, description="Weight of prompt tokens in training; they are neither scored nor masked."
+    )
     on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
+
+    _rules_as_lists = field_validator("never_learn", "always_learn", mode="before")(as_rules)
 
     @property
     def paths(self) -> tuple[str, ...]:

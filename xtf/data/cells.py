@@ -50,6 +50,16 @@ class Cells(Mapping[str, Any]):
             raise RowError(f"no column {key!r}", f"data.columns names it; found keys {listed(map(repr, self))}")
         return self[key]
 
+    def peek(self, key: str) -> Any:
+        """The value of a column, None where there is none; does not count as reading it."""
+        return self._cells.get(key)
+
+    def with_columns(self, **more: Any) -> Cells:
+        """The same row with further columns; what is read there counts as read here."""
+        extended = Cells({**self._cells, **more}, self.system, self.roles)
+        extended._read = self._read
+        return extended
+
     def text(self, key: str | None) -> str:
         """The text of a column, "" where the row has none of that name."""
         return text_of(self[key], key) if key is not None and key in self else ""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from xtf.data.flags import TurnWeight
 from xtf.data.messages import WRITTEN
-from xtf.tokens import BoolArray, IntArray
+from xtf.tokens import BoolArray, FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Conversation:
         context: So many first messages are the row's prompt: assistant turns among them are not response.
         template_args: Arguments of the chat template for this row, which go before ``data.template_args``.
         is_text: Plain text, the content of the only message: no chat template, and every token is a target.
+        learning: For each message what flags say of it, or None; empty if there are no flags.
     """
 
     messages: tuple[Mapping[str, Any], ...]
@@ -27,10 +29,16 @@ class Conversation:
     context: int = 0
     template_args: Mapping[str, Any] | None = None
     is_text: bool = False
+    learning: tuple[TurnWeight | None, ...] = ()
 
     def responses(self) -> list[int]:
         """Return the positions of the assistant turns to learn from; a turn without a word is none."""
         return [i for i, message in enumerate(self.messages) if i >= self.context and says_something(message)]
+
+    def weight(self, turn: int) -> float:
+        """Return what flags say that the turn at a position weighs: 0 means that it is not learnt."""
+        learning = self.learning[turn] if self.learning else None
+        return 1.0 if learning is None else learning.weight
 
     def empty_turns(self) -> list[int]:
         """Return the positions of the assistant turns that have neither words nor calls."""
@@ -50,8 +58,10 @@ class PreTokenized:
 
     Attributes:
         input_ids: ``(seq,)`` int32.
-        is_response: ``(seq,)`` bool, True where the label is not -100.
+        is_response: ``(seq,)`` bool, True where the label is not -100 and every mask says 1.
+        weights: ``(seq,)`` float32, what each target weighs, if the row says so.
     """
 
     input_ids: IntArray
     is_response: BoolArray
+    weights: FloatArray | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from xtf.config import DataConfig
 from xtf.data.reader import read_examples
 from xtf.data.report import DataReport
-from xtf.tokens import TokenizedExample
+from xtf.tokens import Ruling, TokenizedExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """One token as a person reads it; a part of a character shows as ``�``."""
+    """One token as a person reads it; a part of a character shows as ``�``.
+
+    ``weight`` is what it counts for in training unless it is masked, ``ruling`` the name of a
+    :class:`~xtf.tokens.Ruling` in small letters.
+    """
 
     token_id: int
     text: str
     is_response: bool
     is_protected: bool
+    weight: float
+    ruling: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +128,10 @@ def inspect_examples(
 
 def _view(example: TokenizedExample, tokenizer: PreTrainedTokenizerBase) -> ExampleView:
     ids = example.input_ids.tolist()
-    tokens = zip(ids, token_texts(ids, tokenizer), example.is_response, example.is_protected, strict=True)
-    return ExampleView(
-        example.example_id, tuple(TokenView(i, text, bool(resp), bool(prot)) for i, text, resp, prot in tokens)
-    )
+    columns = (example.is_response.tolist(), example.is_protected.tolist(), example.weights.tolist())
+    rulings = [Ruling(ruling).name.lower() for ruling in example.rulings.tolist()]
+    tokens = zip(ids, token_texts(ids, tokenizer), *columns, rulings, strict=True)
+    return ExampleView(example.example_id, tuple(TokenView(*token) for token in tokens))
 
 
 def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:

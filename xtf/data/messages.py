@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from xtf.data.flags import SpanWeight, TurnWeight, part_spans, take_turn_flags, with_length
 from xtf.data.report import RowError
 from xtf.data.roles import CALL, role_of
 from xtf.errors import kind_of, listed
@@ -18,12 +19,15 @@ TEXT_TYPES = frozenset(("text", "input_text", "output_text"))
 THOUGHT_TYPES = frozenset(("reasoning", "thinking"))
 CALL_TYPES = frozenset(("tool_call", "tool_calls", "function_call"))
 NO_ROLES: Mapping[str, str] = {}
+LEARNING = "learning"
+"""Key under which a message carries its :class:`TurnWeight` until it becomes part of a conversation."""
 
 
 def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> list[dict[str, Any]]:
     """Bring a list of messages, OpenAI style (role, content) or ShareGPT style (from, value), to one form.
 
     Calls that follow each other in messages of their own (``tool_call``) become one message, as templates take them.
+    What flags say of a message stands under :data:`LEARNING`; the flags themselves are taken out.
 
     Args:
         value: The list, or its JSON text.
@@ -41,7 +45,7 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
     was_call = False
     for number, raw in enumerate(value):
         role, message = _message(raw, f"{key}[{number}]", roles)
-        if role == CALL and was_call:
+        if role == CALL and was_call and messages[-1].get(LEARNING) == message.get(LEARNING):
             messages[-1]["tool_calls"] += message["tool_calls"]
         else:
             messages.append(message)
@@ -124,6 +128,8 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     if role_key is None:
         raise RowError("malformed messages", f"{place}: expected role and content, found keys {listed(map(str, raw))}")
     role = role_of(message.pop(role_key), place, roles)
+    learning = take_turn_flags(message, place)
+    spans: tuple[SpanWeight, ...] = ()
     content_key = next((key for key in ("content", "value", "text") if key in message), "content")
     content = message.pop(content_key, None)
     calls = message.pop("tool_calls", None) or _legacy_call(message.pop("function_call", None))
@@ -132,6 +138,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     if role == CALL:
         content, calls = "", _json(text_of(content, place), place)
     elif isinstance(content, (list, tuple)):
+        spans = part_spans(_measured(content, place), place)
         content, thoughts, more = _by_type(content, place)
         calls = [*_listed(calls), *more] if more else calls
         message |= {"reasoning_content": thoughts} if thoughts else {}
@@ -144,7 +151,22 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
             result[key] = text_of(result[key], f"{place}.{key}")
     if calls:
         result["tool_calls"] = [_tool_call(call, place) for call in _listed(calls)]
+    if learning is not None or spans:
+        turn = with_length(learning or TurnWeight(), len(result["content"]), place)
+        result[LEARNING] = TurnWeight(turn.weight, turn.flag, (*turn.spans, *spans))
     return role, result
+
+
+def _measured(parts: Sequence[Any], place: str) -> Iterator[tuple[str, int, Any]]:
+    """For each part the text that it becomes a piece of ("" for a tool call), its characters, and itself."""
+    for part in parts:
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if kind in CALL_TYPES:
+            yield "", 0, part
+        elif kind in THOUGHT_TYPES:
+            yield "reasoning_content", len(text_of(_value_of(part), place)), part
+        else:
+            yield "content", len(text_of([part], place)), part
 
 
 def _by_type(parts: Sequence[Any], place: str) -> tuple[list[Any], str, list[Any]]:

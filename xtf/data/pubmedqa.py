@@ -17,4 +17,4 @@ def pubmedqa(row: Cells) -> Conversation:
     parts = sections if isinstance(sections, (list, tuple)) else [sections]
     prompt = "\n\n".join(text_of(part, "context") for part in (*parts, row["question"]))
     response = f"{row.text('long_answer')}\n\n{row.text('final_decision')}"
-    return Pair("prompt", "response")(Cells({"prompt": prompt, "response": response}))
+    return Pair("prompt", "response")(row.with_columns(prompt=prompt, response=response))

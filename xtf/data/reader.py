@@ -16,9 +16,10 @@ from xtf.data.data_files import DataFile
 from xtf.data.hub import hub_identity
 from xtf.data.ids import ExampleIds
 from xtf.data.memory import is_stream
-from xtf.data.report import DataReport, RowError
+from xtf.data.report import Count, DataReport, RowError
 from xtf.data.schema import check_columns, recognise
 from xtf.data.sources import Row, find_sources, read_rows
+from xtf.data.targets import TargetRules
 from xtf.data.tokenise import ConversationTokenizer, Tokens
 from xtf.errors import DataError
 from xtf.tokens import TokenizedExample
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 SETTINGS = (
     *("split", "columns", "roles", "template_args", "system", "template_adds"),
-    *("max_length", "too_long", "limit"),
+    *("learn", "never_learn", "always_learn", "prompt_weight", "max_length", "too_long", "limit"),
 )
 CHUNK = 1 << 20
 
@@ -85,6 +86,8 @@ class _Tokenising:
     def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport) -> None:
         self._config, self._report = config, report
         self._tokenise = ConversationTokenizer(tokenizer, config)
+        for cause in TargetRules.of(config).notes():
+            report.decided.setdefault(cause, Count())
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
         recognised = recognise(row, self._config.columns, self._config.roles)
@@ -93,6 +96,8 @@ class _Tokenising:
         self._report.note(recognised.schema, recognised.unused)
         for remark in (*recognised.remarks, *tokens.remarks):
             self._report.warn(remark, row.location)
+        for cause, count in tokens.targets.counts(slice(len(result))):
+            self._report.decide(cause, row.location, count)
         return result
 
 
@@ -122,7 +127,7 @@ def read_named_conversations(
 
 
 def response_texts(config: DataConfig) -> list[str]:
-    """Return what the assistant says in each turn of ``config.path``; tool calls are not text.
+    """Return what the assistant says in each turn of ``config.path`` that is to be learnt; tool calls are not text.
 
     Raises:
         DataError: as for :func:`read_examples`.
@@ -131,7 +136,7 @@ def response_texts(config: DataConfig) -> list[str]:
         conversation.messages[turn]["content"]
         for _, conversation in read_conversations(config, DataReport())
         for turn in conversation.responses()
-        if conversation.messages[turn]["content"].strip()
+        if conversation.messages[turn]["content"].strip() and conversation.weight(turn)
     ]
 
 
@@ -230,13 +235,16 @@ def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -
     if is_long and config.too_long == "drop":
         raise _TooLong
     keep = slice(config.max_length)
-    learnable = tokens.is_response & ~tokens.is_protected
-    if not learnable.any():
-        raise RowError("empty response", "only tokens of the template")
-    if not learnable[keep].any():
+    whole = tokens.example(name)
+    if not whole.is_learnable.any():
+        causes = tokens.targets.counts(slice(None))
+        reason = "nothing in the row is to be learnt" if causes else "empty response"
+        raise RowError(reason, ", ".join(cause for cause, _ in causes) or "only tokens of the template")
+    result = tokens.example(name, keep)
+    if not result.is_learnable.any():
         raise RowError(
             "no response token within data.max_length",
-            f"the response begins at token {int(np.argmax(tokens.is_response)) + 1} of {size}",
+            f"the response begins at token {int(np.argmax(whole.is_learnable)) + 1} of {size}",
         )
     report.truncated += is_long
-    return TokenizedExample(name, tokens.input_ids[keep], tokens.is_response[keep], tokens.is_protected[keep])
+    return result

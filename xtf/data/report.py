@@ -50,19 +50,21 @@ class Remark:
 
 @dataclass(slots=True)
 class Count:
-    """How often something happened, where first, the detail of the first time, and the characters it concerned."""
+    """In how many rows something happened, where first, the detail of the first time, and of how much."""
 
     count: int = 0
     locations: list[str] = field(default_factory=list)
     detail: str = ""
     characters: int = 0
+    tokens: int = 0
 
-    def add(self, location: str, detail: str = "", characters: int = 0) -> None:
+    def add(self, location: str, detail: str = "", characters: int = 0, tokens: int = 0) -> None:
         """Count one more."""
         if not self.count:
             self.detail = detail
         self.count += 1
         self.characters += characters
+        self.tokens += tokens
         if len(self.locations) < LOCATIONS_KEPT:
             self.locations.append(location)
 
@@ -71,6 +73,7 @@ class Count:
         self.detail = self.detail if self.count else other.detail
         self.count += other.count
         self.characters += other.characters
+        self.tokens += other.tokens
         self.locations = (self.locations + other.locations)[:LOCATIONS_KEPT]
 
 
@@ -87,6 +90,8 @@ class DataReport:
         warnings: Remark to the rows it concerns; such rows are used.
         schemas: Columns by which rows were recognised, to the number of examples read by them.
         unused: Column that nothing reads to the examples in which it holds something.
+        decided: What flags of the data and rules of the user decided of targets, to the rows and tokens it holds for;
+            a rule that found nothing counts 0.
         last_file: Short name of the file of the last example.
         last_file_examples: So many of the last examples are from it.
     """
@@ -99,6 +104,7 @@ class DataReport:
     warnings: dict[str, Count] = field(default_factory=dict)
     schemas: dict[str, int] = field(default_factory=dict)
     unused: dict[str, int] = field(default_factory=dict)
+    decided: dict[str, Count] = field(default_factory=dict)
     last_file: str = ""
     last_file_examples: int = 0
 
@@ -121,13 +127,18 @@ class DataReport:
         for counts, name in ((self.schemas, schema), *((self.unused, column) for column in unused)):
             counts[name] = counts.get(name, 0) + 1
 
+    def decide(self, cause: str, location: str, tokens: int = 0) -> None:
+        """Count what flags or rules decided in a row, and of how many of its tokens."""
+        self.decided.setdefault(cause, Count()).add(location, tokens=tokens)
+
     def merge(self, other: DataReport) -> None:
         """Add the counts of another part of the same data."""
         self.rows += other.rows
         self.examples += other.examples
         self.truncated += other.truncated
         self.dropped_too_long += other.dropped_too_long
-        for mine, theirs in ((self.skipped, other.skipped), (self.warnings, other.warnings)):
+        pairs = ((self.skipped, other.skipped), (self.warnings, other.warnings), (self.decided, other.decided))
+        for mine, theirs in pairs:
             for reason, count in theirs.items():
                 mine.setdefault(reason, Count()).merge(count)
         for here, there in ((self.schemas, other.schemas), (self.unused, other.unused)):
@@ -150,6 +161,7 @@ class DataReport:
             "warnings": _plain(self.warnings),
             "schemas": dict(self.schemas),
             "unused": dict(self.unused),
+            "decided": _plain(self.decided),
             "last_file": self.last_file,
             "last_file_examples": self.last_file_examples,
         }
@@ -157,17 +169,21 @@ class DataReport:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> DataReport:
         """Restore what :meth:`to_dict` returned."""
-        skipped, warnings = (
+        skipped, warnings, decided = (
             {
-                text: Count(each["count"], list(each["first"]), each["detail"], each.get("characters", 0))
-                for text, each in data[key].items()
+                text: Count(
+                    *(each["count"], list(each["first"]), each["detail"]),
+                    each.get("characters", 0),
+                    each.get("tokens", 0),
+                )
+                for text, each in data.get(key, {}).items()
             }
-            for key in ("skipped", "warnings")
+            for key in ("skipped", "warnings", "decided")
         )
         schemas, unused = dict(data.get("schemas", {})), dict(data.get("unused", {}))
         counts = (data["rows"], data["examples"], data["truncated"], data["dropped_too_long"])
         last = data.get("last_file", ""), data.get("last_file_examples", 0)
-        return cls(*counts, skipped, warnings, schemas, unused, *last)
+        return cls(*counts, skipped, warnings, schemas, unused, decided, *last)
 
     def lines(self) -> list[str]:
         """Return the report as sentences, one a line; the first counts everything."""
@@ -184,7 +200,14 @@ class DataReport:
         lines += [
             f"{_rows(count.count)} with a warning: {_where(text, count)}" for text, count in self.warnings.items()
         ]
-        return lines
+        return lines + [_decided(text, count) for text, count in self.decided.items()]
+
+
+def _decided(cause: str, count: Count) -> str:
+    if not count.count:
+        return f"no row: {cause}: nothing was found"
+    tokens = f", {count.tokens} tokens" if count.tokens else ""
+    return f"{_rows(count.count)}{tokens}: {_where(cause, count)}"
 
 
 def _rows(count: int) -> str:
@@ -208,5 +231,6 @@ def _plain(counts: Mapping[str, Count]) -> dict[str, Any]:
     return {
         reason: {"count": count.count, "first": list(count.locations), "detail": count.detail}
         | ({"characters": count.characters} if count.characters else {})
+        | ({"tokens": count.tokens} if count.tokens else {})
         for reason, count in counts.items()
     }

@@ -20,7 +20,7 @@ from xtf.data.report import Remark, RowError
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
 from xtf.data.text_rows import Chat, Pair, Text, first_answer
-from xtf.data.token_rows import Labelled, Unlabelled
+from xtf.data.token_rows import MASKS, Labelled, Unlabelled
 from xtf.errors import DataError, listed
 
 
@@ -60,6 +60,7 @@ PICTURE = "<image>"
 PLACEHOLDER = f"{PICTURE} stands in the text, and the row has no picture: it is read as words"
 SCHEMAS = (
     Schema(("input_ids", "labels"), Labelled("input_ids", "labels")),
+    *(Schema(("input_ids", mask), Labelled("input_ids")) for mask in MASKS),
     Schema(("messages",), Chat("messages")),
     Schema(("conversations",), Chat("conversations")),  # ShareGPT
     Schema(("conversation",), Chat("conversation")),  # LMSYS-Chat, WildChat, Capybara

@@ -8,7 +8,8 @@ from typing import Any
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation
-from xtf.data.messages import as_arguments, as_messages, as_tools, text_of
+from xtf.data.flags import TurnWeight, row_weights
+from xtf.data.messages import LEARNING, as_arguments, as_messages, as_tools, text_of
 from xtf.data.report import RowError
 from xtf.errors import kind_of
 
@@ -81,7 +82,8 @@ class Text:
         if not text.strip():
             raise RowError("empty text")
         _refuse_media(row)
-        return Conversation(({"role": "assistant", "content": text},), is_text=True)
+        message = {"role": "assistant", "content": text}
+        return Conversation((message,), is_text=True, learning=_learning([message], row, 0))
 
 
 def first_answer(value: Any, place: str) -> Any:
@@ -107,12 +109,22 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
         messages = [{"role": "system", "content": system}, *messages]
         context += bool(context)
     tools = as_tools(row.get("tools")) or as_tools(row.get("functions"))
-    conversation = Conversation(tuple(messages), tools, context, as_arguments(row.get(ARGUMENTS), ARGUMENTS))
+    arguments, learning = as_arguments(row.get(ARGUMENTS), ARGUMENTS), _learning(messages, row, context)
+    conversation = Conversation(tuple(messages), tools, context, arguments, learning=learning)
     if not any(message["role"] == "assistant" for message in messages[context:]):
         raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in messages) or 'none'}")
     if not conversation.responses():
         raise RowError("empty response")
     return conversation
+
+
+def _learning(messages: Messages, row: Cells, context: int) -> tuple[TurnWeight | None, ...]:
+    """What flags say of each message: its own, which are taken out of it, and those of the row."""
+    own: list[TurnWeight | None] = [message.pop(LEARNING, None) for message in messages]
+    rows = row_weights(row, [message["role"] for message in messages], context)
+    if rows is not None:
+        own = [(turn or TurnWeight()).times(*here) if here[1] else turn for turn, here in zip(own, rows, strict=True)]
+    return tuple(own) if any(own) else ()
 
 
 def _history(row: Cells) -> Messages:

@@ -10,35 +10,52 @@ import numpy as np
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import PreTokenized
+from xtf.data.flags import row_token_weights
 from xtf.data.report import RowError
-from xtf.tokens import IntArray
+from xtf.tokens import BoolArray, IntArray
 
 IGNORED = -100
+MASKS = ("completion_mask", "assistant_masks", "assistant_mask", "loss_mask")
+"""Columns beside ``input_ids`` that mark with 1 what is learnt: TRL's, those of chat templates, slime's and verl's."""
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """Reads token ids beside labels: a label names the token at its own position, or is -100."""
+    """Reads token ids beside labels, masks, or both; then a token is learnt where all of them say so, as TRL has it.
+
+    A label names the token at its own position, or is -100.
+    """
 
     ids: str
-    labels: str
+    labels: str | None = None
 
     def __call__(self, row: Cells) -> PreTokenized:
         """Read one row.
 
         Raises:
-            RowError: the columns do not hold tokens and their labels, or nothing is learnt.
+            RowError: the columns do not hold tokens and what marks the targets, or nothing is learnt.
         """
-        ids, labels = _integers(row, self.ids), _integers(row, self.labels)
-        if ids.shape != labels.shape:
-            raise RowError("input_ids and labels differ in length", f"{len(ids)} and {len(labels)}")
+        ids = _integers(row, self.ids)
+        is_response = np.ones(len(ids), np.bool_)
+        for mask in MASKS:
+            if mask in row and not isinstance(row[mask], (bool, int, float)):
+                is_response &= _aligned(row, mask, ids) != 0
+        if self.labels is not None:
+            is_response &= self._labelled(row, ids)
+        is_response[:1] = False  # nothing predicts the first token
+        weights = row_token_weights(row, len(ids))
         if "attention_mask" in row:
-            mask = _integers(row, "attention_mask")
-            if mask.shape != ids.shape:
-                raise RowError("input_ids and attention_mask differ in length", f"{len(ids)} and {len(mask)}")
-            ids, labels = ids[mask != 0], labels[mask != 0]
-        is_response = labels != IGNORED
-        wrong = np.flatnonzero(is_response & (labels != ids))
+            real = _aligned(row, "attention_mask", ids) != 0
+            ids, is_response, weights = ids[real], is_response[real], None if weights is None else weights[real]
+        if not is_response.any():
+            raise RowError("empty response", "no label or mask marks a token to learn")
+        return PreTokenized(ids.astype(np.int32), is_response, weights)
+
+    def _labelled(self, row: Cells, ids: IntArray) -> BoolArray:
+        labels = _aligned(row, str(self.labels), ids)
+        is_target: BoolArray = labels != IGNORED
+        real = _integers(row, "attention_mask") != 0 if "attention_mask" in row else np.ones(len(ids), np.bool_)
+        wrong = np.flatnonzero(is_target & (labels != ids) & (real if len(real) == len(ids) else True))
         if wrong.size:
             where = int(wrong[0])
             raise RowError(
@@ -46,10 +63,15 @@ class Labelled:
                 f"position {where}: label {int(labels[where])}, token {int(ids[where])}. A label names the token at "
                 "its own position (not the next one), or -100.",
             )
-        is_response[:1] = False  # nothing predicts the first token
-        if not is_response.any():
-            raise RowError("empty response", f"every label is {IGNORED}")
-        return PreTokenized(ids.astype(np.int32), is_response)
+        return is_target
+
+
+def _aligned(row: Cells, key: str, ids: IntArray) -> IntArray:
+    """Whole numbers, one for each of ``ids``."""
+    values = _integers(row, key)
+    if values.shape != ids.shape:
+        raise RowError(f"input_ids and {key} differ in length", f"{len(ids)} and {len(values)}")
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,26 +25,45 @@ from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.markers import Span
 from xtf.data.report import Remark, RowError
 from xtf.data.system import ChatSettings
+from xtf.data.targets import NO_RULES, TargetRules, Targets, TokenPlaces, apply_rules, decide_targets
 from xtf.data.template import ChatTemplate
 from xtf.data.token_checks import TokenChecks
 from xtf.data.turns import Rendering, Turn, render, without
 from xtf.errors import ModelError
-from xtf.tokens import BoolArray, IntArray
+from xtf.tokens import BoolArray, IntArray, Ruling, TokenizedExample
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+NO_PROMPT = "tokens already: which of them are prompt is unknown, so data.prompt_weight is not applied"
 NO_PREDICTION = "the first token of the text is response, and nothing predicts it: left out"
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """``(seq,)`` arrays, as in TokenizedExample, and remarks for the report."""
+    """``(seq,)`` arrays, as in TokenizedExample, what decided on targets, and remarks for the report."""
 
     input_ids: IntArray
-    is_response: BoolArray
     is_protected: BoolArray
+    targets: Targets
     remarks: tuple[Remark, ...] = ()
+
+    @property
+    def is_response(self) -> BoolArray:
+        """``(seq,)`` bool, the targets."""
+        return self.targets.is_response
+
+    def example(self, name: str, keep: slice = slice(None)) -> TokenizedExample:
+        """The first of them as an example."""
+        targets = self.targets
+        return TokenizedExample(
+            name,
+            self.input_ids[keep],
+            targets.is_response[keep],
+            self.is_protected[keep],
+            targets.weights[keep],
+            targets.rulings[keep],
+        )
 
 
 class ConversationTokenizer:
@@ -52,7 +71,8 @@ class ConversationTokenizer:
 
     Args:
         tokenizer: A fast tokenizer.
-        data: Its ``template_args``, ``system`` and ``template_adds`` count; their defaults if left out.
+        data: Its ``template_args``, ``system`` and ``template_adds`` count, and what it says of learning; their
+            defaults if left out.
 
     Raises:
         ModelError: the tokenizer cannot tell which characters its tokens stand for.
@@ -66,6 +86,7 @@ class ConversationTokenizer:
             )
         self.template = ChatTemplate(tokenizer, data.template_args if data else None)
         self._settings = ChatSettings(data.system, data.template_adds) if data else ChatSettings()
+        self._rules = TargetRules.of(data) if data else NO_RULES
         self._tokenizer = tokenizer
         backend = copy.deepcopy(tokenizer.backend_tokenizer)
         backend.post_processor = None  # adds nothing to a rendered chat; would cut white space from the offsets
@@ -109,7 +130,11 @@ class ConversationTokenizer:
         if is_response[:1].any():
             is_response[0] = False
             remarks = remarks if conversation.is_text else (*remarks, Remark(NO_PREDICTION))
-        return Tokens(ids, is_response, is_response & ~is_written, remarks)
+        places = TokenPlaces(offsets, is_response, self._is_added[ids])
+        targets = decide_targets(self._rules, conversation, rendering, places)
+        always = targets.rulings == Ruling.ALWAYS
+        is_protected = targets.is_response & (~is_written | always)
+        return Tokens(ids, is_protected, targets, (*remarks, *targets.remarks))
 
     def _plain_text(self, conversation: Conversation) -> Rendering:
         """Text as it stands, between the tokens that begin and end a document in pre-training."""
@@ -178,13 +203,54 @@ class ConversationTokenizer:
     def _pretokenized(self, row: PreTokenized) -> Tokens:
         outside = np.flatnonzero((row.input_ids < 0) | (row.input_ids >= self._vocabulary))
         if outside.size:
-            where = int(outside[0])
+            place = int(outside[0])
             raise RowError(
                 "a token id outside the vocabulary",
-                f"{int(row.input_ids[where])} at position {where}; the tokenizer has {self._vocabulary} tokens",
+                f"{int(row.input_ids[place])} at position {place}; the tokenizer has {self._vocabulary} tokens",
             )
-        is_protected = row.is_response & np.isin(row.input_ids, self._special_ids)
-        return Tokens(row.input_ids, row.is_response, is_protected, tuple(map(Remark, self._checks.remarks(row))))
+        if self._rules.last_turn_only:
+            raise RowError("data.learn: last_turn cannot be told of a row that is tokens already")
+        targets = Targets.usual(row.is_response.copy())
+        where = np.flatnonzero(targets.is_response)
+        self._weigh(targets, where, row)
+        if self._rules.never or self._rules.always:
+            self._apply_rules(targets, where, row.input_ids)
+        if self._rules.prompt_weight:
+            targets.remarks.append(Remark(NO_PROMPT))
+        always = targets.rulings == Ruling.ALWAYS
+        is_protected = targets.is_response & (np.isin(row.input_ids, self._special_ids) | always)
+        return Tokens(row.input_ids, is_protected, targets, (*map(Remark, self._checks.remarks(row)), *targets.remarks))
+
+    def _weigh(self, targets: Targets, where: NDArray[np.intp], row: PreTokenized) -> None:
+        """Apply the weights that a row of tokens brings."""
+        if row.weights is None:
+            return
+        weights = row.weights[where]
+        targets.decide(where[weights == 0], Ruling.FLAGGED, "not learnt: 'weights' says so")
+        other = (weights != 0) & (weights != 1)
+        targets.weigh(where[other], weights[other], "weighted by 'weights'")
+
+    def _apply_rules(self, targets: Targets, where: NDArray[np.intp], ids: IntArray) -> None:
+        """Apply the user's rules to the text of each stretch of response tokens.
+
+        Raises:
+            RowError: the tokens of a stretch do not come back from its text, so characters cannot be told.
+        """
+        for run in np.split(where, np.flatnonzero(np.diff(where) > 1) + 1):
+            text = self._decoded(ids[run])
+            again, offsets = self._encoded(text, [0])
+            if not np.array_equal(again, ids[run]):
+                raise RowError(
+                    "data.never_learn and data.always_learn cannot be applied to these tokens",
+                    "they do not come back when their text is tokenised",
+                )
+            part = Targets.usual(np.ones(len(run), np.bool_))
+            places = TokenPlaces(offsets, part.is_response, self._is_added[again])
+            apply_rules(part, places, self._rules, (text, (0, len(text))))
+            for number, cause in enumerate(part.causes, 1):
+                mine = part.cause == number
+                for ruling in np.unique(part.rulings[mine]):
+                    targets.decide(run[mine & (part.rulings == ruling)], Ruling(int(ruling)), cause)
 
 
 def _straddled(offsets: NDArray[np.int64], places: NDArray[np.int64]) -> BoolArray:

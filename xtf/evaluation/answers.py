@@ -71,8 +71,16 @@ def generate_answers(
 
 
 def _last_response(example: TokenizedExample) -> tuple[int, int]:
-    """Return start and end of the last run of response tokens; equal when there is none."""
-    places = np.flatnonzero(example.is_response)
+    """Return start and end of the last turn that has a response token; equal when there is none.
+
+    Tokens of that turn that flags or rules exclude from learning belong to it.
+    """
+    some = np.flatnonzero(example.is_response)
+    if len(some):
+        after = np.flatnonzero(~example.in_turn[some[-1] :])
+        places = np.flatnonzero(example.in_turn[: some[-1] + int(after[0]) if len(after) else None])
+    else:
+        places = some
     if not len(places):
         return 0, 0
     breaks = np.flatnonzero(np.diff(places) > 1)

@@ -53,8 +53,8 @@ def digest_of(items: Sequence[TrainingRow] | Sequence[TokenizedExample]) -> str:
     """SHA-256 of ids, tokens and what is learnt of each; the order counts."""
     hashed = hashlib.sha256()
     for item in items:
-        last = item.weights if isinstance(item, TrainingRow) else item.is_protected
+        protected = () if isinstance(item, TrainingRow) else (item.is_protected,)
         hashed.update(f"{item.example_id}\n{len(item)}\n".encode())
-        for array in (item.input_ids, item.is_response, last):
+        for array in (item.input_ids, item.is_response, item.weights, *protected):
             hashed.update(array.tobytes())
     return hashed.hexdigest()

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.explain.flips import Flip, bounds, find_flip, interval_of, margin
+from xtf.explain.rulings import RULED
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
 from xtf.labelling.cuts import FittedCut, Interval
 from xtf.labelling.guards import noise_caps
 from xtf.labelling.rules import LabelRules
 from xtf.labelling.shard import Labels, ScoredShard
-from xtf.tokens import BoolArray, FloatArray
+from xtf.tokens import BoolArray, FloatArray, Ruling
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -64,6 +65,7 @@ class TokenExplanation:
         text: Its text.
         is_response: Whether it is a supervised target; if not, it has no verdicts.
         is_protected: Whether it is never masked.
+        ruling: What flags of the data or rules of the user decided of it; "" if nothing.
         noise: Whether it is masked.
         weight: Its training weight.
         verdicts: One per attribute.
@@ -79,6 +81,7 @@ class TokenExplanation:
     text: str
     is_response: bool
     is_protected: bool
+    ruling: str
     noise: bool
     weight: float
     verdicts: tuple[AttributeVerdict, ...]
@@ -244,7 +247,12 @@ class _Explainer:
         combined = self._combined[place] if self._combined is not None and place is not None else None
         noise = bool(labels.noise[index])
         released = bool(labels.unguarded[index]) and not noise
-        if not response:
+        ruling, weight = Ruling(int(shard.rulings[index])), float(labels.weights[index])
+        if ruling in RULED:
+            rule, reason = RULED[ruling].rule, RULED[ruling].reason
+        elif not response and weight:
+            rule, reason = "data.prompt_weight", f"belongs to the prompt and weighs {weight:g} (data.prompt_weight)"
+        elif not response:
             rule, reason = PROMPT, "belongs to the prompt"
         elif protected:
             rule, reason = PROTECTED, "is protected, because it ends the turn or belongs to the template"
@@ -263,12 +271,15 @@ class _Explainer:
             text=text,
             is_response=response,
             is_protected=protected,
+            ruling=RULED[ruling].rule if ruling in RULED else "",
             noise=noise,
-            weight=float(labels.weights[index]),
+            weight=weight,
             verdicts=verdicts,
             combined=combined,
             rule=rule,
-            sentence=_sentence(text, response, noise, reason),
+            sentence=_sentence(
+                text, response or weight > 0, noise, reason + _weight_text(shard.weights[index], response)
+            ),
             flips=flips,
             flip=f"masked without the guard {self._guard}" if released else self._flip_text(noise, flips),
         )
@@ -298,6 +309,11 @@ class _Explainer:
         combine = self._rules.combine
         guarded = combine.max_noise_share < 1.0 or combine.min_kept > 0
         return f"masked if {words}" + (", unless a guard then keeps it" if guarded else "")
+
+
+def _weight_text(weight: float, response: bool) -> str:
+    """What the data says of the weight of a target, if it is not the usual one."""
+    return f"; the data weights it {weight:g}" if response and weight != 1 else ""
 
 
 def _reason(masked: bool, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None) -> str:

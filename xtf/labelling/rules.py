@@ -113,9 +113,9 @@ def judge(rules: LabelRules, shard: ScoredShard) -> Labels:
             lacking |= found.astype(np.uint16) << np.uint16(bit)
     decision = rules.combiner.decide(shard, lacking)
     noise = apply_guards(decision, shard, rules.combine)
-    weights = shard.is_response.astype(np.float32)
+    weights = shard.weights.copy()
     by = rules.combine.weight_by
     if by is not None:
-        weights[shard.is_response] = np.clip(shard.scores[by][shard.is_response], 0.0, 1.0)
-    weights[noise] = rules.combine.noise_weight
+        weights[shard.is_response] *= np.clip(shard.scores[by][shard.is_response], 0.0, 1.0)
+    weights[noise] = shard.weights[noise] * np.float32(rules.combine.noise_weight)
     return Labels(noise, weights, lacking * noise, lacking, decision.noise)

@@ -14,7 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.errors import PluginError
-from xtf.tokens import BoolArray, FloatArray, IntArray, TokenizedExample, TokenScores
+from xtf.tokens import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Ruling,
+    RulingArray,
+    TokenizedExample,
+    TokenScores,
+    usual_weights,
+)
 
 OffsetArray = NDArray[np.int64]
 ReasonArray = NDArray[np.uint16]
@@ -32,6 +41,8 @@ class ScoredShard:
         is_protected: ``(tokens,)`` bool, the response tokens that no rule may call noise.
         scores: Attribute name to ``(tokens,)`` float32, NaN off-response.
         details: ``ATTRIBUTE.DETAIL`` to ``(tokens,)``, as far as they were asked for; no cut looks at them.
+        weights: ``(tokens,)`` float32, what each target counts for unless it is noise; usual ones if not given.
+        rulings: ``(tokens,)`` uint8, see :class:`~xtf.tokens.Ruling`; none if not given.
     """
 
     example_ids: Sequence[str]
@@ -41,10 +52,17 @@ class ScoredShard:
     is_protected: BoolArray
     scores: Mapping[str, FloatArray]
     details: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    rulings: RulingArray = field(default_factory=lambda: np.zeros(0, np.uint8))
 
     def __post_init__(self) -> None:
         tokens = self.input_ids.shape[0]
-        columns = {"is_response": self.is_response, "is_protected": self.is_protected, **self.scores, **self.details}
+        if not self.weights.size:
+            object.__setattr__(self, "weights", usual_weights(self.is_response))
+        if not self.rulings.size:
+            object.__setattr__(self, "rulings", np.zeros(tokens, np.uint8))
+        flags = ("is_response", "is_protected", "weights", "rulings")
+        columns = {**{name: getattr(self, name) for name in flags}, **self.scores, **self.details}
         wrong = {name: column.shape for name, column in columns.items() if column.shape != (tokens,)}
         if wrong:
             raise ValueError(f"a shard of {tokens} tokens has columns of another shape: {wrong}")
@@ -70,6 +88,8 @@ class ScoredShard:
             np.concatenate([np.zeros(0, np.bool_), *(example.is_response for example in examples)]),
             np.concatenate([np.zeros(0, np.bool_), *(example.is_protected for example in examples)]),
             {name: np.concatenate([score.values[name] for score in scores]) for name in names},
+            weights=np.concatenate([np.zeros(0, np.float32), *(example.weights for example in examples)]),
+            rulings=np.concatenate([np.zeros(0, np.uint8), *(example.rulings for example in examples)]),
         )
 
     @classmethod
@@ -83,6 +103,8 @@ class ScoredShard:
             np.concatenate([*flags, *(shard.is_response for shard in shards)]),
             np.concatenate([*flags, *(shard.is_protected for shard in shards)]),
             {n: np.concatenate([np.zeros(0, np.float32), *(shard.scores[n] for shard in shards)]) for n in names},
+            weights=np.concatenate([np.zeros(0, np.float32), *(shard.weights for shard in shards)]),
+            rulings=np.concatenate([np.zeros(0, np.uint8), *(shard.rulings for shard in shards)]),
         )
 
     def __len__(self) -> int:
@@ -100,11 +122,18 @@ class ScoredShard:
             self.is_protected[here].copy(),
             {name: column[here].copy() for name, column in self.scores.items()},
             {name: column[here].copy() for name, column in self.details.items()},
+            self.weights[here].copy(),
+            self.rulings[here].copy(),
         )
 
     def candidates(self) -> BoolArray:
         """``(tokens,)`` bool: the unprotected response tokens, which alone are judged and counted in statistics."""
         return self.is_response & ~self.is_protected
+
+    def learnable(self) -> BoolArray:
+        """``(tokens,)`` bool: the candidates, and what is always learnt; the end of a turn alone is not worth a row."""
+        always: BoolArray = self.rulings == Ruling.ALWAYS
+        return self.candidates() | always
 
     def counts(self, selected: BoolArray) -> OffsetArray:
         """``(examples,)`` int64: how many of the ``selected`` tokens each example has."""
@@ -135,8 +164,8 @@ class Labels:
 
     Attributes:
         noise: ``(tokens,)`` bool, the tokens to give no gradient.
-        weights: ``(tokens,)`` float32: 0 off-response, ``noise_weight`` for noise, and for kept tokens 1 or the score
-            of ``weight_by`` within [0, 1].
+        weights: ``(tokens,)`` float32: ``noise_weight`` for noise, for kept tokens 1 or the score of ``weight_by``
+            within [0, 1], each times the weight that the data gives; for prompt tokens ``data.prompt_weight``.
         reasons: ``(tokens,)`` uint16, on noise tokens: bit ``i`` is set when attribute ``i`` lacks.
         lacking: ``(tokens,)`` uint16, the same bits on every response token, before combination and guards.
         unguarded: ``(tokens,)`` bool, noise before the guards.

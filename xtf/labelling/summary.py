@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.labelling.shard import Labels, ScoredShard
+from xtf.tokens import Ruling
 
 Counts = NDArray[np.int64]
 _DECILES = 10
@@ -52,6 +53,14 @@ class ExampleCount:
     response: int
 
 
+@dataclass(frozen=True, slots=True)
+class RulingCount:
+    """How many ``tokens`` a flag of the data or a rule of the user decided; ``name`` is that of a ``Ruling``."""
+
+    name: str
+    tokens: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelSummary:
     """The outcome of labelling a corpus; shares are of response tokens, and 0 where there is none.
@@ -72,6 +81,7 @@ class LabelSummary:
         lowest_rate: Token ids masked least, of those seen often enough.
         most_masked_examples: Examples with the greatest masked share.
         least_masked_examples: Examples with the smallest.
+        rulings: One entry for each ruling that holds for some token.
     """
 
     examples: int
@@ -89,6 +99,7 @@ class LabelSummary:
     lowest_rate: tuple[TokenCount, ...]
     most_masked_examples: tuple[ExampleCount, ...]
     least_masked_examples: tuple[ExampleCount, ...]
+    rulings: tuple[RulingCount, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -109,12 +120,14 @@ class Tally:
         self._ids: dict[bool, Counts] = {masked: np.zeros(1, np.int64) for masked in (False, True)}
         self._most: list[ExampleCount] = []
         self._least: list[ExampleCount] = []
+        self._rulings: Counts = np.zeros(len(Ruling), np.int64)
 
     def add(self, shard: ScoredShard, labels: Labels) -> None:
         """Take in one shard; its scores are not looked at."""
         judged, noise = shard.candidates(), labels.noise
         self._examples += len(shard)
         self._protected += int(np.count_nonzero(shard.is_protected))
+        self._rulings = _added(self._rulings, shard.rulings)
         self._released += int(np.count_nonzero(labels.unguarded)) - int(np.count_nonzero(noise))
         response = shard.counts(shard.is_response)
         self._response += int(response.sum())
@@ -163,6 +176,7 @@ class Tally:
             masked_share_by_decile=tuple((self._deciles[True] / np.maximum(in_decile, 1)).tolist()),
             most_masked_examples=tuple(self._most),
             least_masked_examples=tuple(self._least),
+            rulings=tuple(RulingCount(r.name.lower(), int(self._rulings[r])) for r in Ruling if r and self._rulings[r]),
             **lists,
         )
 

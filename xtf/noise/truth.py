@@ -178,8 +178,8 @@ def _span(value: Any, size: int | None, location: str, key: str) -> WrongSpan:
 
 
 def response_runs(example: TokenizedExample) -> list[slice]:
-    """Each stretch of response tokens."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], example.is_response.astype(np.int8), [0]])))
+    """Each stretch of response tokens, and of tokens of the same turns that flags or rules exclude."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], example.in_turn.astype(np.int8), [0]])))
     return [slice(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
 
 
@@ -212,7 +212,7 @@ def align(true: TrueExample, example: TokenizedExample, pieces: Sequence[bytes])
     for run, turn in zip(runs, true.turns, strict=False):  # truncation may have cut later ones off
         places = char_spans(pieces[run])
         shift = _shift(turn, response_text(pieces[run]), true.location)
-        judged = ~example.is_protected[run]
+        judged = (example.is_response & ~example.is_protected)[run]
         wrong[run] = np.where(judged, 0, -1)
         for span, is_bad in [*((WrongSpan(s, e, ""), False) for s, e in turn.unknown), *((b, True) for b in turn.bad)]:
             start, end = span.start + shift, max(span.end, span.start + 1) + shift

@@ -10,51 +10,43 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtf.labelling.shard import Labels, ScoredShard
-from xtf.tokens import BoolArray, IntArray, TokenizedExample
+from xtf.tokens import TOKEN_COLUMNS, TokenizedExample, usual_weights
 
 if TYPE_CHECKING:
     from numpy import int64
 
 
 def tokens_table(examples: Sequence[TokenizedExample]) -> pa.Table:
-    """``tokens/``: example_id, input_ids, is_response, is_protected."""
+    """``tokens/``: example_id, input_ids, is_response, is_protected, weights, rulings."""
+    columns = {
+        name: _joined((getattr(example, name) for example in examples), dtype) for name, dtype in TOKEN_COLUMNS.items()
+    }
     return tokens_table_of(
-        [example.example_id for example in examples],
-        np.cumsum([0, *(len(example) for example in examples)]),
-        _joined((e.input_ids for e in examples), np.int32),
-        _joined((e.is_response for e in examples), np.bool_),
-        _joined((e.is_protected for e in examples), np.bool_),
+        [example.example_id for example in examples], np.cumsum([0, *(len(example) for example in examples)]), columns
     )
 
 
 def tokens_table_of(
-    example_ids: Sequence[str],
-    offsets: NDArray[int64],
-    input_ids: IntArray,
-    is_response: BoolArray,
-    is_protected: BoolArray,
+    example_ids: Sequence[str], offsets: NDArray[int64], columns: Mapping[str, NDArray[Any]]
 ) -> pa.Table:
-    """:func:`tokens_table` of examples laid end to end."""
-    return pa.table(
-        {
-            "example_id": pa.array(example_ids, pa.string()),
-            "input_ids": _lists(offsets, input_ids),
-            "is_response": _lists(offsets, is_response),
-            "is_protected": _lists(offsets, is_protected),
-        }
-    )
+    """:func:`tokens_table` of examples laid end to end, with the columns of :data:`TOKEN_COLUMNS`."""
+    lists = {name: _lists(offsets, values) for name, values in columns.items()}
+    return pa.table({"example_id": pa.array(example_ids, pa.string()), **lists})
+
+
+def flat_tokens(table: pa.Table) -> tuple[list[str], NDArray[int64], dict[str, NDArray[Any]]]:
+    """:func:`flat` of a ``tokens/`` shard; a run of before flags were read has the usual weights and no rulings."""
+    ids, offsets, columns = flat(table, [name for name in TOKEN_COLUMNS if name in table.column_names])
+    columns.setdefault("weights", usual_weights(columns["is_response"]))
+    columns.setdefault("rulings", np.zeros(len(columns["is_response"]), np.uint8))
+    return ids, offsets, columns
 
 
 def examples_of(table: pa.Table) -> list[TokenizedExample]:
     """The examples of a ``tokens/`` shard, as views into its memory."""
-    ids, offsets, columns = flat(table, ["input_ids", "is_response", "is_protected"])
+    ids, offsets, columns = flat_tokens(table)
     return [
-        TokenizedExample(
-            example_id,
-            columns["input_ids"][start:end],
-            columns["is_response"][start:end],
-            columns["is_protected"][start:end],
-        )
+        TokenizedExample(example_id, *(columns[name][start:end] for name in TOKEN_COLUMNS))
         for example_id, start, end in zip(ids, offsets[:-1], offsets[1:], strict=True)
     ]
 
@@ -76,7 +68,7 @@ def scores_table(example_ids: Sequence[str], offsets: NDArray[int64], scores: Ma
 
 def scored_shard(tokens: pa.Table, scores: pa.Table, names: Sequence[str]) -> ScoredShard:
     """Join a ``tokens/`` shard with columns of its ``scores/`` shard: of attributes, and of details."""
-    ids, offsets, columns = flat(tokens, ["input_ids", "is_response", "is_protected"])
+    ids, offsets, columns = flat_tokens(tokens)
     _, _, values = flat(scores, list(names))
     return ScoredShard(
         ids,
@@ -86,13 +78,16 @@ def scored_shard(tokens: pa.Table, scores: pa.Table, names: Sequence[str]) -> Sc
         columns["is_protected"],
         {name: column for name, column in values.items() if "." not in name},
         {name: column for name, column in values.items() if "." in name},
+        columns["weights"],
+        columns["rulings"],
     )
 
 
 def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:
-    """``labels/``: what a trainer reads; rows without a supervised token left are dropped."""
-    supervised = shard.is_response & ~labels.noise
-    kept_rows = np.add.reduceat(supervised, shard.offsets[:-1]) > 0 if len(shard.example_ids) else np.zeros(0, bool)
+    """``labels/``: what a trainer reads; rows that keep nothing to learn are dropped."""
+    prompt = ~shard.is_response & (shard.weights > 0)
+    supervised = (shard.is_response & ~labels.noise) | prompt
+    kept_rows = shard.counts(shard.learnable() & ~labels.noise) > 0
     table = pa.table(
         {
             "example_id": pa.array(shard.example_ids, pa.string()),
@@ -120,13 +115,13 @@ def verdicts_table(shard: ScoredShard, labels: Labels) -> pa.Table:
 
 
 def labels_of(shard: ScoredShard, labels: pa.Table, verdicts: pa.Table, noise_weight: float) -> Labels:
-    """The labels of a shard as written; an example without a row in ``labels/`` is noise from end to end."""
+    """The labels of a shard as written; of an example without a row in ``labels/`` nothing is kept but its end."""
     ids, _, written = flat(labels, ["noise", "weights", "reasons"])
     _, _, columns = flat(verdicts, ["lacking", "unguarded"])
     there = np.isin(np.array(shard.example_ids, dtype=np.str_), np.array(ids, dtype=np.str_))
     kept = np.repeat(there, np.diff(shard.offsets))
-    noise, reasons = shard.is_response.copy(), columns["lacking"].copy()
-    weights = np.where(noise, np.float32(noise_weight), np.float32(0.0))
+    noise, reasons = shard.candidates(), columns["lacking"].copy()
+    weights = shard.weights * np.where(noise, np.float32(noise_weight), np.float32(1.0))
     noise[kept], weights[kept], reasons[kept] = written["noise"], written["weights"], written["reasons"]
     return Labels(noise, weights, reasons, columns["lacking"], columns["unguarded"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,9 @@ from xtf.runs.measured import write_rules
 from xtf.runs.tables import verdicts_table
 from xtf.steps.preparing import write_config
 
+NAMED = 20
+"""So many rows that keep nothing to learn are named in the manifest; the rest are those not in ``labels/``."""
+
 
 def label_run(run: RunReader, config: RunConfig) -> RunReader:
     """Fit the cuts to the corpus and write ``labels/``; see :func:`xtf.label`."""
@@ -43,13 +47,16 @@ def label_run(run: RunReader, config: RunConfig) -> RunReader:
         write_config(folder, config)
         fingerprint = digest(described)
         counts: dict[str, int] = {}
+        dropped: list[str] = []
         with progress("Labelling", len(records), "shards") as advance:
-            for some in in_order(lambda record: _label_shard(run, rules, fingerprint, record, names), records):
-                for key, value in some.items():
+            for facts in in_order(lambda record: _label_shard(run, rules, fingerprint, record, names), records):
+                for key, value in facts["counts"].items():
                     counts[key] = counts.get(key, 0) + value
+                dropped += facts["dropped"]
                 advance(1)
         folder.update_manifest(
             counts=counts,
+            dropped_rows=dropped[:NAMED],
             reasons=list(config.attributes),
             stages={"label": {"done": True, "seconds": round(time.monotonic() - started, 2), "rules": fingerprint}},
         )
@@ -83,21 +90,23 @@ def _all_scored(run: RunReader) -> list[ShardRecord]:
 
 def _label_shard(
     run: RunReader, rules: LabelRules, fingerprint: str, record: ShardRecord, names: list[str]
-) -> dict[str, int]:
-    """Label one shard, unless it already carries these rules' labels; return its counts."""
+) -> Mapping[str, Any]:
+    """Label one shard, unless it already carries these rules' labels; return its counts and the first rows dropped."""
     made_from = {"rules": fingerprint, "scores": record.sha256}
     kinds: tuple[Kind, Kind] = ("verdicts", "labels")
     before = [run.folder.intact(kind, record.index) for kind in kinds]
     facts = [{} if one is None else one.facts for one in before]
-    if all({key: some.get(key) for key in made_from} == made_from for some in facts):
-        return dict(facts[1]["counts"])
+    if all({key: some.get(key) for key in made_from} == made_from for some in facts) and "dropped" in facts[1]:
+        return facts[1]
     shard = run.read_scored(record, names)
     labels = judge(rules, shard)
     table = LabelsExporter().table(shard, labels, run.vocabulary)
-    counts = _counts(shard, labels, len(shard) - table.num_rows)
+    there = set(table["example_id"].to_pylist())
+    dropped = [example_id for example_id in shard.example_ids if example_id not in there]
+    found = {**made_from, "counts": _counts(shard, labels, len(dropped)), "dropped": dropped[:NAMED]}
     run.folder.write_shard("verdicts", record.index, verdicts_table(shard, labels), made_from)
-    run.folder.write_shard("labels", record.index, table, {**made_from, "counts": counts})
-    return counts
+    run.folder.write_shard("labels", record.index, table, found)
+    return found
 
 
 def _counts(shard: ScoredShard, labels: Labels, dropped: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from xtf.labelling.cuts.never import Never
 from xtf.noise.truth import Truth, read_truth
 from xtf.runs import RunReader
 from xtf.steps.truth import wrong_tokens
+from xtf.tokens import TOKEN_COLUMNS
 from xtf.training import Labelling
 from xtf.training.storage import ExampleWriter, StoredExamples
 
@@ -40,9 +41,7 @@ def labellings(
         examples.append(
             shard.example_ids[:count],
             shard.offsets[: count + 1],
-            shard.input_ids[here],
-            shard.is_response[here],
-            shard.is_protected[here],
+            {name: getattr(shard, name)[here] for name in TOKEN_COLUMNS},
         )
         for name in labelled:
             labels = written if name == "xtf" else judge(rules[name], shard)
@@ -51,7 +50,7 @@ def labellings(
         if truth is not None:
             wrong = wrong_tokens(run, truth, shard)[here]
             noise[ORACLE].append(wrong)
-            weights[ORACLE].append((shard.is_response[here] & ~wrong).astype(np.float32))
+            weights[ORACLE].append(np.where(wrong, np.float32(0.0), shard.weights[here]))
         taken += count
         if taken == limit:
             break

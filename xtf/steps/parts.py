@@ -11,7 +11,7 @@ from xtf.data import DataReport
 from xtf.errors import ConfigError, RunError
 from xtf.files import digest, write_atomically
 from xtf.runs.folder import RunFolder, ShardRecord
-from xtf.runs.tables import flat, scores_table, tokens_table
+from xtf.runs.tables import flat, flat_tokens, scores_table, tokens_table
 from xtf.runs.versions import versions
 from xtf.steps.preparing import write_config
 from xtf.tokens import TokenizedExample
@@ -57,8 +57,7 @@ def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[StoredExamples]
         )
     writer = ExampleWriter(folder.state)
     for record in records:
-        ids, offsets, columns = flat(folder.read_shard("tokens", record), ["input_ids", "is_response", "is_protected"])
-        writer.append(ids, offsets, **columns)
+        writer.append(*flat_tokens(folder.read_shard("tokens", record)))
     examples = writer.stored()
     ends = [count * (part + 1) // rounds for part in range(rounds)]
     return [examples[start:end] for start, end in zip([0, *ends], ends, strict=False)]

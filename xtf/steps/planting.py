@@ -170,8 +170,7 @@ class _Reader:
 
     def example(self, name: str, row: Row) -> TokenizedExample:
         """The row's tokens, whole."""
-        tokens = self._tokenise(to_conversation(row, self._columns, self._roles))
-        return TokenizedExample(name, tokens.input_ids, tokens.is_response, tokens.is_protected)
+        return self._tokenise(to_conversation(row, self._columns, self._roles)).example(name)
 
     def pieces(self, example: TokenizedExample) -> list[bytes]:
         """The bytes of its tokens."""

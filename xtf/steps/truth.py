@@ -9,7 +9,7 @@ import numpy as np
 from xtf.labelling.shard import ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, align, response_runs, response_text
 from xtf.runs import RunReader
-from xtf.tokens import BoolArray, TokenizedExample
+from xtf.tokens import TOKEN_COLUMNS, BoolArray, TokenizedExample
 
 
 def truth_of_example(run: RunReader, truth: Truth, shard: ScoredShard) -> TokenTruth | None:
@@ -18,7 +18,7 @@ def truth_of_example(run: RunReader, truth: Truth, shard: ScoredShard) -> TokenT
     Raises:
         DataError: the file speaks of another text under that id.
     """
-    example = TokenizedExample(shard.example_ids[0], shard.input_ids, shard.is_response, shard.is_protected)
+    example = TokenizedExample(shard.example_ids[0], *(getattr(shard, name) for name in TOKEN_COLUMNS))
     pieces = [run.vocabulary.pieces[int(i)] for i in example.input_ids]
     texts = [response_text(_unprotected(pieces, example, part)) for part in response_runs(example)]
     found = truth.of(example.example_id, texts)

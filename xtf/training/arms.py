@@ -46,10 +46,12 @@ def labelled_rows(
 
 
 class ArmRows(Sequence[TrainingRow]):
-    """One row per example, in order, each made when it is asked for; rows with every token masked are there too.
+    """One row per example, in order, each made when it is asked for.
 
-    ``xtf`` gives noise tokens weight 0 (``mask``) or their own weight (``weight``). The controls hand the same weights
-    to other tokens of the same example, never to protected ones, so that rate and budget are equal per example:
+    ``full`` gives each target the weight that the data gives it. ``xtf`` gives noise tokens weight 0 (``mask``) or
+    their own weight (``weight``); a row in which every token is masked has no weight at all, as it is dropped from
+    ``labels/``. The controls hand the same shares of the weights to other tokens of the same example, never to
+    protected ones, so that rate and budget are equal per example:
 
     * ``random``: the weights of the unprotected response tokens, shuffled.
     * ``inverted``: as many kept tokens as there are noise tokens, drawn at random, swap weights with them; where fewer
@@ -94,42 +96,43 @@ class ArmRows(Sequence[TrainingRow]):
         if isinstance(index, slice):
             return [self[place] for place in range(len(self))[index]]
         example = self._examples[index]
-        return TrainingRow(example.example_id, example.input_ids, self._weights(index, example), example.is_response)
+        targets = example.is_response | (example.weights > 0)
+        return TrainingRow(example.example_id, example.input_ids, self._weights(index, example), targets)
 
     def _weights(self, index: int, example: TokenizedExample) -> FloatArray:
         if self._arm == "full":
-            return example.is_response.astype(np.float32)
+            return example.weights
         noise = self._labelling.noise[index] & example.is_response & ~example.is_protected
-        weight = _labelled_weights(example, noise, self._labelling.weights[index] if self._is_weighted else None)
-        if self._arm == "xtf":
-            return weight
-        rng = np.random.default_rng([self._seed, zlib.crc32(example.example_id.encode()), ARMS.index(self._arm)])
-        return (_shuffled if self._arm == "random" else _swapped)(example, noise, weight, rng)
+        share = _kept_share(example, noise, self._labelling.weights[index] if self._is_weighted else None)
+        if self._arm != "xtf":
+            rng = np.random.default_rng([self._seed, zlib.crc32(example.example_id.encode()), ARMS.index(self._arm)])
+            share = (_shuffled if self._arm == "random" else _swapped)(example, noise, share, rng)
+        if not np.any(share[example.is_learnable]):
+            return np.zeros_like(share)
+        return np.where(example.is_response, share * example.weights, example.weights)
 
 
-def _labelled_weights(example: TokenizedExample, labelled: BoolArray, weights: FloatArray | None) -> FloatArray:
+def _kept_share(example: TokenizedExample, noise: BoolArray, weights: FloatArray | None) -> FloatArray:
+    """``(seq,)`` float32: the share of its own weight that each response token keeps, 0 elsewhere."""
     if weights is None:
-        return (example.is_response & ~labelled).astype(np.float32)
-    return np.where(example.is_response, weights, 0.0).astype(np.float32)
+        return (example.is_response & ~noise).astype(np.float32)
+    own = np.where(example.is_response, example.weights, np.float32(1.0))
+    return np.where(example.is_response, weights / own, np.float32(0.0)).astype(np.float32)
 
 
-def _shuffled(
-    example: TokenizedExample, labelled: BoolArray, weight: FloatArray, rng: np.random.Generator
-) -> FloatArray:
+def _shuffled(example: TokenizedExample, noise: BoolArray, share: FloatArray, rng: np.random.Generator) -> FloatArray:
     places = np.flatnonzero(example.is_response & ~example.is_protected)
-    shuffled = weight.copy()
-    shuffled[places] = weight[rng.permutation(places)]
+    shuffled = share.copy()
+    shuffled[places] = share[rng.permutation(places)]
     return shuffled
 
 
-def _swapped(
-    example: TokenizedExample, labelled: BoolArray, weight: FloatArray, rng: np.random.Generator
-) -> FloatArray:
-    noisy = rng.permutation(np.flatnonzero(labelled))
-    kept = rng.permutation(np.flatnonzero(example.is_response & ~example.is_protected & ~labelled))
+def _swapped(example: TokenizedExample, noise: BoolArray, share: FloatArray, rng: np.random.Generator) -> FloatArray:
+    noisy = rng.permutation(np.flatnonzero(noise))
+    kept = rng.permutation(np.flatnonzero(example.is_response & ~example.is_protected & ~noise))
     count = min(len(noisy), len(kept))
-    swapped = weight.copy()
+    swapped = share.copy()
     swapped[noisy] = 1.0
-    swapped[noisy[:count]] = weight[kept[:count]]
-    swapped[kept[:count]] = weight[noisy[:count]]
+    swapped[noisy[:count]] = share[kept[:count]]
+    swapped[kept[:count]] = share[noisy[:count]]
     return swapped

@@ -19,7 +19,8 @@ class TrainingRow:
         example_id: Unique within a run.
         input_ids: ``(seq,)`` int32.
         weights: ``(seq,)`` float32 at the target's own position, not negative; 0 means no gradient.
-        is_response: ``(seq,)`` bool; counted when the loss is divided by response tokens.
+        is_response: ``(seq,)`` bool, the targets, prompt tokens that weigh something among them; counted when the loss
+            is divided by response tokens.
     """
 
     example_id: str
@@ -40,7 +41,7 @@ class TrainingRow:
         if not np.all(np.isfinite(self.weights)) or np.any(self.weights < 0):
             raise ValueError(f"row {self.example_id!r}: weights must be finite and not negative")
         if np.any(self.weights[~self.is_response] != 0) or (shape[0] and self.is_response[0]):
-            raise ValueError(f"row {self.example_id!r}: only response tokens weigh, and position 0 is none")
+            raise ValueError(f"row {self.example_id!r}: only targets weigh, and position 0 is none")
 
     def __len__(self) -> int:
         return int(self.input_ids.shape[0])

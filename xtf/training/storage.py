@@ -7,7 +7,7 @@ operating system maps these files into memory and keeps there what fits. A ``dat
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.data.arrays import ArrayFile
-from xtf.tokens import BoolArray, IntArray, TokenizedExample
+from xtf.tokens import TOKEN_COLUMNS, TokenizedExample
 
 
 class _Offsets:
@@ -61,11 +61,11 @@ class Pieces(Sequence[NDArray[Any]]):
 class StoredExamples(Sequence[TokenizedExample]):
     """Tokenised examples on disk; a slice is a view of the same files. Made by :class:`ExampleWriter`."""
 
-    def __init__(self, ids: Pieces, input_ids: Pieces, is_response: Pieces, is_protected: Pieces) -> None:
-        self._columns = ids, input_ids, is_response, is_protected
+    def __init__(self, ids: Pieces, columns: Sequence[Pieces]) -> None:
+        self._ids, self._columns = ids, columns
 
     def __len__(self) -> int:
-        return len(self._columns[0])
+        return len(self._ids)
 
     @overload
     def __getitem__(self, index: int) -> TokenizedExample: ...
@@ -73,9 +73,8 @@ class StoredExamples(Sequence[TokenizedExample]):
     def __getitem__(self, index: slice) -> StoredExamples: ...
     def __getitem__(self, index: int | slice) -> TokenizedExample | StoredExamples:
         if isinstance(index, slice):
-            return StoredExamples(*(column[index] for column in self._columns))
-        name, ids, is_response, is_protected = (column[index] for column in self._columns)
-        return TokenizedExample(name.tobytes().decode(), ids, is_response, is_protected)
+            return StoredExamples(self._ids[index], [column[index] for column in self._columns])
+        return TokenizedExample(self._ids[index].tobytes().decode(), *(column[index] for column in self._columns))
 
 
 class ExampleWriter:
@@ -83,29 +82,19 @@ class ExampleWriter:
 
     def __init__(self, folder: Path) -> None:
         self._ids = ArrayFile(folder, np.uint8)
-        self._input_ids = ArrayFile(folder, np.int32)
-        self._is_response, self._is_protected = ArrayFile(folder, np.bool_), ArrayFile(folder, np.bool_)
+        self._columns = {name: ArrayFile(folder, dtype) for name, dtype in TOKEN_COLUMNS.items()}
         self._id_offsets, self._offsets = _Offsets(), _Offsets()
 
     def append(
-        self,
-        example_ids: Sequence[str],
-        offsets: NDArray[np.int64],
-        input_ids: IntArray,
-        is_response: BoolArray,
-        is_protected: BoolArray,
+        self, example_ids: Sequence[str], offsets: NDArray[np.int64], columns: Mapping[str, NDArray[Any]]
     ) -> None:
-        """Add ``n`` examples: ids, ``(n + 1,)`` offsets from 0, and their tokens end to end, ``(tokens,)``."""
+        """Add ``n`` examples: ids, ``(n + 1,)`` offsets from 0, and the columns of their tokens end to end."""
         names = [name.encode() for name in example_ids]
         self._ids.append(np.frombuffer(b"".join(names), np.uint8))
         self._id_offsets.append(np.array([len(name) for name in names], np.int64))
         self._offsets.append(np.diff(offsets))
-        for file, values in (
-            (self._input_ids, input_ids),
-            (self._is_response, is_response),
-            (self._is_protected, is_protected),
-        ):
-            file.append(values)
+        for name, file in self._columns.items():
+            file.append(columns[name])
 
     def pieces(self, values: ArrayFile) -> Pieces:
         """Values laid like the tokens, one array an example."""
@@ -114,4 +103,4 @@ class ExampleWriter:
     def stored(self) -> StoredExamples:
         """Everything that was added."""
         ids = Pieces(self._ids.mapped(), self._id_offsets.concatenated())
-        return StoredExamples(ids, *map(self.pieces, (self._input_ids, self._is_response, self._is_protected)))
+        return StoredExamples(ids, [self.pieces(file) for file in self._columns.values()])

@@ -9,6 +9,7 @@ import numpy as np
 
 from xtf.display import visible
 from xtf.explain import AttributeVerdict, ExampleExplanation, explain_example
+from xtf.explain.rulings import RULED
 from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.distribution import ordered_keys
 from xtf.labelling.shard import Labels, ScoredShard
@@ -18,6 +19,7 @@ from xtf.report.html.figures import overview
 from xtf.report.html.sample import Sample, choose
 from xtf.report.html.survey import Survey, survey
 from xtf.report.html.trials import finite, trials
+from xtf.tokens import Ruling
 
 if TYPE_CHECKING:
     from xtf.labelling import LabelRules
@@ -67,6 +69,7 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
         "ids": ids,
         "shownIds": {str(place): visible(one) for place, one in enumerate(ids) if visible(one) != one},
         "rules": _rules(seen.rules),
+        "rulings": [RULED[ruling].reason if ruling in RULED else "" for ruling in Ruling],
         "trials": tried.described,
         "kinds": {str(bit): names for bit, names in kinds.items()},
         "columns": pack({**columns, "tokens": smallest(np.array(tokens, dtype=np.int64))}),
@@ -151,6 +154,7 @@ def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels])
         "sizes": smallest(np.diff(embedded.offsets)),
         "response": here,
         "protected": embedded.is_protected,
+        "rulings": embedded.rulings,
         "lacking": smallest(np.concatenate([np.zeros(0, np.uint16), *(one.lacking for one in labels)])[here]),
         "noise": np.concatenate([*flags, *(one.noise for one in labels)])[here],
         "unguarded": np.concatenate([*flags, *(one.unguarded for one in labels)])[here],

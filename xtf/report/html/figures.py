@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from xtf.data.report import DataReport
 from xtf.evaluation.detection import describe_detection
 from xtf.explain.marks import WORDS
+from xtf.explain.rulings import dropped_lines, ruling_lines
 from xtf.explain.words import cut_text
 from xtf.labelling.distribution import Distribution, keys_to_values
 from xtf.noise import known_kinds
@@ -48,6 +49,7 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
         "versions": manifest.get("versions", {}),
         "seconds": {name: stage.get("seconds") for name, stage in manifest.get("stages", {}).items()},
         "data_lines": DataReport.from_dict(manifest["data_report"]).lines() if "data_report" in manifest else [],
+        "ruling_lines": ruling_lines(seen.summary.rulings),
         "attributes": [_attribute(run, seen, name) for name in seen.rules.attributes],
         "combine": seen.rules.combine.model_dump(mode="json"),
         "summary": summary,
@@ -96,10 +98,7 @@ def warnings(run: RunReader, seen: Survey) -> list[str]:
         )
     if report.get("dropped_too_long"):
         found.append(f"{report['dropped_too_long']:,} examples were longer than data.max_length and left out")
-    empty = manifest.get("counts", {}).get("rows_without_supervised_token", 0)
-    if empty:
-        found.append(f"{empty:,} examples have no token left to learn from")
-    return found
+    return found + dropped_lines(manifest)
 
 
 def histogram(distribution: Distribution, bars: int = BARS) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rich.text import Text
 from xtf.config import PluginSection
 from xtf.data.report import DataReport
 from xtf.display import quoted, visible
+from xtf.explain.rulings import dropped_lines, ruling_lines
 from xtf.explain.terminal import example_text, legend
 from xtf.labelling.cuts import Cut, NumberControl, StepsControl
 
@@ -54,6 +55,8 @@ def print_run_head(console: Console, run: RunReader) -> None:
             style="bold",
         )
     )
+    for line in ruling_lines(summary.rulings) + dropped_lines(run.manifest):
+        console.print(visible(line), markup=False)
     console.print(_attribute_table(run, summary))
 
 

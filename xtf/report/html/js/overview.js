@@ -127,6 +127,7 @@ const Overview = (() => {
       .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
     pairs.push(["model", f.model], ["data", f.data], ["run folder", f.run], ["seed", f.seed]);
     f.data_lines.forEach((line) => pairs.push(["rows", line]));
+    f.ruling_lines.forEach((line) => pairs.push(["decided", line]));
     for (const one of f.attributes) pairs.push([Base.spoken(one.name), [text(one.params) || "default parameters", el("br"), `cut: ${text(one.threshold)}`]]);
     const { votes, weights, threshold, ...combine } = f.combine;
     const special = { vote: { votes }, weighted: { weights, threshold } }[f.combine.rule] ?? {};

@@ -26,11 +26,11 @@ const Tokens = (() => {
     });
   }
 
-  /** Contiguous stretches of prompt and response. */
+  /** Contiguous stretches of prompt and response; tokens of a turn that are excluded from learning belong to it. */
   function segments(data, e) {
     const found = [];
     for (let t = data.starts[e]; t < data.starts[e + 1]; t += 1) {
-      const response = Boolean(data.response[t]);
+      const response = Boolean(data.response[t] || data.columns.rulings[t]);
       if (!found.length || found.at(-1).response !== response) found.push({ response, from: t, to: t });
       found.at(-1).to = t + 1;
     }
@@ -63,10 +63,11 @@ const Tokens = (() => {
         const place = data.tokens[t], shown = data.shown(place);
         const node = el("span", { class: "token", role: "option", id: `${prefix}t${t - data.starts[e]}`, "data-token": t - data.starts[e], "aria-selected": "false" },
           pieces(clipped(shown)));
-        node.place = { t, r: segment.response ? r : -1 };
+        node.place = { t, r: data.response[t] ? r : -1 };
+        if (segment.response && !data.response[t]) node.classList.add("excluded");
         if (special.has(place)) node.classList.add("special");
         if (partial.has(place)) node.classList.add("partial");
-        if (segment.response) r += 1;
+        if (data.response[t]) r += 1;
         if (differs?.(t)) node.classList.add("differs");
         nodes.push(node);
         body.append(node);
@@ -91,7 +92,7 @@ const Tokens = (() => {
       const { r, t } = node.place;
       node.classList.remove("noise", "line-0", "line-1", "line-2", "line-3", "line-4", "scaled", "light-text", "kept-guard");
       node.style.backgroundColor = "";
-      if (r < 0) { node.setAttribute("aria-label", `${data.shown(data.tokens[t])}, prompt`); continue; }
+      if (r < 0) { node.setAttribute("aria-label", `${data.shown(data.tokens[t])}, ${data.columns.rulings[t] ? "not learnt" : "prompt"}`); continue; }
       const noise = Boolean(labels.noise[r]);
       if (data.protected[r]) node.classList.add("protected");
       if (noise) node.classList.add("noise", `line-${firstBit(labels.lacking[r]) % 5}`);

@@ -1,0 +1,285 @@
+"""What the flags of rows, turns and parts say about learning, in every spelling in use.
+
+A flag says whether to learn (``train: false``, ``masked: true``) or by what weight (``weight: 0.5``). Sources of the
+spellings: OpenAI and Mistral ``weight``; axolotl ``train``, ``training`` and ``train_detail``, whose ``end_offset``
+is the last character of the span, as in axolotl's own example, and which says of characters that it does not name
+that they are not learnt; ms-swift ``loss`` and ``loss_scale``; LLaMA-Factory ``loss_weight``; slime and verl
+``loss_mask``; torchtune ``masked``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from xtf.data.report import RowError
+from xtf.errors import kind_of, listed
+from xtf.tokens import FloatArray
+
+WEIGHTS = ("weight", "loss_weight", "loss_scale", "train_weight", "training_weight")
+SWITCHES = ("train", "training", "trainable", "is_trainable", "train_on", "learn", "loss", "loss_mask", "train_mask")
+INVERTED = ("masked", "is_masked", "ignore_loss", "mask_loss", "no_loss")
+DETAILS = ("train_detail", "train_details", "training_detail", "training_details")
+ROW_FLAGS = (*WEIGHTS, "sample_weight", *SWITCHES, *INVERTED)
+LISTS = (*ROW_FLAGS, "weights", "loss_weights", "masks", "mask", "loss_masks", "train_masks", "turn_masks")
+UNCLEAR_LISTS = ("mask", "masks")
+"""Names that some use for what is learnt and others for what is not."""
+LOOKS_LIKE_A_FLAG = re.compile(
+    r"(?:.*_)?(?:train(?:ed|ing|able)?|loss(?:es)?|weights?|mask(?:s|ed)?|learn(?:able|t)?|supervised?|ignored?)(?:_.*)?"
+)
+WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class SpanWeight:
+    """Characters ``[start, end)`` of one text of a message, under ``key``, weigh ``weight``."""
+
+    key: str
+    start: int
+    end: int
+    weight: float
+    flag: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnWeight:
+    """What the flags say of one turn.
+
+    Attributes:
+        weight: Of the whole turn; 0 means that it is not learnt.
+        flag: The name of the flag that says so; "" if none does.
+        spans: Weights of some of its characters, which multiply ``weight``.
+    """
+
+    weight: float = 1.0
+    flag: str = ""
+    spans: tuple[SpanWeight, ...] = ()
+
+    def times(self, weight: float, flag: str) -> TurnWeight:
+        """The same turn under one more flag; the flag that excludes it is remembered."""
+        keep = self.flag and (self.weight == 0 or weight != 0)
+        return TurnWeight(self.weight * weight, self.flag if keep else flag, self.spans)
+
+
+def take_turn_flags(message: MutableMapping[str, Any], place: str) -> TurnWeight | None:
+    """Take the flags out of a message; None if it has none.
+
+    Raises:
+        RowError: naming a flag or a value that is not understood.
+    """
+    found = _taken(message, place)
+    details = [key for key in DETAILS if key in message]
+    if len(details) > 1:
+        raise _refused(f"{place}: {listed(map(repr, details))} exclude each other; keep one")
+    _refuse_unknown(set(message) - set(details), place)
+    spans = _detail_spans(message.pop(details[0]), details[0], place) if details else ()
+    if details and not spans and not found:  # axolotl: nothing is named, so nothing is learnt
+        return TurnWeight(0.0, details[0])
+    return TurnWeight(*_joined(found, place), spans) if found or details else None
+
+
+def with_length(turn: TurnWeight, length: int, place: str) -> TurnWeight:
+    """Check spans of characters against the content they speak of; what they do not name is not learnt.
+
+    Raises:
+        RowError: a span ends behind the content; by one character is taken for an end that is excluded.
+    """
+    if not turn.spans:
+        return turn
+    flag, key = turn.spans[0].flag, turn.spans[0].key
+    named = np.zeros(length, np.bool_)
+    for span in turn.spans:
+        if span.end > length + 1:
+            raise _refused(f"{place}.{flag}: character {span.end - 1} is named, but the content has {length}")
+        named[span.start : span.end] = True
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], named, [True]]).astype(np.int8)))
+    gaps = (SpanWeight(key, int(start), int(end), 0.0, flag) for start, end in edges.reshape(-1, 2))
+    return TurnWeight(turn.weight, turn.flag, (*turn.spans, *gaps))
+
+
+def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanWeight, ...]:
+    """Weights of the typed parts of one content, none if no part has a flag.
+
+    Args:
+        parts: For each part the text it becomes a piece of (``content``, ``reasoning_content``, or "" for a tool
+            call), how many characters it adds, and the part as it stands in the row.
+        place: For errors.
+
+    Raises:
+        RowError: naming a flag that is not understood.
+    """
+    spans: list[SpanWeight] = []
+    ends: dict[str, int] = {}
+    flagged = False
+    for number, (key, length, raw) in enumerate(parts):
+        here = f"{place}.content[{number}]"
+        part = dict(raw) if isinstance(raw, Mapping) else {}
+        found = _taken(part, here)
+        _refuse_unknown(set(part), here)
+        weight, flag = _joined(found, here)
+        if found and not key:
+            raise _refused(f"{here}: {flag!r} on a part that is no text; set it on the whole turn")
+        flagged |= bool(found)
+        start = ends.get(key, 0)
+        ends[key] = start + length
+        if key:
+            spans.append(SpanWeight(key, start, ends[key], weight, flag))
+    return tuple(spans) if flagged else ()
+
+
+def row_weights(row: Mapping[str, Any], roles: Sequence[str], context: int) -> list[tuple[float, str]] | None:
+    """What the row's own columns say of each of its turns, as weight and flag; None if they say nothing.
+
+    A column holds one value for the whole row, or a list with one for each message or for each assistant turn.
+
+    Args:
+        row: The row.
+        roles: Of its messages, a system message from a column of its own included.
+        context: So many first messages are its prompt.
+
+    Raises:
+        RowError: naming a column whose value is not understood.
+    """
+    found: list[tuple[float, str]] = [(1.0, "")] * len(roles)
+    said = False
+    for name in dict.fromkeys((*ROW_FLAGS, *LISTS)):
+        value = row.get(name) if name in row else None
+        if value is None:
+            continue
+        if isinstance(value, (list, tuple, np.ndarray)):
+            weights = _listed_weights(name, list(value), roles, context)
+        elif name in ROW_FLAGS:
+            weights = [_row_weight(name, value)] * len(roles)
+        else:
+            raise _refused(f"the row's {name!r} is {value!r:.60}; expected a list of 0 and 1, one for each turn")
+        said = True
+        found = [
+            (weight * new, before if before and (weight == 0 or new != 0) else name)
+            for (weight, before), new in zip(found, weights, strict=True)
+        ]
+    return found if said else None
+
+
+def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
+    """What the columns of a row that is tokens already say of its ``length`` tokens; None if they say nothing.
+
+    One value speaks of the whole row, a list under ``weights`` or ``loss_weights`` of each token.
+
+    Raises:
+        RowError: naming a column whose value is not understood.
+    """
+    found: FloatArray | None = None
+    for name in (*ROW_FLAGS, "weights", "loss_weights"):
+        value = row.get(name) if name in row else None
+        if value is None or (name == "loss_mask" and not isinstance(value, (bool, int, float))):
+            continue
+        if isinstance(value, (list, tuple, np.ndarray)):
+            weights = np.array([_weight(name, one, f"{name}[{i}]") for i, one in enumerate(value)], np.float32)
+            if len(weights) != length:
+                raise _refused(f"the row's {name!r} has {len(weights)} entries, but there are {length} tokens")
+        elif name in ROW_FLAGS:
+            weights = np.full(length, _row_weight(name, value), np.float32)
+        else:
+            raise _refused(f"the row's {name!r} is {value!r:.60}; expected a list of weights, one for each token")
+        found = weights if found is None else found * weights
+    return found
+
+
+def _row_weight(name: str, value: Any) -> float:
+    weight = _weight(name, value, "the row")
+    if name == "loss" and weight not in (0.0, 1.0):
+        raise _refused(f"the row's {name!r} is {value!r}: a measured loss? Rename the column, or write true or false")
+    return weight
+
+
+def _listed_weights(name: str, values: list[Any], roles: Sequence[str], context: int) -> list[float]:
+    weights = [1.0 if value is None else _weight(name, value, f"{name}[{i}]") for i, value in enumerate(values)]
+    turns = [i for i, role in enumerate(roles) if role == "assistant" and i >= context]
+    own = [i for i, role in enumerate(roles) if not (i == 0 and role == "system")]
+    places = next((each for each in (range(len(roles)), own, turns) if len(each) == len(weights)), None)
+    if places is None:
+        raise _refused(
+            f"the row's {name!r} has {len(weights)} entries; expected one for each of its {len(roles)} messages, or "
+            f"for each of its {len(turns)} assistant turns"
+        )
+    result = [1.0] * len(roles)
+    for place, weight in zip(places, weights, strict=True):
+        result[place] = weight
+    others = [weight for place, weight in zip(places, weights, strict=True) if roles[place] != "assistant"]
+    if name in UNCLEAR_LISTS and (not others or any(others)):
+        raise _refused(
+            f"the row's {name!r} does not tell whether 1 means learnt or masked; rename it to 'loss_mask' (1 = learnt)"
+        )
+    return result
+
+
+def _taken(message: MutableMapping[str, Any], place: str) -> list[tuple[float, str]]:
+    names = [name for name in (*WEIGHTS, *SWITCHES, *INVERTED) if message.get(name) is not None]
+    found = [(_weight(name, message.pop(name), place), name) for name in names]
+    for name in (*WEIGHTS, *SWITCHES, *INVERTED):
+        message.pop(name, None)
+    return found
+
+
+def _joined(found: Sequence[tuple[float, str]], place: str) -> tuple[float, str]:
+    """Weight and name of the flag that decides: the one that excludes, else the one that weighs."""
+    zero = next((flag for flag in found if flag[0] == 0), None)
+    if zero is not None:
+        return zero
+    weighing = [flag for flag in found if flag[0] != 1]
+    if len({weight for weight, _ in weighing}) > 1:
+        raise _refused(f"{place}: {listed(repr(name) for _, name in weighing)} contradict each other")
+    return next(iter(weighing or found), (1.0, ""))
+
+
+def _weight(name: str, value: Any, place: str) -> float:
+    """The weight that one flag gives: 0 for not to be learnt."""
+    if isinstance(value, str):
+        text = value.strip().lower()
+        number = WORDS.get(text, text)
+    else:
+        number = value
+    try:
+        weight = math.nan if isinstance(number, (list, tuple, Mapping)) else float(number)
+    except (TypeError, ValueError):
+        weight = math.nan
+    if not math.isfinite(weight) or weight < 0 or (name in INVERTED and weight not in (0.0, 1.0)):
+        shown = kind_of(value) if isinstance(value, (list, tuple, Mapping)) else repr(value)[:40]
+        raise _refused(f"{place}: {name!r} is {shown}; expected true, false, or a weight of 0 or more")
+    return 1.0 - weight if name in INVERTED else weight
+
+
+def _detail_spans(value: Any, name: str, place: str) -> tuple[SpanWeight, ...]:
+    if not isinstance(value, (list, tuple)):
+        raise _refused(f"{place}.{name} is {kind_of(value)}, expected a list of spans")
+    spans = []
+    for number, item in enumerate(value):
+        here = f"{place}.{name}[{number}]"
+        keys = {"begin_offset", "end_offset"}
+        if not isinstance(item, Mapping) or not keys <= set(item):
+            raise _refused(f"{here}: expected begin_offset, end_offset and train")
+        rest = {key: one for key, one in item.items() if key not in keys}
+        weight, flag = _joined(_taken(rest, here), here)
+        start, last = item["begin_offset"], item["end_offset"]
+        whole = all(isinstance(end, int) and not isinstance(end, bool) for end in (start, last))
+        if not flag or rest or not whole or not 0 <= start <= last:
+            raise _refused(f"{here}: {dict(item)!r} is no span; expected 0 <= begin_offset <= end_offset and train")
+        spans.append(SpanWeight("content", start, last + 1, weight, name))
+    return tuple(spans)
+
+
+def _refuse_unknown(keys: Iterable[Any], place: str) -> None:
+    words = {key: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower() for key in keys if isinstance(key, str)}
+    unknown = [key for key, spelled in words.items() if LOOKS_LIKE_A_FLAG.fullmatch(spelled)]
+    if unknown:
+        known = listed((*WEIGHTS, *SWITCHES, *INVERTED, *DETAILS[:1]))
+        raise _refused(f"{place}: {listed(map(repr, unknown))}. Known: {known}")
+
+
+def _refused(detail: str) -> RowError:
+    return RowError("a flag that is not understood", detail)

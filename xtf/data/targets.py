@@ -1,0 +1,279 @@
+"""Which tokens of assistant turns are targets, by the flags of the data and the rules of the user, and their weights.
+
+Flags speak of characters of a message, rules of characters of the rendered turn. A token that holds one character that
+must not be learnt is not learnt; of several weights the smallest counts. What a template adds to a turn, such as its
+end, goes with the turn: it weighs what the turn's heaviest part weighs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtf.config import DataConfig, TextRule
+from xtf.data.conversation import Conversation
+from xtf.data.flags import SpanWeight, TurnWeight
+from xtf.data.markers import Piece, Span
+from xtf.data.messages import WRITTEN
+from xtf.data.report import Remark
+from xtf.data.rules import matches
+from xtf.data.turns import Rendering, Turn
+from xtf.tokens import EXCLUDING, BoolArray, FloatArray, Ruling, RulingArray, usual_weights
+
+EARLIER = "not learnt: an earlier turn (data.learn: last_turn)"
+
+
+@dataclass(frozen=True, slots=True)
+class TargetRules:
+    """The settings of ``data`` that say what is learnt."""
+
+    last_turn_only: bool = False
+    never: tuple[TextRule, ...] = ()
+    always: tuple[TextRule, ...] = ()
+    prompt_weight: float = 0.0
+
+    @classmethod
+    def of(cls, config: DataConfig) -> TargetRules:
+        """Those of a configuration."""
+        return cls(config.learn == "last_turn", config.never_learn, config.always_learn, config.prompt_weight)
+
+    def notes(self) -> list[str]:
+        """What :attr:`Targets.causes` may say because of these rules, so that a rule without a match is seen."""
+        rules = [(Ruling.NEVER, rule) for rule in self.never] + [(Ruling.ALWAYS, rule) for rule in self.always]
+        notes = [_rule_note(ruling, rule) for ruling, rule in rules]
+        return [*notes, *([EARLIER] if self.last_turn_only else [])]
+
+
+NO_RULES = TargetRules()
+"""Every assistant turn is learnt, as its flags say."""
+
+
+def prompt_note(weight: float) -> str:
+    """What the report says of prompt tokens that weigh something."""
+    return f"prompt tokens weigh {weight:g} (data.prompt_weight)"
+
+
+def _rule_note(ruling: Ruling, rule: TextRule) -> str:
+    if ruling == Ruling.NEVER:
+        return f"never learnt: data.never_learn {rule}"
+    return f"always learnt: data.always_learn {rule}"
+
+
+@dataclass(slots=True)
+class Targets:
+    """What is decided of ``(seq,)`` tokens before anything is scored.
+
+    Attributes:
+        is_response: bool, the targets.
+        weights: float32, of targets and of prompt tokens that weigh something.
+        rulings: uint8, see :class:`~xtf.tokens.Ruling`.
+        cause: uint16, 1 + the place in ``causes`` of what decided it; 0 where nothing did.
+        causes: In words, for the report.
+        remarks: What flags ask for that is not done, for the report.
+    """
+
+    is_response: BoolArray
+    weights: FloatArray
+    rulings: RulingArray
+    cause: NDArray[np.uint16]
+    causes: list[str] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+
+    @classmethod
+    def usual(cls, is_response: BoolArray) -> Targets:
+        """Every response token is a target and weighs 1."""
+        size = len(is_response)
+        return cls(is_response, usual_weights(is_response), np.zeros(size, np.uint8), np.zeros(size, np.uint16))
+
+    def decide(self, where: NDArray[np.intp], ruling: Ruling, cause: str) -> None:
+        """Let a ruling hold for tokens ``where``; those that an earlier one excludes keep it."""
+        where = where[~np.isin(self.rulings[where], EXCLUDING)]
+        self.rulings[where] = ruling
+        self._because(where, cause)
+        if ruling in EXCLUDING:
+            self.weights[where] = 0.0
+            self.is_response[where] = False
+
+    def weigh(self, where: NDArray[np.intp], weights: FloatArray, cause: str) -> None:
+        """Set weights that are not 0."""
+        self.weights[where] = weights
+        self._because(where, cause)
+
+    def _because(self, where: NDArray[np.intp], cause: str) -> None:
+        if where.size:
+            if cause not in self.causes:
+                self.causes.append(cause)
+            self.cause[where] = 1 + self.causes.index(cause)
+
+    def counts(self, keep: slice) -> list[tuple[str, int]]:
+        """Each cause and how many of the first tokens it decided."""
+        found = np.bincount(self.cause[keep], minlength=len(self.causes) + 1)[1:].tolist()
+        return [(cause, count) for cause, count in zip(self.causes, found, strict=True) if count]
+
+
+class TokenPlaces:
+    """Which tokens hold characters of a span.
+
+    Args:
+        offsets: ``(seq, 2)`` int64, the characters of each token; they rise.
+        is_response: ``(seq,)`` bool.
+        is_added: ``(seq,)`` bool, tokens of the added vocabulary such as ``<|im_end|>``.
+    """
+
+    def __init__(self, offsets: NDArray[np.int64], is_response: BoolArray, is_added: BoolArray) -> None:
+        rising = np.maximum.accumulate(offsets.reshape(-1, 2), axis=0)
+        self._starts, self._ends = rising[:, 0], rising[:, 1]
+        self.is_response, self._is_added = is_response.copy(), is_added
+
+    def tokens(self, span: Span) -> NDArray[np.intp]:
+        """Positions of all tokens that hold a character of ``span``."""
+        start, end = span
+        if start >= end:
+            return np.zeros(0, np.intp)
+        first, last = int(np.searchsorted(self._ends, start, "right")), int(np.searchsorted(self._starts, end, "left"))
+        return np.arange(first, last)
+
+    def targets(self, span: Span) -> NDArray[np.intp]:
+        """Those of them that are response."""
+        found = self.tokens(span)
+        return found[self.is_response[found]]
+
+    def matched(self, span: Span, text: str) -> NDArray[np.intp]:
+        """All tokens that hold a character of ``text[span]``, but of added tokens only those that lie in it whole.
+
+        A rule for the word "end" does not mean ``<|im_end|>``.
+        """
+        found = self.tokens(span)
+        whole = np.ones(len(found), np.bool_)
+        for place in {0, len(found) - 1} if len(found) else ():
+            start, end = int(self._starts[found[place]]), int(self._ends[found[place]])
+            if self._is_added[found[place]]:
+                own = text[start:end]
+                start, end = end - len(own.lstrip()), start + len(own.rstrip())
+                whole[place] = span[0] <= start and end <= span[1]
+        return found[whole]
+
+
+def decide_targets(
+    rules: TargetRules, conversation: Conversation, rendering: Rendering, places: TokenPlaces
+) -> Targets:
+    """Apply flags, ``data.learn`` and the user's rules.
+
+    Args:
+        rules: The settings.
+        conversation: With the flags of its turns.
+        rendering: Its text and turns.
+        places: Where the characters of that text stand among the tokens.
+    """
+    targets = Targets.usual(places.is_response.copy())
+    for number, turn in enumerate(rendering.turns):
+        learning = conversation.learning[turn.message] if conversation.learning else None
+        if learning is not None:
+            _apply_flags(targets, places, turn, conversation, rendering.text)
+        if rules.last_turn_only and number + 1 < len(rendering.turns):
+            targets.decide(places.targets((turn.start, turn.end)), Ruling.EARLIER, EARLIER)
+        apply_rules(targets, places, rules, (rendering.text, (turn.start, turn.end)))
+    targets.remarks += _not_honoured(conversation, {turn.message for turn in rendering.turns})
+    _weigh_prompt(targets, places, rules, rendering)
+    return targets
+
+
+def apply_rules(targets: Targets, places: TokenPlaces, rules: TargetRules, region: tuple[str, Span]) -> None:
+    """Apply ``data.never_learn`` and ``data.always_learn`` to one turn: a text, and where the turn stands in it."""
+    for ruling, chosen in ((Ruling.NEVER, rules.never), (Ruling.ALWAYS, rules.always)):
+        for rule in chosen:
+            for span in matches(rule, *region):
+                found = places.matched(span, region[0])
+                targets.decide(found[places.is_response[found]], ruling, _rule_note(ruling, rule))
+
+
+def _apply_flags(targets: Targets, places: TokenPlaces, turn: Turn, conversation: Conversation, text: str) -> None:
+    learning = conversation.learning[turn.message]
+    assert learning is not None
+    here = places.targets((turn.start, turn.end))
+    weights = np.full(len(here), _weight_of_the_rest(learning, conversation, turn.message), np.float32)
+    flags = np.full(len(here), learning.flag or learning.spans[0].flag, np.object_)
+    lightest = np.full(len(here), np.inf, np.float32)
+    for span, place in _in_text(learning.spans, turn, text):
+        inside = np.isin(here, places.targets(place))
+        lighter = inside & (span.weight < lightest)
+        lightest[lighter] = span.weight
+        flags[lighter] = (span.flag or learning.flag) if learning.weight else learning.flag
+    weights = np.where(np.isinf(lightest), weights, lightest) * np.float32(learning.weight)
+    for flag in dict.fromkeys(flags.tolist()):
+        mine = flags == flag
+        targets.decide(here[mine & (weights == 0)], Ruling.FLAGGED, f"not learnt: {flag!r} says so")
+        other = mine & (weights != 0) & (weights != 1)
+        targets.weigh(here[other], weights[other], f"weighted by {flag!r}")
+
+
+def _weight_of_the_rest(learning: TurnWeight, conversation: Conversation, number: int) -> float:
+    """What characters of a turn weigh that no span names: 1, or the greatest weight if spans name all its words."""
+    message = conversation.messages[number]
+    flagged = {span.key for span in learning.spans}
+    written = {key for key in WRITTEN if str(message.get(key) or "").strip()}
+    if not flagged or message.get("tool_calls") or not written <= flagged:
+        return 1.0
+    return max(span.weight for span in learning.spans)
+
+
+def _in_text(spans: Sequence[SpanWeight], turn: Turn, text: str) -> Iterator[tuple[SpanWeight, Span]]:
+    """Where the characters of each span came out in the rendering, as far as they did."""
+    runs = list(_runs(turn, text))
+    for span in spans:
+        for piece, start, end, place in runs:
+            low, high = max(start, span.start), min(end, span.end)
+            if piece.key == span.key and low < high:
+                yield span, (place + low - start, place + high - start)
+
+
+def _runs(turn: Turn, text: str) -> Iterator[tuple[Piece, int, int, int]]:
+    """For each piece of a turn: characters ``[start, end)`` of its source, and where in the text they stand alike.
+
+    The white space and tags around a piece belong to it as far as the text has them too.
+    """
+    done: dict[str, int] = {}
+    floor = turn.start
+    for number, (piece, (start, end)) in enumerate(turn.pieces):
+        following = turn.pieces[number + 1] if number + 1 < len(turn.pieces) else None
+        ceiling = following[1][0] if following is not None else turn.end
+        goes_on = following is not None and following[0].source is piece.source
+        limit = following[0].start if following is not None and goes_on else len(piece.source)
+        first, last = piece.start, piece.end
+        while first > done.get(piece.key, 0) and start > floor and piece.source[first - 1] == text[start - 1]:
+            first, start = first - 1, start - 1
+        while last < limit and end < ceiling and piece.source[last] == text[end]:
+            last, end = last + 1, end + 1
+        done[piece.key], floor = last, end
+        yield piece, first, last, start
+
+
+def _weigh_prompt(targets: Targets, places: TokenPlaces, rules: TargetRules, rendering: Rendering) -> None:
+    """Give ``data.prompt_weight`` to what stands outside the assistant turns, but for what must never be learnt."""
+    if not rules.prompt_weight:
+        return
+    outside = ~targets.is_response & (targets.rulings == Ruling.NONE)
+    outside[:1] = False  # nothing predicts the first token
+    spans = [span for turn in rendering.turns for span in turn.spans]
+    edges = [0, *(place for span in spans for place in span), len(rendering.text)]
+    for gap in zip(edges[::2], edges[1::2], strict=True):
+        for rule in rules.never:
+            for span in matches(rule, rendering.text, gap):
+                outside[places.matched(span, rendering.text)] = False
+    where = np.flatnonzero(outside)
+    weights = np.full(len(where), rules.prompt_weight, np.float32)
+    targets.weigh(where, weights, prompt_note(rules.prompt_weight))
+
+
+def _not_honoured(conversation: Conversation, turns: set[int]) -> Iterator[Remark]:
+    """Flags that ask to learn what is no assistant turn to learn from."""
+    for number, learning in enumerate(conversation.learning):
+        if learning is None or number in turns or not learning.flag or not learning.weight:
+            continue
+        role = conversation.messages[number]["role"]
+        if role != "assistant":
+            said = f"{learning.flag!r} asks to learn a turn of role {role!r}, which is context and not learnt"
+            yield Remark(said, "data.prompt_weight weighs all of the prompt")

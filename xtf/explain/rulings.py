@@ -1,0 +1,49 @@
+"""What flags of the data and rules of the user decided before anything was scored, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from xtf.labelling.summary import RulingCount
+from xtf.tokens import Ruling
+
+
+class Words(NamedTuple):
+    """Where a ruling comes from, why it holds (after the token's text), and what a count of its tokens is called."""
+
+    rule: str
+    reason: str
+    counted: str
+
+
+RULED = {
+    Ruling.FLAGGED: Words(
+        "a flag of the data", "is marked in the data as not to be learnt", "not learnt: marked in the data"
+    ),
+    Ruling.NEVER: Words("data.never_learn", "is named by data.never_learn", "never learnt: data.never_learn"),
+    Ruling.ALWAYS: Words(
+        "data.always_learn",
+        "is named by data.always_learn, so that nothing masks it",
+        "always learnt: data.always_learn",
+    ),
+    Ruling.EARLIER: Words(
+        "data.learn: last_turn",
+        "belongs to an earlier turn, and data.learn is last_turn",
+        "not learnt: in earlier turns (data.learn: last_turn)",
+    ),
+}
+
+
+def ruling_lines(rulings: Sequence[RulingCount]) -> list[str]:
+    """How many tokens each ruling holds for, one sentence each."""
+    return [f"{one.tokens:,} tokens {RULED[Ruling[one.name.upper()]].counted}" for one in rulings]
+
+
+def dropped_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """Which examples a run's ``labels/`` leaves out because nothing is left to learn: one line, or none."""
+    count, names = manifest.get("counts", {}).get("rows_without_supervised_token", 0), manifest.get("dropped_rows", [])
+    if not count:
+        return []
+    more = ", …" if count > len(names) else ""
+    return [f"{count:,} examples have no token left to learn and are not in labels/: {', '.join(names)}{more}"]
