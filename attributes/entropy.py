@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class PredictionEntropy(Attribute[NoParams]):
-    """Entropy of the model's prediction, in nats: high where the text forks (entropy minority, arXiv 2506.01939)."""
+    """Entropy of the model's prediction, in nats: high where the text forks (entropy minority, arXiv 2506.01939).
+
+    Frozen at its value under the base model, where the paper takes that of the model in training at each step.
+    """
 
     name: ClassVar[str] = "entropy"
 

@@ -51,7 +51,8 @@ class SsToken(Attribute[SsTokenParams]):
 
     ``γ minmax(loss under history - loss under current) + (1 - γ) attention of current from the token to the prompt``,
     in [0, 1]; the extremes are those of the token's own example. Where all its tokens progressed alike, that part is
-    0. Attention is read in the last layer and the token's own row, as in the released code.
+    0. Attention is read in the last layer and the token's own row, as in the released code. Frozen at ``current``, in
+    self-evolving runs for one round, where the paper takes the model in training anew for each batch.
     """
 
     name: ClassVar[str] = "ss_token"

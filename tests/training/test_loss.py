@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -162,6 +163,39 @@ def test_normalisers_count_over_all_batches() -> None:
     assert step_normaliser([], "kept").item() == 0
 
 
+def test_a_token_of_negative_weight_is_unlearnt_down_to_chance() -> None:
+    """Each is by hand: -|w| times its loss, whose gradient is 0 once the loss is that of a uniform guess."""
+    model = tiny_model().double()
+    model.requires_grad_(True)
+    rows = example_rows()
+    turned = []
+    for row in rows:
+        noise = row.is_response & (row.weights == 0)
+        turned.append(
+            TrainingRow(row.example_id, row.input_ids, row.weights - np.float32(0.3) * noise, row.is_response)
+        )
+    expected, sides = torch.zeros((), dtype=torch.float64), set()
+    for row in turned:
+        logits = model(input_ids=torch.from_numpy(row.input_ids.astype(np.int64))[None]).logits[0]
+        for position in np.flatnonzero(row.weights):
+            weight = float(row.weights[position])
+            loss = -torch.log_softmax(logits[position - 1], dim=-1)[int(row.input_ids[position])]
+            if weight < 0:
+                sides.add(loss.item() < math.log(300))
+                loss = loss if loss.item() < math.log(300) else torch.tensor(math.log(300), dtype=torch.float64)
+            expected = expected + weight * loss
+    assert sides == {True, False}
+    expected.backward()  # type: ignore[no-untyped-call]
+    wanted = gradients(model)
+    loss = weighted_loss_sum(model, Head.find(model), collate(turned))
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    for name, value in gradients(model).items():
+        assert (value - wanted[name]).abs().max() <= 1e-6 * max(1.0, float(wanted[name].abs().max())), name
+    kept = sum(float(row.weights.sum()) for row in rows)
+    assert step_normaliser([collate(turned)], "kept").item() == pytest.approx(kept)
+
+
 def test_forward_is_put_back_after_an_error() -> None:
     model = tiny_model()
     with pytest.raises(KeyError), loss_as_forward(model, None):
@@ -174,7 +208,7 @@ def test_forward_is_put_back_after_an_error() -> None:
     ("weights", "message"),
     [
         ([0, 1, 0], "only targets weigh"),
-        ([0, 0, -1], "not negative"),
+        ([0, 0, -1.5], "at least -1"),
         ([0, 0, float("nan")], "finite"),
         ([0, 0], "equally long"),
     ],

@@ -124,7 +124,9 @@ class CombineConfig(Section):
     rule: str = Field(
         "any", description="Noise if any attribute lacks (XTF), if all do, by votes, or by a cut on the mean rank."
     )
-    noise_weight: Share = Field(0.0, description="Weight of a noise token when training with objective: weight.")
+    noise_weight: Annotated[float, Field(ge=-1.0, le=1.0)] = Field(
+        0.0, description="Weight of a noise token when training with objective: weight; below 0 it is unlearnt."
+    )
     weight_by: str | None = Field(None, description="Attribute whose score, within [0, 1], weights each kept token.")
     max_noise_share: Share = Field(1.0, description="Greatest share of an example's response that may be noise.")
     min_kept: Annotated[int, Field(ge=0)] = Field(0, description="Fewest unprotected tokens to keep in an example.")

@@ -6,6 +6,7 @@ gradient checkpointing see an ordinary forward pass. :func:`step_normaliser` say
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MethodType
@@ -14,21 +15,24 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xtf.model.head import Head, target_losses
+from xtf.model.head import Head, base_of, target_losses
 
 
 def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]) -> Tensor:
     """Return ``sum_i w_i * ce_i``, a float32 scalar; 0 with zero gradients when no target weighs anything.
 
     ``batch`` holds ``(batch, seq)`` ids, masks and weights. A target of weight 0 takes no part in the loss, yet
-    stays in the context of the tokens after it.
+    stays in the context of the tokens after it. One of negative weight is unlearnt until it is no likelier than a
+    uniform guess: its loss counts up to ``log(vocabulary)``, beyond which it has no gradient.
     """
     weights = batch["weights"]
-    wanted = weights > 0
+    wanted = weights != 0
     kept = weights[:, 1:][wanted[:, 1:]]
+    chance = math.log(base_of(model).config.get_text_config().vocab_size)
     total = torch.zeros((), device=weights.device)
     for where, losses in target_losses(model, head, batch["input_ids"], batch["attention_mask"], wanted):
-        total = total + (kept[where] * losses).sum()
+        own = kept[where]
+        total = total + (own * torch.where(own < 0, losses.clamp(max=chance), losses)).sum()
     return total
 
 
@@ -68,9 +72,9 @@ class _Plain:
 def step_normaliser(batches: Sequence[Mapping[str, Tensor]], normalise: Literal["kept", "response"]) -> Tensor:
     """Return what the loss of one update is divided by, a float64 scalar over its ``(batch, seq)`` micro-batches.
 
-    ``kept``: the sum of the weights, which for 0/1 weights is the number of kept tokens. ``response``: the number of
-    response tokens, so that masking a token does not enlarge the step of the others.
+    ``kept``: the sum of the weights, which for 0/1 weights is the number of kept tokens; negative ones do not count.
+    ``response``: the number of response tokens, so that masking a token does not enlarge the step of the others.
     """
     column = "weights" if normalise == "kept" else "is_response"
-    counts = [batch[column].sum(dtype=torch.float64) for batch in batches]
+    counts = [batch[column].clamp(min=0).sum(dtype=torch.float64) for batch in batches]
     return torch.stack(counts).sum() if counts else torch.zeros((), dtype=torch.float64)

@@ -18,7 +18,7 @@ class TrainingRow:
     Attributes:
         example_id: Unique within a run.
         input_ids: ``(seq,)`` int32.
-        weights: ``(seq,)`` float32 at the target's own position, not negative; 0 means no gradient.
+        weights: ``(seq,)`` float32 at the target's own position, 0: no gradient, below 0: unlearnt.
         is_response: ``(seq,)`` bool, the targets, prompt tokens that weigh something among them; counted when the loss
             is divided by response tokens.
     """
@@ -38,8 +38,8 @@ class TrainingRow:
         kinds = (self.input_ids.dtype, self.weights.dtype, self.is_response.dtype)
         if kinds != (np.dtype(np.int32), np.dtype(np.float32), np.dtype(np.bool_)):
             raise ValueError(f"row {self.example_id!r}: expected int32, float32 and bool, got {kinds}")
-        if not np.all(np.isfinite(self.weights)) or np.any(self.weights < 0):
-            raise ValueError(f"row {self.example_id!r}: weights must be finite and not negative")
+        if not np.all(np.isfinite(self.weights)) or np.any(self.weights < -1):
+            raise ValueError(f"row {self.example_id!r}: weights must be finite and at least -1")
         if np.any(self.weights[~self.is_response] != 0) or (shape[0] and self.is_response[0]):
             raise ValueError(f"row {self.example_id!r}: only targets weigh, and position 0 is none")
 
