@@ -91,6 +91,9 @@ class DataConfig(Section):
     prompt_weight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
         0.0, description="Weight of prompt tokens in training; they are neither scored nor masked."
     )
+    preference: Literal["chosen", "refuse"] = Field(
+        "chosen", description="Of preference data learn the chosen answers only, or refuse such rows."
+    )
     on_error: Literal["skip", "stop"] = Field("skip", description="Skip and report a bad row, or stop.")
     limit: PositiveInt | None = Field(None, description="Read only the first examples.")
 

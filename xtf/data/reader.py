@@ -16,8 +16,9 @@ from xtf.data.data_files import DataFile
 from xtf.data.hub import hub_identity
 from xtf.data.ids import ExampleIds
 from xtf.data.memory import is_stream
+from xtf.data.preference import RejectedAnswer
 from xtf.data.report import Count, DataReport, RowError
-from xtf.data.schema import check_columns, recognise
+from xtf.data.schema import Recognised, check_columns, recognise
 from xtf.data.sources import Row, find_sources, read_rows
 from xtf.data.targets import TargetRules
 from xtf.data.tokenise import ConversationTokenizer, Tokens
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 SETTINGS = (
     *("split", "columns", "roles", "template_args", "system", "template_adds"),
-    *("learn", "never_learn", "always_learn", "prompt_weight", "max_length", "too_long", "limit"),
+    *("learn", "never_learn", "always_learn", "prompt_weight", "preference", "max_length", "too_long", "limit"),
 )
 CHUNK = 1 << 20
 
@@ -90,7 +91,7 @@ class _Tokenising:
             report.decided.setdefault(cause, Count())
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
-        recognised = recognise(row, self._config.columns, self._config.roles)
+        recognised = _recognised(row, self._config)
         tokens = self._tokenise(recognised.value)
         result = _fitted(name, tokens, self._config, self._report)
         self._report.note(recognised.schema, recognised.unused)
@@ -117,7 +118,7 @@ def read_named_conversations(
     """As :func:`read_conversations`, with the row that each is read from; a :class:`RowError` is counted."""
 
     def conversation(name: str, row: Row) -> tuple[str, Row, Conversation]:
-        recognised = recognise(row, config.columns, config.roles)
+        recognised = _recognised(row, config)
         if isinstance(recognised.value, PreTokenized):
             raise RowError("tokens only, where text is needed")
         report.note(recognised.schema, recognised.unused)
@@ -213,7 +214,7 @@ def _read(
             continue
         except RowError as error:
             error = error.at(row.location)
-            if config.on_error == "stop":
+            if config.on_error == "stop" and not isinstance(error, RejectedAnswer):
                 raise error from None
             report.skip(error)
             continue
@@ -226,6 +227,14 @@ def _read(
     if not used and start == 0 and stop is None:
         place = config.place if rows is None else "rows"
         raise DataError("\n".join([f"{place}: no usable row.", *(f"  {line}" for line in report.lines())]))
+
+
+def _recognised(row: Row, config: DataConfig) -> Recognised:
+    """The row as it is understood; a RowError where ``data.preference`` refuses its kind."""
+    recognised = recognise(row, config.columns, config.roles)
+    if recognised.is_preference and config.preference == "refuse":
+        raise RowError("preference data is refused (data.preference: refuse)", recognised.schema).at(row.location)
+    return recognised
 
 
 def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -> TokenizedExample:

@@ -27,7 +27,7 @@ class RowError(DataError):
 
     def at(self, location: str) -> RowError:
         """Return the same fault with its place."""
-        return RowError(self.reason, self.detail, location)
+        return type(self)(self.reason, self.detail, location)
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.location, self.reason, self.detail) if part)

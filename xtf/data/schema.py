@@ -15,6 +15,7 @@ from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.messages import NO_ROLES
 from xtf.data.plain import TableRow
+from xtf.data.preference import NOTE, check_label, preference_of
 from xtf.data.pubmedqa import pubmedqa
 from xtf.data.report import Remark, RowError
 from xtf.data.sources import Row
@@ -102,12 +103,14 @@ class Recognised:
         schema: The columns by which it was recognised.
         unused: Columns that hold something and were not read.
         remarks: For the data report.
+        is_preference: Whether the row says which of several answers is the good one.
     """
 
     value: Conversation | PreTokenized
     schema: str
     unused: tuple[str, ...]
     remarks: tuple[Remark, ...] = ()
+    is_preference: bool = False
 
 
 def check_columns(columns: ColumnsConfig) -> None:
@@ -135,7 +138,8 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
     """
     cells = Cells(row.value, columns.system, roles)
     try:
-        schema = _named(columns) or _fitting(cells)
+        liked = check_label(cells)
+        schema = _named(columns) or _preference(cells) or _fitting(cells)
         if schema is None:
             cells = cells.in_lower_case()
             schema = _fitting(cells)
@@ -145,10 +149,19 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
     except RowError as error:
         raise error.at(row.location) from None
     unused = tuple(column for column in cells.unread() if column != columns.id)
-    return Recognised(value, str(schema), unused, tuple(_remarks(row, value)))
+    is_preference = liked or schema.note == NOTE
+    return Recognised(value, str(schema), unused, tuple(_remarks(row, value, liked)), is_preference)
 
 
-def _remarks(row: Row, value: Conversation | PreTokenized) -> Iterator[Remark]:
+def _preference(cells: Cells) -> Schema | None:
+    """The schema of a row with a rejected answer."""
+    found = preference_of(cells)
+    return None if found is None else Schema(found.columns, found, NOTE)
+
+
+def _remarks(row: Row, value: Conversation | PreTokenized, liked: bool) -> Iterator[Remark]:
+    if liked:
+        yield Remark(NOTE)
     if isinstance(row.value, TableRow) and row.value.null_arguments:
         yield Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments))
     if isinstance(value, Conversation) and any(PICTURE in str(message["content"]) for message in value.messages):
