@@ -336,6 +336,13 @@ def test_cells_are_text(tmp_path: Path) -> None:
     }
 
 
+def test_a_stray_zero_makes_no_other_encoding(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_bytes(b'\x00\n{"a": 1}\n')
+    report = DataReport()
+    assert [row.value for row in read_rows(DataConfig(path=str(tmp_path / "a.jsonl")), report)] == [{"a": 1}]
+    assert report.skipped["broken JSON"].count == 1
+
+
 def test_latin_1_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'{"a": 1}\n{"a": "caf\xe9"}\n')
     report = DataReport()

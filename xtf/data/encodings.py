@@ -6,6 +6,9 @@ import io
 import json
 from typing import BinaryIO, cast
 
+FIRST = 16
+"""Bytes by which an encoding is recognised: four characters of UTF-32."""
+
 
 class _AsUtf8(io.RawIOBase):
     """The text of a file as UTF-8, in the encoding it has."""
@@ -30,14 +33,16 @@ class _AsUtf8(io.RawIOBase):
 
 
 def as_utf8(file: BinaryIO) -> BinaryIO:
-    """The content of a text file as UTF-8: of UTF-16 and UTF-32, known by their mark or by the zeros beside ASCII.
+    """The content of a text file as UTF-8: of UTF-16 and UTF-32, known by their mark or by zeros beside ASCII letters.
 
     A mark at the beginning of UTF-8 stays.
     """
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file))
-    encoding = json.detect_encoding(buffered.peek(4)[:4])
-    if encoding in ("utf-8", "utf-8-sig"):
-        return buffered
+    first = buffered.peek(FIRST)[:FIRST]
+    encoding = json.detect_encoding(first)
+    is_unmarked = encoding.endswith(("-le", "-be"))
+    if encoding in ("utf-8", "utf-8-sig") or (is_unmarked and not first.decode(encoding, "replace").isascii()):
+        return buffered  # a stray zero makes no UTF-16
     return io.BufferedReader(_AsUtf8(buffered, encoding))
 
 
