@@ -54,7 +54,7 @@ EXCLUDING = (Ruling.FLAGGED, Ruling.NEVER, Ruling.EARLIER)
 
 
 def usual_weights(is_response: BoolArray) -> FloatArray:
-    """Weights where no flag and no setting says anything: 1 on response tokens, 0 elsewhere."""
+    """Weights where no flag and no setting says anything: 1 on response tokens, 0 elsewhere, ``(seq,)``."""
     return is_response.astype(np.float32)
 
 

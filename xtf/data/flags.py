@@ -133,7 +133,7 @@ def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanW
 
 
 def row_weights(row: Mapping[str, Any], roles: Sequence[str], context: int) -> list[tuple[float, str]] | None:
-    """What the row's own columns say of each of its turns, as weight and flag; None if they say nothing.
+    """What the row's own columns say of each of its turns, as weight and flag; ``(length,)``; None if they say nothing.
 
     A column holds one value for the whole row, or a list with one for each message or for each assistant turn.
 
@@ -166,7 +166,7 @@ def row_weights(row: Mapping[str, Any], roles: Sequence[str], context: int) -> l
 
 
 def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
-    """What the columns of a row that is tokens already say of its ``length`` tokens; None if they say nothing.
+    """What the columns of a row that is tokens already say of its tokens, ``(length,)``; None if they say nothing.
 
     One value speaks of the whole row, a list under ``weights`` or ``loss_weights`` of each token.
 

@@ -84,12 +84,12 @@ class Targets:
 
     @classmethod
     def usual(cls, is_response: BoolArray) -> Targets:
-        """Every response token is a target and weighs 1."""
+        """Every response token of ``(seq,)`` is a target and weighs 1."""
         size = len(is_response)
         return cls(is_response, usual_weights(is_response), np.zeros(size, np.uint8), np.zeros(size, np.uint16))
 
     def decide(self, where: NDArray[np.intp], ruling: Ruling, cause: str) -> None:
-        """Let a ruling hold for tokens ``where``; those that an earlier one excludes keep it."""
+        """Let a ruling hold for ``(n,)`` places; those that an earlier one excludes keep it."""
         where = where[~np.isin(self.rulings[where], EXCLUDING)]
         self.rulings[where] = ruling
         self._because(where, cause)
@@ -98,7 +98,7 @@ class Targets:
             self.is_response[where] = False
 
     def weigh(self, where: NDArray[np.intp], weights: FloatArray, cause: str) -> None:
-        """Set weights that are not 0."""
+        """Set ``(n,)`` weights that are not 0."""
         self.weights[where] = weights
         self._because(where, cause)
 
@@ -129,7 +129,7 @@ class TokenPlaces:
         self.is_response, self._is_added = is_response.copy(), is_added
 
     def tokens(self, span: Span) -> NDArray[np.intp]:
-        """Positions of all tokens that hold a character of ``span``."""
+        """Positions ``(n,)`` of all tokens that hold a character of ``span``."""
         start, end = span
         if start >= end:
             return np.zeros(0, np.intp)
@@ -137,12 +137,12 @@ class TokenPlaces:
         return np.arange(first, last)
 
     def targets(self, span: Span) -> NDArray[np.intp]:
-        """Those of them that are response."""
+        """Those ``(n,)`` of them that are response."""
         found = self.tokens(span)
         return found[self.is_response[found]]
 
     def matched(self, span: Span, text: str) -> NDArray[np.intp]:
-        """All tokens that hold a character of ``text[span]``, but of added tokens only those that lie in it whole.
+        """All ``(n,)`` tokens that hold a character of ``text[span]``; of added tokens only those wholly in it.
 
         A rule for the word "end" does not mean ``<|im_end|>``.
         """

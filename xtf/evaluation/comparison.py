@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -57,9 +57,9 @@ class Comparison:
     held_out: HeldOut
     training: TrainingConfig
     evaluation: EvaluationConfig
-    resume: bool = True
-    progress: bool = False
-    merge: bool = False
+    resume: bool = field(default=True, kw_only=True)
+    progress: bool = field(default=False, kw_only=True)
+    merge: bool = field(default=False, kw_only=True)
 
     def compare(
         self, examples: Sequence[TokenizedExample], labellings: Mapping[str, Labelling], output_dir: Path
@@ -145,7 +145,8 @@ class Comparison:
         return result
 
     def _trained(self, arm: str, seed: int, leg: Leg, fingerprint: str, start: Path | None) -> ArmResult:
-        job = TrainingJob(leg.folder, fingerprint, seed, start, self.merge, self.resume, self.progress)
+        kept = {"merge": self.merge, "resume": self.resume, "progress": self.progress}
+        job = TrainingJob(leg.folder, fingerprint, seed, start, **kept)
         with train_model(self.loaded.model, self.loaded.tokenizer, leg.rows, self.training, job) as done:
             return replace(
                 self._evaluated(arm, seed, leg, done.model),

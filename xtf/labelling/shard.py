@@ -51,9 +51,9 @@ class ScoredShard:
     is_response: BoolArray
     is_protected: BoolArray
     scores: Mapping[str, FloatArray]
-    details: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
-    rulings: RulingArray = field(default_factory=lambda: np.zeros(0, np.uint8))
+    details: Mapping[str, NDArray[Any]] = field(default_factory=dict, kw_only=True)
+    weights: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32), kw_only=True)
+    rulings: RulingArray = field(default_factory=lambda: np.zeros(0, np.uint8), kw_only=True)
 
     def __post_init__(self) -> None:
         tokens = self.input_ids.shape[0]
@@ -121,9 +121,9 @@ class ScoredShard:
             self.is_response[here].copy(),
             self.is_protected[here].copy(),
             {name: column[here].copy() for name, column in self.scores.items()},
-            {name: column[here].copy() for name, column in self.details.items()},
-            self.weights[here].copy(),
-            self.rulings[here].copy(),
+            details={name: column[here].copy() for name, column in self.details.items()},
+            weights=self.weights[here].copy(),
+            rulings=self.rulings[here].copy(),
         )
 
     def candidates(self) -> BoolArray:

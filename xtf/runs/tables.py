@@ -29,13 +29,17 @@ def tokens_table(examples: Sequence[TokenizedExample]) -> pa.Table:
 def tokens_table_of(
     example_ids: Sequence[str], offsets: NDArray[int64], columns: Mapping[str, NDArray[Any]]
 ) -> pa.Table:
-    """:func:`tokens_table` of examples laid end to end, with the columns of :data:`TOKEN_COLUMNS`."""
+    """:func:`tokens_table` of examples laid end to end: ``(tokens,)`` columns of :data:`TOKEN_COLUMNS`."""
     lists = {name: _lists(offsets, values) for name, values in columns.items()}
     return pa.table({"example_id": pa.array(example_ids, pa.string()), **lists})
 
 
 def flat_tokens(table: pa.Table) -> tuple[list[str], NDArray[int64], dict[str, NDArray[Any]]]:
-    """:func:`flat` of a ``tokens/`` shard; a run of before flags were read has the usual weights and no rulings."""
+    """:func:`flat` of a ``tokens/`` shard; a run of before flags were read has the usual weights and no rulings.
+
+    Returns:
+        Ids, ``(examples + 1,)`` offsets, and ``(tokens,)`` columns.
+    """
     ids, offsets, columns = flat(table, [name for name in TOKEN_COLUMNS if name in table.column_names])
     columns.setdefault("weights", usual_weights(columns["is_response"]))
     columns.setdefault("rulings", np.zeros(len(columns["is_response"]), np.uint8))
@@ -61,7 +65,7 @@ def attribute_of(column: str) -> str:
 
 
 def scores_table(example_ids: Sequence[str], offsets: NDArray[int64], scores: Mapping[str, Column]) -> pa.Table:
-    """``scores/``: example_id and one list column for each attribute and each of its details."""
+    """``scores/``: example_id and one list column for each ``(tokens,)`` score and detail."""
     columns = {name: _lists(offsets, values) for name, values in scores.items()}
     return pa.table({"example_id": pa.array(example_ids, pa.string()), **columns})
 
@@ -77,9 +81,9 @@ def scored_shard(tokens: pa.Table, scores: pa.Table, names: Sequence[str]) -> Sc
         columns["is_response"],
         columns["is_protected"],
         {name: column for name, column in values.items() if "." not in name},
-        {name: column for name, column in values.items() if "." in name},
-        columns["weights"],
-        columns["rulings"],
+        details={name: column for name, column in values.items() if "." in name},
+        weights=columns["weights"],
+        rulings=columns["rulings"],
     )
 
 

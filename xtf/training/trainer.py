@@ -80,9 +80,9 @@ class TrainingJob:
     fingerprint: str
     seed: int = 0
     start: Path | None = None
-    merge: bool = False
-    resume: bool = True
-    progress: bool = False
+    merge: bool = field(default=False, kw_only=True)
+    resume: bool = field(default=True, kw_only=True)
+    progress: bool = field(default=False, kw_only=True)
 
 
 def train_model(
