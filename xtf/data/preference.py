@@ -87,7 +87,11 @@ class Preference:
 
 
 def preference_of(row: Cells) -> Preference | None:
-    """The reader of a row that holds two answers, None for other rows."""
+    """The reader of a row that holds two answers, None for other rows.
+
+    Raises:
+        RowError: it has a rejected answer and none that is chosen.
+    """
     for key in row:
         value = row.peek(key)
         if not isinstance(value, (str, list, tuple, Mapping)) or not value or key in PROMPTS:
