@@ -134,6 +134,14 @@ def test_a_generation_mark_around_the_question_is_refused() -> None:
         learnt(wrong, said("Hi", "Hello"))
 
 
+def test_a_generation_mark_whose_place_is_not_known_is_refused() -> None:
+    """Within a captured block, transformers counts from the wrong place."""
+    captured = MARKED.replace("{% for m in messages %}", "{% for m in messages %}{% set turn %}")
+    captured = captured.replace("{{ '\n' }}{% endfor %}", "{{ '\n' }}{% endset %}{{ turn }}{% endfor %}")
+    with pytest.raises(RowError, match="it cannot be told what it marks"):
+        learnt(captured, said("Hi", "Hello, you. How do you do?"))
+
+
 def test_stop_tokens_that_stand_in_the_next_turn() -> None:
     call = {"type": "function", "function": {"name": "look", "arguments": {}}}
     turns = said("Hi", "Hello", "Hm").messages

@@ -192,6 +192,8 @@ class _Locator:
             own = [span for span in spans if self._belongs(span, turn)]
             for span in own:
                 self._check_foreign(turn.message, span, list(turn.written))
+                if any(_cuts(span, words) for _, words in turn.pieces):
+                    raise NotLocated("{% generation %} stands where it cannot be told what it marks")
             if own:
                 written = [part for words in turn.written for part in _common(words, own)]
                 kept.append(replace(turn, spans=tuple(own), written=tuple(written)))
@@ -231,6 +233,10 @@ def without(span: Span, holes: list[Span]) -> list[Span]:
             spans.append((start, hole[0]))
         start = hole[1]
     return [*spans, (start, span[1])] if start < span[1] or not spans else spans
+
+
+def _cuts(span: Span, words: Span) -> bool:
+    return words[0] < span[0] < words[1] or words[0] < span[1] < words[1]
 
 
 def _common(span: Span, others: list[Span]) -> list[Span]:
