@@ -1,6 +1,8 @@
 """Progress bars that appear only when a person is watching and the work takes a while.
 
-All bars of a process share one display, so that work in several threads shows one under the other.
+``rich`` draws them. Of our own is what it does not do: bars of several threads (tokenising beside scoring) in the one
+live display that a console can have, nothing in the first second (finished steps would flash bars), and nothing off a
+terminal.
 """
 
 from __future__ import annotations

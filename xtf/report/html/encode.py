@@ -2,6 +2,10 @@
 
 Columns are split into byte planes (all first bytes, then all second bytes), which gzip shortens well, compressed, and
 written in base64. Sentences of many tokens differ mostly in their numbers, so they become templates and arguments.
+
+Plain JSON under the same gzip would be exact too, and about 60 lines less in two languages. Measured on a page of the
+quickstart (140 examples, 10,673 response tokens): columns 323 KB instead of 248, sentences 253 KB instead of 141, so
+that the page would have 1.45 MB instead of 1.26.
 """
 
 from __future__ import annotations

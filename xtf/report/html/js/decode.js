@@ -1,5 +1,5 @@
 "use strict";
-// The other half of xtf/report/encode.py: base64 -> gzip -> byte planes -> typed arrays; templates -> sentences.
+// The other half of xtf/report/html/encode.py: base64 -> gzip -> byte planes -> typed arrays; templates -> sentences.
 const Decode = (() => {
   const KINDS = { f4: Float32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
 
