@@ -243,7 +243,7 @@ def test_a_cap_leaves_what_lies_deepest_in_each_example(at_most: float, digits: 
 def test_a_cap_on_several_intervals_keeps_the_tokens_nearest_to_a_bound(cut: Any) -> None:
     rng = np.random.default_rng(8)
     part = shard([{"a": rng.normal(size=size).tolist()} for size in (30, 80, 120)], protected=1)
-    plain = fit_cuts({"a": cut.model_copy(update={"at_most": 1.0})}, stream(part))["a"]
+    plain = fit_cuts({"a": cut.model_copy(update={"at_most": None})}, stream(part))["a"]
     capped = fit_cuts({"a": cut}, stream(part))["a"]
     before, after = lacking(plain, part), lacking(capped, part)
     assert not (after & ~before).any()

@@ -189,7 +189,7 @@ class _Measure:
         judged = places is not None
         inside = interval_of(score, self.intervals) if judged else None
         flip = None
-        capped = self.cut.cut.at_most < 1.0 and inside is None  # moving a bound may only reach the cap
+        capped = self.cut.cut.at_most is not None and inside is None  # moving a bound may only reach the cap
         found = find_flip(self.name, score, self.intervals, self.cut.cut) if judged and not capped else None
         if found is not None and places is not None:
             bound, value, text = found

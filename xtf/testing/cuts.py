@@ -167,7 +167,7 @@ def check_cut_stored(cut: Cut) -> None:
 
 def check_cut_controls(cut: Cut) -> None:
     """What a report offers to try, which is nothing under a cap, does what is said of it."""
-    shard, cut = _made_up(), _with(cut, "at_most", 1.0)
+    shard, cut = _made_up(), _with(cut, "at_most", None)
     for control in cut.controls():
         assert control.key in type(cut).model_fields, f"no setting {control.key}"
         match control:

@@ -67,7 +67,9 @@ class Cut(PluginSection):
 
     decides: ClassVar[bool] = True
     start_is_kept: ClassVar[bool] = False
-    at_most: Share = Field(1.0, description="Greatest share of an example's tokens that may lack; a tie is kept.")
+    at_most: Share | None = Field(
+        None, description="Greatest share of an example's tokens that may lack (a tie is kept); null: any."
+    )
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

@@ -41,7 +41,7 @@ class FittedCut:
             scores: The same values sorted, where they are at hand.
         """
         found = np.zeros(len(values), dtype=np.bool_)
-        if self.fixed is not None and self.cut.at_most >= 1.0:
+        if self.fixed is not None and self.cut.at_most is None:
             for low, high in self.fixed:
                 found |= _between(values, np.float32(low), np.float32(high))
             return found & judged
@@ -52,7 +52,7 @@ class FittedCut:
 
     def intervals(self, values: FloatArray, judged: BoolArray) -> list[Interval]:
         """The open intervals in which a score of this one example lacks; ``(tokens,)`` each, as in :meth:`lacking`."""
-        if self.fixed is not None and self.cut.at_most >= 1.0:
+        if self.fixed is not None and self.cut.at_most is None:
             return list(self.fixed)
         ends = self._ends(values, np.array([0, len(values)], dtype=np.int64), judged)
         return list(not_empty(as_intervals((low[0], high[0]) for low, high in ends)))
@@ -79,7 +79,7 @@ class FittedCut:
             ends = [(np.full(size, low, np.float32), np.full(size, high, np.float32)) for low, high in self.fixed]
         else:
             ends = self._bounds(ExampleScores(values, offsets, judged) if scores is None else scores)
-        if self.cut.at_most < 1.0:
+        if self.cut.at_most is not None:
             narrow(ends, values, offsets, judged, self.cut.at_most)
         return ends
 

@@ -18,7 +18,7 @@ class Never(Cut):
 
     @model_validator(mode="after")
     def _without_cap(self) -> Never:
-        if self.at_most != 1.0:
+        if self.at_most is not None:
             raise ValueError("at_most is of no use to a cut under which no token lacks")
         return self
 

@@ -110,7 +110,7 @@ def _variants(cut: Cut) -> list[Cut]:
 
 def _controls(cut: Cut) -> tuple[Control, ...]:
     """What can be tried; nothing under a cap, where tokens may both join and leave as a bound moves."""
-    return cut.controls() if cut.at_most >= 1.0 else ()
+    return cut.controls() if cut.at_most is None else ()
 
 
 def _variants_of(cut: Cut, control: Control) -> list[Cut]:
