@@ -78,6 +78,20 @@ def test_always_learn_protects_and_never_learn_goes_first() -> None:
     ]
 
 
+@pytest.mark.parametrize("rule", [{"regex": "is .*"}, {"regex": "(?s)is .+$"}, {"tag": "b"}])
+def test_an_expression_that_runs_to_the_end_spares_the_stop_token(rule: Any) -> None:
+    text = "It <b> is here." if "tag" in rule else "It is here."
+    example, _ = read(text, never_learn=[rule])
+    assert text_of(example, example.is_response) == "It " + END
+    ids = BYTES.encode(text + END, add_special_tokens=False)
+    report = DataReport()
+    rows = [{"input_ids": ids, "labels": [-100, *ids[1:]]}]
+    (example,) = read_examples(DataConfig(path="unused", never_learn=[rule]), BYTES, report, rows)
+    assert text_of(example, example.is_response) == "t " + END
+    named, _ = read(text, never_learn=[END])
+    assert text_of(named, named.is_response) == text
+
+
 def test_tags_that_open_in_the_prompt_or_never_close() -> None:
     rule = TextRule.model_validate({"tag": "think"})
     text = "<|assistant|><think>\nOne</think>Two<think>Three"

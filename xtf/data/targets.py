@@ -175,18 +175,32 @@ def decide_targets(
             _apply_flags(targets, places, turn, conversation, rendering.text)
         if rules.last_turn_only and number + 1 < len(rendering.turns):
             targets.decide(places.targets((turn.start, turn.end)), Ruling.EARLIER, EARLIER)
-        apply_rules(targets, places, rules, (rendering.text, (turn.start, turn.end)))
+        apply_rules(targets, places, rules, Region(rendering.text, (turn.start, turn.end), turn.written[-1][1]))
     targets.remarks += _not_honoured(conversation, {turn.message for turn in rendering.turns})
     _weigh_prompt(targets, places, rules, rendering)
     return targets
 
 
-def apply_rules(targets: Targets, places: TokenPlaces, rules: TargetRules, region: tuple[str, Span]) -> None:
-    """Apply ``data.never_learn`` and ``data.always_learn`` to one turn: a text, and where the turn stands in it."""
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One turn: a text, where the turn stands in it, and where its words end, before its stop token."""
+
+    text: str
+    span: Span
+    words_end: int
+
+    def matches(self, rule: TextRule) -> Iterator[Span]:
+        """Where a rule applies; an expression such as ``.*`` does not reach the stop token, a text may name it."""
+        end = self.span[1] if rule.text is not None else self.words_end
+        return matches(rule, self.text, (self.span[0], end))
+
+
+def apply_rules(targets: Targets, places: TokenPlaces, rules: TargetRules, region: Region) -> None:
+    """Apply ``data.never_learn`` and ``data.always_learn`` to one turn."""
     for ruling, chosen in ((Ruling.NEVER, rules.never), (Ruling.ALWAYS, rules.always)):
         for rule in chosen:
-            for span in matches(rule, *region):
-                found = places.matched(span, region[0])
+            for span in region.matches(rule):
+                found = places.matched(span, region.text)
                 targets.decide(found[places.is_response[found]], ruling, _rule_note(ruling, rule))
 
 

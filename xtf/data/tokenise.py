@@ -25,7 +25,7 @@ from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.markers import Span
 from xtf.data.report import Remark, RowError
 from xtf.data.system import ChatSettings
-from xtf.data.targets import NO_RULES, TargetRules, Targets, TokenPlaces, apply_rules, decide_targets
+from xtf.data.targets import NO_RULES, Region, TargetRules, Targets, TokenPlaces, apply_rules, decide_targets
 from xtf.data.template import ChatTemplate
 from xtf.data.token_checks import TokenChecks
 from xtf.data.turns import Rendering, Turn, render, without
@@ -95,6 +95,8 @@ class ConversationTokenizer:
         self._backend = backend
         self._special_ids = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int32)
         added_ids = list(tokenizer.added_tokens_decoder)
+        special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._marks = np.array(sorted({*special, *tokenizer.all_special_ids}), dtype=np.int32)
         self._is_added = np.zeros(max([len(tokenizer), *(token_id + 1 for token_id in added_ids)]), dtype=np.bool_)
         self._is_added[added_ids] = True
         self._checks = TokenChecks.of(tokenizer, self.template)
@@ -246,7 +248,9 @@ class ConversationTokenizer:
                 )
             part = Targets.usual(np.ones(len(run), np.bool_))
             places = TokenPlaces(offsets, part.is_response, self._is_added[again])
-            apply_rules(part, places, self._rules, (text, (0, len(text))))
+            words = offsets[~np.isin(again, self._marks), 1]
+            region = Region(text, (0, len(text)), int(words[-1]) if len(words) else len(text))
+            apply_rules(part, places, self._rules, region)
             for number, cause in enumerate(part.causes, 1):
                 mine = part.cause == number
                 for ruling in np.unique(part.rulings[mine]):
