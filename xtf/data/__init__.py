@@ -5,10 +5,10 @@ Importing this package imports neither torch nor transformers nor datasets. Begi
 """
 
 from xtf.data.conversation import Conversation, PreTokenized
+from xtf.data.identity import fingerprint
 from xtf.data.ids import ExampleIds
 from xtf.data.inspection import LOOK, ExampleView, Inspection, TokenView, inspect_examples, token_texts
 from xtf.data.reader import (
-    fingerprint,
     read_conversations,
     read_examples,
     read_examples_with_rows,

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
-from xtf.data.data_files import DataFile
-from xtf.data.hub import hub_identity
 from xtf.data.ids import ExampleIds
-from xtf.data.memory import is_stream
 from xtf.data.preference import RejectedAnswer
 from xtf.data.report import Count, DataReport, RowError
 from xtf.data.schema import Recognised, check_columns, recognise
-from xtf.data.sources import Row, find_sources, read_rows
+from xtf.data.sources import Row, read_rows
 from xtf.data.targets import TargetRules
 from xtf.data.tokenise import ConversationTokenizer, Tokens
 from xtf.errors import DataError
@@ -29,11 +23,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 Read = TypeVar("Read")
-SETTINGS = (
-    *("split", "columns", "roles", "template_args", "system", "template_adds"),
-    *("learn", "never_learn", "always_learn", "prompt_weight", "preference", "max_length", "too_long", "limit"),
-)
-CHUNK = 1 << 20
 
 
 class _TooLong(Exception):
@@ -139,59 +128,6 @@ def response_texts(config: DataConfig) -> list[str]:
         for turn in conversation.responses()
         if conversation.messages[turn]["content"].strip() and conversation.weight(turn)
     ]
-
-
-def fingerprint(config: DataConfig, rows: Any = None) -> str:
-    """Return a SHA-256 of the content of the data and the settings that decide which examples come of it.
-
-    The name of a single file does not count. One-shot iterators in ``rows`` are consumed. Of a stream, which may have
-    no end, with ``config.limit`` only so many readable rows count.
-    """
-    digest = hashlib.sha256(_canonical({name: config.model_dump(mode="json")[name] for name in SETTINGS}))
-    if rows is not None:
-        report = DataReport()
-        given = read_rows(rows, report)
-        for row in _readable(given, config) if is_stream(rows) and config.limit else given:
-            digest.update(_canonical(row.value) + b"\n")
-        digest.update(_canonical(report.to_dict()))  # of rows that are no rows, their places
-        return digest.hexdigest()
-    for source in find_sources(config):
-        for file in source.files or ():
-            digest.update(_content(file))
-            digest.update(file.name.encode() if len(source.files or ()) > 1 else b"")  # it may go before an id
-        if source.saved is not None:
-            for row in read_rows(source.load(config.split)):
-                digest.update(_canonical(row.value) + b"\n")
-        elif source.files is None:
-            digest.update(hub_identity(source.path).encode())
-    return digest.hexdigest()
-
-
-def _readable(rows: Iterator[Row], config: DataConfig) -> Iterator[Row]:
-    """The rows up to the one with which ``config.limit`` of them can be read."""
-    readable = 0
-    for row in rows:
-        yield row
-        with suppress(RowError):
-            recognise(row, config.columns, config.roles)
-            readable += 1
-        if readable == config.limit:
-            return
-
-
-def _content(file: DataFile) -> bytes:
-    content = hashlib.sha256()
-    try:
-        with file.open_raw() as stream:
-            while chunk := stream.read(CHUNK):
-                content.update(chunk)
-    except OSError as error:
-        raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
-    return content.digest()
-
-
-def _canonical(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, default=repr, ensure_ascii=True).encode()
 
 
 def _read(
