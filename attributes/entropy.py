@@ -18,7 +18,7 @@ class PredictionEntropy(Attribute[NoParams]):
 
     name: ClassVar[str] = "entropy"
 
-    def default_threshold(self) -> dict[str, object]:
+    def default_cut(self) -> dict[str, object]:
         return {"kind": "top_share", "keep": 0.2, "scope": "dataset"}
 
     def requires(self) -> set[Entropy]:

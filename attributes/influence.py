@@ -70,7 +70,7 @@ class Influence(Attribute[InfluenceParams]):
     Params = InfluenceParams
     roles: ClassVar[Roles] = Roles(newest="reference")
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         return {"kind": "top_share", "keep": 0.6, "scope": "dataset"}
 
     @property

@@ -33,7 +33,7 @@ class KnowledgeNovelty(Attribute[KnowledgeNoveltyParams]):
     name: ClassVar[str] = "knowledge_novelty"
     Params = KnowledgeNoveltyParams
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         cut = 0.05 if self.params.measure == "probability" else -math.log(0.95)
         return {"kind": "below", "cut": cut, **({"at_most": 0.1} if self.params.variant == "released" else {})}
 

@@ -20,7 +20,7 @@ class ProFit(Attribute[NoParams]):
     name: ClassVar[str] = "profit"
     normalise: ClassVar[Literal["response"]] = "response"
 
-    def default_threshold(self) -> dict[str, object]:
+    def default_cut(self) -> dict[str, object]:
         return {"kind": "below", "cut": 0.1}
 
     def requires(self) -> set[LogProb]:

@@ -24,7 +24,7 @@ class Random(Attribute[RandomParams]):
     name: ClassVar[str] = "random"
     Params = RandomParams
 
-    def default_threshold(self) -> dict[str, object]:
+    def default_cut(self) -> dict[str, object]:
         return {"kind": "bottom_share", "share": 0.3}
 
     def requires(self) -> set[SignalRequest]:

@@ -39,7 +39,7 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
     name: ClassVar[str] = "reasoning_importance"
     Params = ReasoningImportanceParams
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         if self.params.variant == "released":
             return {"kind": "iqr", "k": 1.5, "scope": "example", "at_most": 0.05}
         return {"kind": "iqr", "k": 1.0, "scope": "example"}

@@ -22,7 +22,7 @@ class SIFD(Attribute[NoParams]):
 
     name: ClassVar[str] = "s_ifd"
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         return {"kind": "top_share", "keep": 0.75, "scope": "dataset"}
 
     def requires(self) -> set[LogProb | LogProbAlone]:

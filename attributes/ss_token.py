@@ -59,7 +59,7 @@ class SsToken(Attribute[SsTokenParams]):
     Params = SsTokenParams
     roles: ClassVar[Roles] = Roles(newest="current", earlier="history")
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         return {"kind": "top_share", "keep": 0.6, "scope": "example"}
 
     @property

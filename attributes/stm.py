@@ -18,7 +18,7 @@ class STM(Attribute[NoParams]):
 
     name: ClassVar[str] = "stm"
 
-    def default_threshold(self) -> dict[str, object]:
+    def default_cut(self) -> dict[str, object]:
         return {"kind": "below", "cut": -math.log(_PERPLEXITY)}
 
     def requires(self) -> set[LogProb]:

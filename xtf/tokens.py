@@ -135,24 +135,6 @@ TOKEN_COLUMNS: Mapping[str, type[np.generic]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class TokenScores:
-    """The scores of one example under each attribute.
-
-    Attributes:
-        example_id: The example scored.
-        values: Attribute name to ``(seq,)`` float32, NaN off-response; higher means more worth learning.
-    """
-
-    example_id: str
-    values: dict[str, FloatArray]
-
-    def __post_init__(self) -> None:
-        shapes = {name: column.shape for name, column in self.values.items()}
-        if len(set(shapes.values())) > 1 or any(len(shape) != 1 for shape in shapes.values()):
-            raise ValueError(f"example {self.example_id!r}: attribute columns differ in shape: {shapes}")
-
-
-@dataclass(frozen=True, slots=True)
 class TokenBatch:
     """Several examples, padded on the right.
 

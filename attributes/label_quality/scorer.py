@@ -79,7 +79,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
         self._projection = Projection()
         self._states = state_requests(params.layer, self._projection)
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         return {"kind": "below", "cut": DOUBTFUL}
 
     def details(self) -> Mapping[str, Detail]:

@@ -65,7 +65,7 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     _range: torch.Tensor  # (2,) the smallest and greatest distance seen
     _known: torch.Tensor  # (n, 2) float64: ids that share an embedding, rising, and their distance
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         cut: dict[str, Any] = {"kind": "multi_otsu", "classes": 5, "scope": "dataset"}
         if self.params.variant == "released":
             return {**cut, "lacking": [0], "at_most": 0.05}

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from tests.labelling.kinds import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
+from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, MultiOtsu, Never, Outside, TopShare
 from tests.labelling.scored import COARSE, shard, stream
 from xtf.config import CombineConfig
 from xtf.explain import ExampleExplanation, Flip, explain_example
@@ -28,7 +28,7 @@ EXPLICIT = (
     | st.builds(Above, cut=NUMBERS)
     | st.tuples(NUMBERS, NUMBERS).map(lambda pair: Outside(low=min(pair), high=max(pair)))
 )
-FITTED: list[Threshold] = [
+FITTED: list[CutSection] = [
     Iqr(k=0.3, side="both"),
     Iqr(k=0.3, side="high", scope="dataset"),
     BottomShare(share=0.4),
@@ -39,7 +39,7 @@ FITTED: list[Threshold] = [
 
 
 def explained(
-    part: ScoredShard, thresholds: dict[str, Threshold], combine: CombineConfig | None = None
+    part: ScoredShard, thresholds: dict[str, CutSection], combine: CombineConfig | None = None
 ) -> tuple[LabelRules, ExampleExplanation]:
     rules = fit_rules(list(thresholds), thresholds, combine or CombineConfig(), stream(part))
     texts = [f" t{index}" for index in range(len(part.input_ids))]
@@ -47,7 +47,7 @@ def explained(
     return rules, explain_example(rules, part.example(0), judge(rules, part.example(0)), texts, describe)
 
 
-def moved(threshold: Threshold, flip: Flip) -> Threshold:
+def moved(threshold: CutSection, flip: Flip) -> CutSection:
     """The explicit cut after the stated move."""
     if isinstance(threshold, Below | Above):
         return threshold.model_copy(update={"cut": flip.value})
@@ -59,7 +59,7 @@ def moved(threshold: Threshold, flip: Flip) -> Threshold:
 
 @settings(max_examples=150)
 @given(st.lists(SCORES, min_size=1, max_size=5), EXPLICIT)
-def test_the_stated_flip_flips(values: list[float], cut: Threshold) -> None:
+def test_the_stated_flip_flips(values: list[float], cut: CutSection) -> None:
     part = shard([{"a": values}])
     _, found = explained(part, {"a": cut})
     for token in found.tokens[1:]:
@@ -83,7 +83,7 @@ def test_the_stated_flip_flips(values: list[float], cut: Threshold) -> None:
     st.tuples(EXPLICIT, EXPLICIT, EXPLICIT),
 )
 def test_the_flips_of_all_attributes_together_flip_the_token(
-    rows: list[tuple[float, float, float]], rule: str, cuts: tuple[Threshold, Threshold, Threshold]
+    rows: list[tuple[float, float, float]], rule: str, cuts: tuple[CutSection, CutSection, CutSection]
 ) -> None:
     thresholds = dict(zip("abc", cuts, strict=True))
     part = shard([dict(zip("abc", map(list, zip(*rows, strict=True)), strict=True))])
@@ -106,7 +106,7 @@ def test_the_flips_of_all_attributes_together_flip_the_token(
     st.sampled_from([0.0, 0.3, 1.0]),
     st.integers(0, 1),
 )
-def test_explanations_agree_with_the_labels(values: list[float], cut: Threshold, share: float, protected: int) -> None:
+def test_explanations_agree_with_the_labels(values: list[float], cut: CutSection, share: float, protected: int) -> None:
     part = shard([{"a": values, "b": [0.0] * len(values)}], prompt=2, protected=protected)
     rules, found = explained(part, {"a": cut, "b": Below(cut=-1.0)}, CombineConfig(max_noise_share=share))
     labels = judge(rules, part)
@@ -163,7 +163,7 @@ def test_numbers_keep_their_order_when_printed(value: float, bound: float) -> No
 
 
 def sentences(
-    values: Sequence[float], cut: Threshold, combine: CombineConfig | None = None, protected: int = 0
+    values: Sequence[float], cut: CutSection, combine: CombineConfig | None = None, protected: int = 0
 ) -> list[tuple[str, str | None]]:
     _, found = explained(
         shard([{"knowledge_novelty": values}], protected=protected), {"knowledge_novelty": cut}, combine
@@ -220,7 +220,7 @@ def test_a_close_call_shows_enough_digits() -> None:
     ],
     ids=lambda value: value.kind if not isinstance(value, str) else "",
 )
-def test_cuts_in_words(cut: Threshold, text: str) -> None:
+def test_cuts_in_words(cut: CutSection, text: str) -> None:
     _, found = explained(shard([{"a": [0.0, 0.2, 0.5, 0.7, 1.0]}]), {"a": cut})
     assert found.tokens[1].verdicts[0].cut == text
 

@@ -157,7 +157,7 @@ class Telling(Rival):
 
     name = "telling"
 
-    def default_threshold(self) -> dict[str, Any]:
+    def default_cut(self) -> dict[str, Any]:
         return {"kind": "below", "cut": 0.5}
 
     def describe_token(self, score: float, details: Any) -> str:

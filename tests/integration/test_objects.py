@@ -30,7 +30,7 @@ class Gap(xtf.Attribute[xtf.NoParams]):
     def score(self, signals: xtf.Signals) -> torch.Tensor:
         return -signals[xtf.LogProb()]
 
-    def default_threshold(self) -> dict[str, Any]:
+    def default_cut(self) -> dict[str, Any]:
         return {"kind": "bottom_share", "share": 0.25}
 
 

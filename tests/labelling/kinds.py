@@ -1,6 +1,6 @@
 """Every built-in kind of cut, under one name, for the tests."""
 
-from xtf.config import Threshold
+from xtf.config import CutSection
 from xtf.labelling.cuts.above import Above
 from xtf.labelling.cuts.below import Below
 from xtf.labelling.cuts.bottom_share import BottomShare
@@ -10,4 +10,4 @@ from xtf.labelling.cuts.never import Never
 from xtf.labelling.cuts.outside import Outside
 from xtf.labelling.cuts.top_share import TopShare
 
-__all__ = ["Above", "Below", "BottomShare", "Iqr", "MultiOtsu", "Never", "Outside", "Threshold", "TopShare"]
+__all__ = ["Above", "Below", "BottomShare", "CutSection", "Iqr", "MultiOtsu", "Never", "Outside", "TopShare"]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.labelling.kinds import Above, Below, BottomShare, Iqr, Never, Threshold
+from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, Never
 from tests.labelling.scored import COARSE, shard, stream
 from xtf.config import CombineConfig
 from xtf.errors import ConfigError
@@ -21,7 +21,7 @@ from xtf.labelling.shard import ScoredShard
 from xtf.tokens import BoolArray
 
 NAMES = ("a", "b", "c")
-THRESHOLDS: dict[str, Threshold] = {"a": Below(cut=0.1), "b": Above(cut=0.4), "c": Iqr(k=0.5)}
+THRESHOLDS: dict[str, CutSection] = {"a": Below(cut=0.1), "b": Above(cut=0.4), "c": Iqr(k=0.5)}
 
 
 @st.composite
@@ -33,7 +33,7 @@ def corpora(draw: st.DrawFn) -> ScoredShard:
     return shard(examples, prompt=2, protected=draw(st.integers(0, 1)))
 
 
-def noise(part: ScoredShard, thresholds: dict[str, Threshold] = THRESHOLDS, **combine: object) -> BoolArray:
+def noise(part: ScoredShard, thresholds: dict[str, CutSection] = THRESHOLDS, **combine: object) -> BoolArray:
     rules = fit_rules(list(thresholds), thresholds, CombineConfig.model_validate(combine), stream(part))
     return judge(rules, part).noise
 
@@ -56,7 +56,7 @@ def test_votes_count_and_more_votes_mask_less(part: ScoredShard) -> None:
 
 def test_never_decides_nothing() -> None:
     part = shard([{"a": [0.0, 1.0], "b": [0.0, 0.0]}])
-    thresholds: dict[str, Threshold] = {"a": Below(cut=0.5), "b": Never()}
+    thresholds: dict[str, CutSection] = {"a": Below(cut=0.5), "b": Never()}
     assert noise(part, thresholds, rule="all").tolist() == [False, True, False]
     assert noise(part, thresholds, rule="weighted", threshold={"kind": "below", "cut": 0.5}).tolist() == [
         False,
@@ -79,7 +79,7 @@ def test_vote_reads_only_the_voters_bits() -> None:
 
 def test_weighted_cuts_the_mean_of_corpus_ranks() -> None:
     part = shard([{"a": [1.0, 2.0, 3.0, 4.0], "b": [10.0, 40.0, 20.0, 30.0]}])
-    thresholds: dict[str, Threshold] = {"a": Never(), "b": Below(cut=0.0)}
+    thresholds: dict[str, CutSection] = {"a": Never(), "b": Below(cut=0.0)}
     combine = CombineConfig(rule="weighted", weights={"a": 3.0}, threshold=BottomShare(share=0.25))
     rules = fit_rules(["a", "b"], thresholds, combine, stream(part))
     assert isinstance(rules.combiner, WeightedRanks)

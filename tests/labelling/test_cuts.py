@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from tests.labelling.kinds import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Outside, Threshold, TopShare
+from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, MultiOtsu, Never, Outside, TopShare
 from tests.labelling.scored import COARSE, judged, one_column, shard, stream
 from xtf.errors import ConfigError
 from xtf.labelling.cuts import FittedCut, fit_cuts
@@ -24,7 +24,7 @@ from xtf.labelling.cuts.multi_otsu import otsu_split
 from xtf.labelling.shard import ScoredShard
 from xtf.tokens import BoolArray, FloatArray
 
-CUTS: list[Threshold] = [
+CUTS: list[CutSection] = [
     Below(cut=0.05),
     Above(cut=0.7),
     Outside(low=-0.5, high=0.5),
@@ -61,12 +61,12 @@ def best_split(counts: NDArray[np.int64], classes: int) -> tuple[int, ...]:
     return max(combinations(occupied, classes - 1), key=lambda split: between_variance(counts, split))
 
 
-def expected(cut: Threshold, scores: FloatArray) -> BoolArray:
+def expected(cut: CutSection, scores: FloatArray) -> BoolArray:
     """The verdicts on one population of float32 scores, straight from the definitions."""
     return np.asarray(_expected(cut, scores), np.bool_)
 
 
-def _expected(cut: Threshold, scores: FloatArray) -> Any:
+def _expected(cut: CutSection, scores: FloatArray) -> Any:
     wide = scores.astype(np.float64)
     match cut:
         case Below():
@@ -94,7 +94,7 @@ def _expected(cut: Threshold, scores: FloatArray) -> Any:
 
 
 @pytest.mark.parametrize("cut", CUTS, ids=repr)
-def test_every_cut_equals_its_definition(cut: Threshold) -> None:
+def test_every_cut_equals_its_definition(cut: CutSection) -> None:
     parts = corpus()
     fitted = fit_cuts({"a": cut}, stream(*parts))["a"]
     restored = FittedCut.from_dict(json.loads(json.dumps(fitted.to_dict(), allow_nan=False)))
@@ -124,7 +124,7 @@ def test_every_cut_equals_its_definition(cut: Threshold) -> None:
     st.integers(1, 4),
     st.sampled_from([cut for cut in CUTS if not isinstance(cut, MultiOtsu)]),
 )
-def test_corpus_cuts_with_ties_and_any_split(values: list[float], pieces: int, cut: Threshold) -> None:
+def test_corpus_cuts_with_ties_and_any_split(values: list[float], pieces: int, cut: CutSection) -> None:
     if getattr(cut, "scope", "dataset") == "example":
         pieces = 1
     shards = one_column(values, pieces=pieces)
@@ -152,7 +152,7 @@ def test_a_tie_at_the_share_boundary_is_kept() -> None:
 def test_shares_are_decimals(share: float, tokens: int, count: int) -> None:
     values = np.arange(tokens, dtype=np.float32)
     for scope in ("example", "dataset"):
-        cuts: list[Threshold] = [BottomShare(share=share, scope=scope), TopShare(keep=1 - share, scope=scope)]
+        cuts: list[CutSection] = [BottomShare(share=share, scope=scope), TopShare(keep=1 - share, scope=scope)]
         for cut in cuts:
             fitted = fit_cuts({"a": cut}, one_column(values))["a"]
             assert [int(lacking(fitted, part).sum()) for part in one_column(values)()] == [count]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.labelling.kinds import Above, Below, BottomShare, Iqr, MultiOtsu, Never, Threshold, TopShare
+from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, MultiOtsu, Never, TopShare
 from tests.labelling.scored import shard, stream, summarise
 from xtf.config import CombineConfig
 from xtf.errors import PluginError
@@ -16,7 +16,7 @@ from xtf.labelling import LabelRules, degenerate, fit_rules, judge
 from xtf.labelling.distribution import Distribution, measure
 from xtf.labelling.shard import ScoredShard
 
-THRESHOLDS: dict[str, Threshold] = {"a": TopShare(keep=0.6), "b": Below(cut=0.2), "c": MultiOtsu(classes=3)}
+THRESHOLDS: dict[str, CutSection] = {"a": TopShare(keep=0.6), "b": Below(cut=0.2), "c": MultiOtsu(classes=3)}
 
 
 def corpus(seed: int = 0, examples: int = 6) -> list[ScoredShard]:
@@ -129,7 +129,7 @@ def test_summary_of_a_small_corpus() -> None:
     two = shard(
         [{"a": [0.0, 0.0], "b": [0.0, 1.0]}, {"a": [1.0, 0.0], "b": [1.0, 1.0]}], ids=[[7, 8], [8, 9]], protected=1
     )
-    thresholds: dict[str, Threshold] = {"a": Below(cut=0.5), "b": Below(cut=0.5)}
+    thresholds: dict[str, CutSection] = {"a": Below(cut=0.5), "b": Below(cut=0.5)}
     rules = fit_rules(["a", "b"], thresholds, CombineConfig(max_noise_share=0.5), stream(one, two))
     found = summarise(rules, stream(one, two), min_count=2)
     assert (found.examples, found.response_tokens, found.protected_tokens) == (3, 14, 2)

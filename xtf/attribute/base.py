@@ -160,7 +160,7 @@ class Attribute(ABC, Generic[P]):
         """More that :meth:`score` says of each token, by name; stored beside the scores, and shown."""
         return {}
 
-    def default_threshold(self) -> Mapping[str, Any]:
+    def default_cut(self) -> Mapping[str, Any]:
         """The cut used when a configuration gives none, written as in its ``thresholds`` section."""
         return {"kind": "never"}
 

@@ -6,7 +6,7 @@ Begin reading in ``run`` (the whole file) and ``sections``.
 """
 
 from xtf.config.base import Scope, Section, Share
-from xtf.config.kinds import CUTS, METRICS, RULES, PluginSection, Threshold
+from xtf.config.kinds import CUTS, METRICS, RULES, CutSection, PluginSection
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides, quoted, read_yaml
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
@@ -45,6 +45,7 @@ __all__ = [
     "AttributeCheck",
     "ColumnsConfig",
     "CombineConfig",
+    "CutSection",
     "DataConfig",
     "EvaluationConfig",
     "LoraSettings",
@@ -57,7 +58,6 @@ __all__ = [
     "Share",
     "StrategyConfig",
     "TextRule",
-    "Threshold",
     "TrainingConfig",
     "apply_overrides",
     "arm_parts",

@@ -113,5 +113,5 @@ def read_rule(kind: Any, given: Mapping[str, Any], beside: Iterable[str]) -> tup
     return found, problems
 
 
-Threshold = Annotated[PluginSection, BeforeValidator(read_cut), SerializeAsAny()]
+CutSection = Annotated[PluginSection, BeforeValidator(read_cut), SerializeAsAny()]
 """A cut in a configuration: the settings of whichever kind it names."""

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from xtf.config.base import Section
-from xtf.config.kinds import Threshold
+from xtf.config.kinds import CutSection
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides
 from xtf.config.sections import (
@@ -37,7 +37,7 @@ class RunConfig(Section):
         ),
         description="Name to parameters. A second instance of a scorer gets a name of its own and 'attribute: NAME'.",
     )
-    thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Attribute name to its cut.")
+    thresholds: dict[str, CutSection] = Field(default_factory=dict, description="Attribute name to its cut.")
     combine: CombineConfig = Field(default_factory=CombineConfig, description="How lacking becomes noise.")
     scoring: ScoringConfig = Field(ScoringConfig(), description="How the scoring pass runs.")
     strategy: StrategyConfig = Field(StrategyConfig(), description="When tokens are scored.")
@@ -151,7 +151,7 @@ class RunConfig(Section):
 
 
 def _attributes_named(
-    prefix: str, thresholds: Mapping[str, Threshold], combine: CombineConfig
+    prefix: str, thresholds: Mapping[str, CutSection], combine: CombineConfig
 ) -> Iterator[tuple[str, str]]:
     """Each place where a labelling names an attribute, and the name."""
     yield from ((f"{prefix}thresholds.{name}", name) for name in thresholds)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from xtf.config.base import Section
-from xtf.config.kinds import Threshold
+from xtf.config.kinds import CutSection
 from xtf.config.sections import CombineConfig
 from xtf.errors import listed
 
@@ -53,7 +53,7 @@ class ArmConfig(Section):
     """One more way of labelling the run's scores; attributes that it does not use decide nothing."""
 
     attributes: tuple[str, ...] = Field((), description="What it uses, by the run's own cuts; default: its thresholds.")
-    thresholds: dict[str, Threshold] = Field(default_factory=dict, description="Cuts of its own.")
+    thresholds: dict[str, CutSection] = Field(default_factory=dict, description="Cuts of its own.")
     combine: CombineConfig = Field(default_factory=CombineConfig, description="Its rule and guards.")
 
     @property

@@ -273,18 +273,3 @@ class ExactSelector:
                 key = np.array([(bin_ << _LOW_BITS) | low], np.uint32)
                 found[name][rank] = float(keys_to_values(key)[0])
         return found
-
-
-def order_statistics(
-    ranks: Mapping[str, Iterable[int]], shards: Shards, distributions: Mapping[str, Distribution] | None = None
-) -> dict[str, dict[int, float]]:
-    """Exact order statistics (rank 0 is the smallest score) of several attributes in two passes, or one more pass
-    where ``distributions`` are already at hand.
-    """
-    wanted = {name: sorted(set(some)) for name, some in ranks.items()}
-    selector = ExactSelector(distributions or measure(tuple(wanted), shards), wanted)
-    for shard in shards():
-        judged = shard.candidates()
-        for name in wanted:
-            selector.add(name, shard.scores[name][judged])
-    return selector.results()

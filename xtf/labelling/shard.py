@@ -20,8 +20,6 @@ from xtf.tokens import (
     IntArray,
     Ruling,
     RulingArray,
-    TokenizedExample,
-    TokenScores,
     usual_weights,
 )
 
@@ -72,25 +70,6 @@ class ScoredShard:
                 f"a shard of {len(self.example_ids)} examples and {tokens} tokens has {len(self.offsets)} offsets "
                 f"with first and last {ends}"
             )
-
-    @classmethod
-    def from_examples(cls, examples: Sequence[TokenizedExample], scores: Sequence[TokenScores]) -> ScoredShard:
-        """Lay examples and their scores end to end; ``scores[i]`` belongs to ``examples[i]``."""
-        if [example.example_id for example in examples] != [score.example_id for score in scores]:
-            raise ValueError("scores and examples are not in the same order")
-        names = tuple(scores[0].values) if scores else ()
-        offsets = np.zeros(len(examples) + 1, dtype=np.int64)
-        np.cumsum([len(example) for example in examples], out=offsets[1:])
-        return cls(
-            tuple(example.example_id for example in examples),
-            offsets,
-            np.concatenate([np.zeros(0, np.int32), *(example.input_ids for example in examples)]),
-            np.concatenate([np.zeros(0, np.bool_), *(example.is_response for example in examples)]),
-            np.concatenate([np.zeros(0, np.bool_), *(example.is_protected for example in examples)]),
-            {name: np.concatenate([score.values[name] for score in scores]) for name in names},
-            weights=np.concatenate([np.zeros(0, np.float32), *(example.weights for example in examples)]),
-            rulings=np.concatenate([np.zeros(0, np.uint8), *(example.rulings for example in examples)]),
-        )
 
     @classmethod
     def concatenate(cls, shards: Sequence[ScoredShard], names: Sequence[str]) -> ScoredShard:

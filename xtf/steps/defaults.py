@@ -32,7 +32,7 @@ def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
             scorers[name] = registry.build(str(name), spec)
         except PluginError:
             continue  # not installed; or reported by the check of the attributes
-        cuts[name] = _cut(cuts.get(name), scorers[name].default_threshold())
+        cuts[name] = _cut(cuts.get(name), scorers[name].default_cut())
     return _normalised({**raw, **strategy, "thresholds": cuts}, scorers)
 
 
@@ -41,7 +41,7 @@ def named(raw: Mapping[str, Any], scorers: Mapping[str, AnyAttribute]) -> dict[s
     specs = {name: {"attribute": s.name, **s.params.model_dump(mode="json")} for name, s in scorers.items()}
     replaced = [name for name in raw.get("attributes") or () if name not in scorers]
     given = {name: cut for name, cut in (raw.get("thresholds") or {}).items() if name not in replaced}
-    cuts = {name: _cut(given.get(name), scorer.default_threshold()) for name, scorer in scorers.items()}
+    cuts = {name: _cut(given.get(name), scorer.default_cut()) for name, scorer in scorers.items()}
     return _normalised({**raw, "attributes": specs, "thresholds": {**given, **cuts}}, scorers)
 
 

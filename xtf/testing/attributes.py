@@ -97,7 +97,7 @@ def check_declaration(attribute: AnyAttribute) -> None:
     scorer = type(attribute)
     assert scorer.name.isidentifier(), f"{scorer.__qualname__}.name {scorer.name!r} is not an identifier"
     assert (scorer.__doc__ or "").strip(), f"{scorer.__qualname__} has no docstring; its first line is shown to users"
-    read_cut(dict(attribute.default_threshold()))
+    read_cut(dict(attribute.default_cut()))
 
 
 def check_requires(attribute: AnyAttribute) -> None:

@@ -24,7 +24,7 @@ class Rarity(Attribute[RarityParams]):
     name: ClassVar[str] = "rarity"
     Params = RarityParams
 
-    def default_threshold(self) -> Mapping[str, object]:
+    def default_cut(self) -> Mapping[str, object]:
         return {"kind": "bottom_share", "share": 0.2}
 
     def requires(self) -> set[SignalRequest]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from xtf.config import Threshold
+from xtf.config import CutSection
 from xtf.errors import ConfigError, listed
 from xtf.labelling.combiners.base import Combiner, Decision, FittedCombiner, Panel, from_lacking_end
 from xtf.labelling.cuts import FittedCut, fit_cuts
@@ -31,7 +31,7 @@ class Weighted(Combiner):
     weights: dict[str, Annotated[float, Field(ge=0.0)]] = Field(
         default_factory=dict, description="For weighted: weight of each attribute's corpus rank (default 1)."
     )
-    threshold: Threshold = Field(
+    threshold: CutSection = Field(
         default_factory=lambda: BottomShare(share=0.3), description="For weighted: the cut on the mean rank."
     )
 

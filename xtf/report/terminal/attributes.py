@@ -41,5 +41,5 @@ def _print_one(console: Console, name: str) -> None:
         console.print()
         console.print(table)
     if not any(field.is_required() for field in fields.values()):
-        default_cut = ", ".join(f"{k}: {v}" for k, v in scorer(scorer.Params()).default_threshold().items())
+        default_cut = ", ".join(f"{k}: {v}" for k, v in scorer(scorer.Params()).default_cut().items())
         console.print(f"\ndefault cut: {{{default_cut}}}", markup=False)
