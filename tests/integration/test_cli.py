@@ -108,7 +108,11 @@ def test_yaml_that_cannot_be_read(cli: Cli, tmp_path: Path, text: str, words: st
 def test_set_completes_a_cut_from_its_default(cli: Cli, tmp_path: Path, tiny_folder: Path) -> None:
     path = write_config(tmp_path / "a.yaml", tiny_config(tmp_path, tiny_folder))
     outcome = cli("check", path, "--set", "thresholds.knowledge_novelty.cut=0.25")
-    assert yaml.safe_load(outcome.out)["thresholds"]["knowledge_novelty"] == {"kind": "below", "cut": 0.25}
+    assert yaml.safe_load(outcome.out)["thresholds"]["knowledge_novelty"] == {
+        "kind": "below",
+        "cut": 0.25,
+        "at_most": None,
+    }
     assert cli("check", path, "--set", "nonsense").code == 2
 
 
