@@ -78,7 +78,7 @@ def print_example(console: Console, run: RunReader, example_id: str | None = Non
     console.print(legend(best, plain=not console.is_terminal))
     masked = [token for token in best.tokens if token.is_response and token.noise]
     for token in masked[:_REASONS]:
-        console.print(Text(f"  {quoted(token.text)}: {token.sentence}"), soft_wrap=True)
+        console.print(Text(f"  {token.sentence}"), soft_wrap=True)
     if len(masked) > _REASONS:
         more = f"  … and {len(masked) - _REASONS} more: xtf explain {quote(str(run.path))} --example"
         console.print(f"{more} {quote(best.example_id)} --reasons", markup=False, soft_wrap=True)
