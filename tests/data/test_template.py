@@ -162,6 +162,18 @@ def test_end_of_turn_in_plain_text_is_protected() -> None:
     assert response_text(tokenizer, tokens, protected=True) == "\n### END\n### END"
 
 
+@pytest.mark.parametrize("name", ["chatml", "gemma", "llama3"])
+def test_line_breaks_that_are_added_tokens_come_back(name: str) -> None:
+    """Gemma's vocabulary has them."""
+    from tokenizers import AddedToken
+
+    tokenizer = tiny_tokenizer(name)
+    tokenizer.add_tokens([AddedToken(text, normalized=False, special=False) for text in ("\n", "\n\n", "  ")])
+    answer = "One.\nTwo.\n\nThree  four.\n\n\nFive"
+    tokens = ConversationTokenizer(tokenizer)(chat("Hi", answer))
+    assert response_text(tokenizer, tokens).startswith(answer)
+
+
 def test_added_token_that_swallows_white_space_stays_the_template_s() -> None:
     from tokenizers import AddedToken
 

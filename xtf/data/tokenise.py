@@ -94,7 +94,8 @@ class ConversationTokenizer:
         backend.no_padding()
         self._backend = backend
         self._special_ids = np.array(sorted(set(tokenizer.all_special_ids)), dtype=np.int32)
-        added_ids = list(tokenizer.added_tokens_decoder)
+        self._added = tokenizer.added_tokens_decoder
+        added_ids = list(self._added)
         special = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
         self._marks = np.array(sorted({*special, *tokenizer.all_special_ids}), dtype=np.int32)
         self._is_added = np.zeros(max([len(tokenizer), *(token_id + 1 for token_id in added_ids)]), dtype=np.bool_)
@@ -184,9 +185,12 @@ class ConversationTokenizer:
             raise RowError("no token for an assistant turn", "the tokenizer drops its characters")
         first, last = int(own[0]), int(own[-1])
         expected, done = "", int(offsets[first, 0])
-        for token in own[self._is_added[ids[own]]]:  # such a token may swallow the white space around it
+        for token in own[self._is_added[ids[own]]]:  # some of these swallow the white space around them
             start, end = (int(place) for place in offsets[token])
-            expected, done = expected + text[done:start] + text[max(start, done) : end].strip(), end
+            added, own_text = self._added[int(ids[token])], text[max(start, done) : end]
+            own_text = own_text.lstrip() if added.lstrip else own_text
+            expected += text[done:start] + (own_text.rstrip() if added.rstrip else own_text)
+            done = end
         expected += text[done : int(offsets[last, 1])]
         decoded = self._decoded(ids[first : last + 1])
         if decoded != expected and self._plain(decoded) != self._plain(expected):
