@@ -70,7 +70,7 @@ def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
     known, classes = _classes(planted)
     copies = look(context, recipe, [one.example for one in planted], likely=False)
     scaling = Scaling.of(copies.window.surprise, copies.window.states)
-    features, wrong = copies.features(scaling), classes > 0
+    features, features_of_data, wrong = copies.features(scaling), data.features(scaling), classes > 0
 
     def learn(used: torch.Tensor, networks: int) -> _Learned:
         """From the tokens ``used``, then look at all of them and at the data."""
@@ -79,7 +79,7 @@ def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
         answers = Answers(learned.probabilities(features, copies.fold), copies.window.step)
         evidence = Evidence.of(answers, wrong, recipe.step_weight)
         on_copies = evidence.at(answers)
-        on_data = evidence.at(Answers(learned.probabilities(data.features(scaling), data.fold), data.window.step))
+        on_data = evidence.at(Answers(learned.probabilities(features_of_data, data.fold), data.window.step))
         return _Learned(learned, evidence, on_copies, estimate_share(on_data, on_copies[wrong.numpy()]))
 
     first = learn(torch.ones_like(wrong), networks=1)

@@ -134,9 +134,8 @@ class Comparison:
         kept = kept_result(path, whole) if self.resume else None
         if kept is not None:
             return kept
-        with held_in(
-            self.loaded.model, weights_dtype(self.training)
-        ):  # the base is evaluated in the precision of the arms
+        dtype = weights_dtype(self.training)  # the base is evaluated in the precision of the arms
+        with held_in(self.loaded.model, dtype):
             if arm == "base":
                 result = self._evaluated(arm, seed, leg, self.loaded.model)
             else:

@@ -63,6 +63,12 @@ class RunReader:
         return bool(self.manifest.get("stages", {}).get("label", {}).get("done"))
 
     @property
+    def rules_fingerprint(self) -> str | None:
+        """Of the rules that made the labels; None before there are any."""
+        fingerprint: str | None = self.manifest.get("stages", {}).get("label", {}).get("rules")
+        return fingerprint
+
+    @property
     def metrics(self) -> dict[str, Any]:
         """What training and evaluation measured.
 

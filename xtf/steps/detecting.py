@@ -47,7 +47,7 @@ def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> di
         "truth": str(truth_file),
         "examples_without_truth": without,
         "example": None if telling is None else judged[telling],
-        "rules": _fingerprint_of_labels(run),
+        "rules": run.rules_fingerprint,  # what was measured at the mask speaks of these labels alone
         **measure_detection(tokens, grain),
     }
     measured["directions"] = {name: _direction(run, name) for name in run.scored}
@@ -56,12 +56,6 @@ def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> di
         write_json(run.folder.detection_path, written)
         run.folder.update_manifest(stages={"detect": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return written
-
-
-def _fingerprint_of_labels(run: RunReader) -> str | None:
-    """Of the rules that made the labels; what was measured at the mask speaks of these labels alone."""
-    fingerprint: str | None = run.manifest.get("stages", {}).get("label", {}).get("rules")
-    return fingerprint
 
 
 def _direction(run: RunReader, name: str) -> str:

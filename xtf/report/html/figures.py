@@ -68,9 +68,9 @@ def _detection(run: RunReader) -> dict[str, Any] | None:
     if found is None:
         return None
     words = {name: kind.label for name, kind in known_kinds().items()}
-    earlier = found.get("rules") != run.manifest.get("stages", {}).get("label", {}).get("rules")
     again = f"xtf evaluate {quote(str(run.path))} --truth {quote(found['truth'])}"
-    return {**found, "sentence": describe_detection(found), "words": words, "again": again if earlier else None}
+    is_stale = found.get("rules") != run.rules_fingerprint
+    return {**found, "sentence": describe_detection(found), "words": words, "again": again if is_stale else None}
 
 
 def warnings(run: RunReader, seen: Survey) -> list[str]:

@@ -10,7 +10,7 @@ const Examples = (() => {
     const texts = el("div", { class: "texts" }), legend = el("div", { class: "legend" });
     const card = el("aside", { class: "card", id: "card", "aria-label": "Token", "aria-live": "polite" });
     const colour = el("select", { id: "colour" }, el("option", { value: "" }, "verdict"),
-      Kinds.of(model).map(({ bit }) => el("option", { value: `kind ${bit}` }, `kind of mistake (${Base.spoken(data.names[bit])})`)),
+      Kinds.of(data).map(({ bit }) => el("option", { value: `kind ${bit}` }, `kind of mistake (${Base.spoken(data.names[bit])})`)),
       data.names.map((name, bit) => el("option", { value: `percentile ${bit}` }, Base.spoken(name))));
     const spaces = el("input", { type: "checkbox", id: "spaces" });
     const close = el("button", { type: "button", class: "close", "aria-label": "Close the card", onclick: () => select(null) }, "×");

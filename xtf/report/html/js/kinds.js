@@ -3,14 +3,14 @@
 const Kinds = (() => {
   const PALETTE = [...d3.schemeTableau10, ...d3.schemeSet3];
 
-  /** The attributes that name kinds: `{ bit, names, tokens }`, `tokens` counting those that lack it, by kind. */
-  function of(model) {
-    const { data, labels } = model;
-    return Object.entries(data.run.kinds).map(([place, names]) => {
-      const bit = Number(place), tokens = new Array(names.length).fill(0);
-      for (let r = 0; r < labels.noise.length; r += 1) if (shown(data, labels, bit, r)) tokens[data.columns[`kind${bit}`][r]] += 1;
-      return { bit, names, tokens };
-    });
+  /** The attributes that name kinds: `{ bit, names }`. */
+  const of = (data) => Object.entries(data.run.kinds).map(([place, names]) => ({ bit: Number(place), names }));
+
+  /** The tokens that lack attribute `bit`, by kind. */
+  function count(data, labels, bit) {
+    const tokens = new Array(data.run.kinds[bit].length).fill(0);
+    for (let r = 0; r < labels.noise.length; r += 1) if (shown(data, labels, bit, r)) tokens[data.columns[`kind${bit}`][r]] += 1;
+    return tokens;
   }
 
   /** Whether token `r` looks like any mistake: it lacks the attribute that says so. */
@@ -25,11 +25,11 @@ const Kinds = (() => {
   function colour(data, bit, kind) {
     data.kindOrder ??= new Map();
     if (!data.kindOrder.has(bit)) {
-      const { tokens } = of({ data, labels: data }).find((one) => one.bit === bit);
+      const tokens = count(data, data, bit);
       data.kindOrder.set(bit, d3.range(tokens.length).sort((a, b) => tokens[b] - tokens[a] || a - b));
     }
     return d3.color(PALETTE[data.kindOrder.get(bit).indexOf(kind) % PALETTE.length]);
   }
 
-  return { of, shown, is, name, colour };
+  return { of, count, shown, is, name, colour };
 })();

@@ -47,7 +47,7 @@ const List = (() => {
     const search = el("input", { type: "search", id: "search", placeholder: "Search ids and text", "aria-label": "Search ids and text" });
     const what = select("measure", "share", [
       ["masked", "masked"], ...names.map((name, bit) => [`lacking ${bit}`, `lacking ${Base.spoken(name)}`]),
-      ...Kinds.of(model).flatMap(({ bit, names: kinds }) => kinds.map((name, kind) => [`kind ${bit} ${kind}`, `looking like ${name}`])),
+      ...Kinds.of(data).flatMap(({ bit, names: kinds }) => kinds.map((name, kind) => [`kind ${bit} ${kind}`, `looking like ${name}`])),
     ]);
     const where = select("where", "in", [["all", "whole response"], ["start", "first third"], ["middle", "middle third"], ["end", "last third"]]);
     const order = select("order", "sort", [["corpus", "data order"], ["most", "greatest share"], ["least", "smallest share"], ["longest", "longest"], ["shortest", "shortest"], ["id", "id"]]);

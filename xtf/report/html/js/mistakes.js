@@ -13,9 +13,9 @@ const Mistakes = (() => {
     if (!run.figures.wrong.length) return null;
     const body = el("div", {});
     const draw = () => Base.replace(body, run.figures.wrong.map((one) => {
-      const kinds = Kinds.of(model).find(({ bit }) => data.names[bit] === one.attribute);
+      const kinds = Kinds.of(data).find(({ bit }) => data.names[bit] === one.attribute);
       const named = `${one.sentence[0].toUpperCase()}${one.sentence.slice(1)}.`;
-      return [el("p", {}, named), kinds ? kindsTable(one, kinds, run.complete) : null];
+      return [el("p", {}, named), kinds ? kindsTable(one, { ...kinds, tokens: Kinds.count(data, model.labels, kinds.bit) }, run.complete) : null];
     }));
     Base.on("labels", draw);
     return Overview.section("What looks wrong", null, body);
