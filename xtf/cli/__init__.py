@@ -1,0 +1,19 @@
+"""The command line: arguments in, one call of the API, its result shown. No logic lives here.
+
+One file a group of commands, listed here in the order of ``xtf --help``; ``app`` holds what they share.
+"""
+
+from __future__ import annotations
+
+import os
+
+from xtf.cli import steps, reading, data, settings  # isort: skip
+from xtf.cli.app import app
+
+__all__ = ["app", "data", "main", "reading", "settings", "steps"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point of the ``xtf`` command."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    app(args=arguments)

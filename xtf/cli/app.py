@@ -1,0 +1,79 @@
+"""The application: what all commands share, and how a mistake becomes one message."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from xtf.display import visible
+from xtf.errors import XTFError
+from xtf.runs.worker import Worker
+
+
+class _Commands(TyperGroup):
+    """Turns a user's mistake into one clear message and exit code 2, and Ctrl-C into a hint and 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        try:
+            return super().invoke(ctx)
+        except XTFError as error:
+            if os.environ.get("XTF_TRACEBACK"):
+                raise
+            errors.print("[bold red]error:[/] ", end="")
+            errors.print("\n".join(visible(line) for line in str(error).split("\n")), markup=False)
+            raise typer.Exit(error.exit_code) from error
+        except BrokenPipeError:
+            raise  # whoever read the output has left, as `head` does
+        except OSError as error:
+            if os.environ.get("XTF_TRACEBACK"):
+                raise
+            errors.print("[bold red]error:[/] ", end="")
+            errors.print(visible(f"{error.filename or 'input or output'}: {error.strerror or error}"), markup=False)
+            raise typer.Exit(2) from error
+        except KeyboardInterrupt:
+            errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
+            raise typer.Exit(130) from None
+
+
+app = typer.Typer(
+    name="xtf",
+    cls=_Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="See which tokens of your fine-tuning data are worth learning, and why; train with the rest masked.",
+)
+
+WIDTH_OF_A_PIPE = 140
+
+ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; `xtf init` writes one.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the same folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]
+
+
+def out() -> Console:
+    """Standard output, at the terminal's width; silent in all but the first of several processes."""
+    width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
+    return Console(highlight=False, width=width, quiet=not Worker.speaks())
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, in the first of several processes."""
+    if not Worker.speaks():
+        return
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half of a surrogate pair: \udXXX

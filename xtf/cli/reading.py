@@ -1,0 +1,97 @@
+"""What reads a run: explain, summary, report, compare."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtf.cli.app import JsonOption, RunArgument, app, out, print_json
+
+
+@app.command()
+def explain(
+    run: RunArgument,
+    example: Annotated[str | None, typer.Option("--example", "-e", help="Example id. Default: the first.")] = None,
+    token: Annotated[int | None, typer.Option("--token", "-t", help="Only this position, in full.")] = None,
+    reasons: Annotated[bool, typer.Option("--reasons", help="One line for each response token.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show why each token of an example is kept or masked.
+
+    Example: `xtf explain runs/quickstart --example train-001 --reasons`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    opened = api.open_run(run)
+    explanation = opened.explain(example if example is not None else next(opened.example_ids()))
+    if as_json:
+        print_json(explanation.to_dict())
+    else:
+        terminal.print_explanation(out(), explanation, token=token, reasons=reasons)
+
+
+@app.command()
+def summary(run: RunArgument, as_json: JsonOption = False) -> None:
+    """Share masked, by attribute and together, and the tokens most often masked and kept.
+
+    Example: `xtf summary runs/quickstart`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    opened = api.open_run(run)
+    if as_json:
+        print_json(
+            {
+                **opened.summary().to_dict(),
+                "wrong": [w.to_dict() for w in opened.expected_wrong()],
+                "rounds": opened.manifest.get("rounds", []),
+            }
+        )
+    else:
+        terminal.print_summary(out(), opened)
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    example: Annotated[
+        list[str] | None, typer.Option("--example", "-e", help="Embed only this id; may repeat.")
+    ] = None,
+    compare: Annotated[list[Path] | None, typer.Option("--compare", help="Another run of the same data.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: report.html in the run.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the run as one page to open in a browser: figures, cuts to try out, every token's reasons.
+
+    Example: `xtf report runs/quickstart --compare runs/other`
+    """
+    from xtf import api
+    from xtf.report import overview, write_report
+
+    opened = api.open_run(run)
+    if as_json:
+        print_json(overview(opened))
+        return
+    others = [api.open_run(path) for path in compare or []]
+    out().print(f"written: {write_report(opened, output, example, others)}", markup=False)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN RUN", help="Two or more runs of the same data.")],
+    example: Annotated[str | None, typer.Option("--example", "-e", help="Example id. Default: the first.")] = None,
+) -> None:
+    """Show one example under each run, with the tokens marked that the runs treat otherwise.
+
+    Example: `xtf compare runs/quickstart runs/other --example train-001`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    opened = [api.open_run(path) for path in runs]
+    wanted = example if example is not None else next(opened[0].example_ids())
+    terminal.print_comparison(out(), [(str(run.path), run.explain(wanted)) for run in opened])

@@ -1,0 +1,119 @@
+"""The steps of a run: run, score, label, train, evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtf.cli.app import ConfigArgument, JsonOption, OverwriteOption, RunArgument, SetOption, app, out, print_json
+from xtf.errors import ConfigError
+
+
+@app.command()
+def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOption = False) -> None:
+    """Score, label, explain and, if the file has a training section, train and compare.
+
+    Example: `xtf run configs/quickstart.yaml --set data.limit=20`
+    """
+    from xtf import api
+    from xtf.report import terminal, write_report
+
+    settings = api.load_config(config, set_ or [])
+    console = out()
+    in_rounds = settings.strategy.kind == "self_evolving"
+    labelled = (
+        api.run(settings, overwrite=overwrite) if in_rounds else api.label(api.score(settings, overwrite=overwrite))
+    )
+    terminal.print_run_head(console, labelled)
+    terminal.print_expected_wrong(console, labelled)
+    example = None
+    if settings.truth is not None and not in_rounds:
+        detection = api.detect(labelled, settings.truth)
+        terminal.print_detection(console, detection)
+        example = detection["example"]
+    terminal.print_example(console, labelled, example)
+    if settings.training is not None:
+        if not in_rounds:
+            api.train(labelled)
+        terminal.print_metrics(console, labelled.metrics)
+    report_path = write_report(labelled.parts[-1])
+    terminal.print_next_steps(console, labelled)
+    console.print(f"  {'read it all:':<22}{report_path}", markup=False)
+
+
+@app.command()
+def score(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    overwrite: OverwriteOption = False,
+    shard: Annotated[
+        str | None, typer.Option(metavar="N/OF", help="Score every OF-th shard, beside other processes: 3/16.")
+    ] = None,
+) -> None:
+    """Tokenise and score; finished shards are kept, so the same command continues an interrupted run.
+
+    Example: `xtf score configs/xtf-gsm8k.yaml --set data.path=train.jsonl --set output=runs/gsm8k`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    terminal.print_scored(out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite, shard=shard))
+
+
+@app.command()
+def label(run: RunArgument, set_: SetOption = None) -> None:
+    """Turn scores into labels again, with other cuts or another rule; needs no model.
+
+    Example: `xtf label runs/quickstart --set thresholds.knowledge_novelty.cut=0.1`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    terminal.print_run_head(out(), api.label(run, set_ or []))
+
+
+@app.command()
+def train(run: RunArgument, set_: SetOption = None) -> None:
+    """Fine-tune with noise tokens masked, and compare the arms of `training.arms`.
+
+    Example: `xtf train runs/quickstart --set training.arms=[full,xtf] --set training.seeds=[0,1,2]`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    api.train(run, set_ or [])
+    terminal.print_metrics(out(), api.open_run(run).metrics)
+
+
+@app.command()
+def evaluate(
+    run: RunArgument,
+    data: Annotated[str | None, typer.Option(help="Held-out examples, instead of evaluation.path.")] = None,
+    set_: SetOption = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="Which tokens are wrong: judge scores and labels instead of trained arms.")
+    ] = None,
+    grain: Annotated[str, typer.Option(help="With --truth: token, or span (wrong spans and lines).")] = "token",
+    as_json: JsonOption = False,
+) -> None:
+    """Evaluate every trained arm again, for example on other held-out examples or with longer answers.
+
+    Example: `xtf evaluate runs/quickstart --data test.jsonl --set evaluation.max_new_tokens=300`
+
+    With a truth file: `xtf evaluate runs/quickstart --truth noisy.truth.jsonl`
+    """
+    from xtf import api
+    from xtf.config import quoted
+    from xtf.report import terminal
+
+    if truth is not None:
+        if grain not in ("token", "span") or data or set_:
+            raise ConfigError("--truth: goes with --grain token or span, and with no --data or --set")
+        detection = api.detect(run, truth, "span" if grain == "span" else "token")
+        print_json(detection) if as_json else terminal.print_detection(out(), detection)
+        return
+    overrides = [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])]
+    metrics = api.evaluate(run, overrides)
+    print_json(metrics) if as_json else terminal.print_metrics(out(), metrics)
