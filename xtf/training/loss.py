@@ -28,12 +28,22 @@ def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]
     weights = batch["weights"]
     wanted = weights != 0
     kept = weights[:, 1:][wanted[:, 1:]]
-    chance = math.log(base_of(model).config.get_text_config().vocab_size)
+    vocabulary = int(base_of(model).config.get_text_config().vocab_size)
     total = torch.zeros((), device=weights.device)
     for where, losses in target_losses(model, head, batch["input_ids"], batch["attention_mask"], wanted):
-        own = kept[where]
-        total = total + (own * torch.where(own < 0, losses.clamp(max=chance), losses)).sum()
+        total = total + weigh(losses, kept[where], vocabulary).sum()
     return total
+
+
+def weigh(losses: Tensor, weights: Tensor, vocabulary: int) -> Tensor:
+    """Return what each target adds to the loss, of the same shape ``(...)`` as its cross-entropy and its weight.
+
+    Args:
+        losses: In nats.
+        weights: Below 0: unlearnt, its loss counting up to ``log(vocabulary)``.
+        vocabulary: The number of tokens in it.
+    """
+    return weights * torch.where(weights < 0, losses.clamp(max=math.log(vocabulary)), losses)
 
 
 @contextmanager
