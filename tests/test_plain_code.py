@@ -141,7 +141,9 @@ def test_raised_errors_are_named() -> None:
             if found.node.name == "__init__" and found.owner:
                 words += ast.get_docstring(found.owner) or ""
             missing = {name for name in raised(found.node) if name not in words}
-            if is_public(found) and missing and not overrides(found) and path.parent.name != "cli":  # its words are help
+            if (
+                is_public(found) and missing and not overrides(found) and path.parent.name != "cli"
+            ):  # its words are help
                 silent.append(f"{found}: {', '.join(sorted(missing))}")
     assert not silent, "errors that a docstring does not name:\n" + "\n".join(silent)
 

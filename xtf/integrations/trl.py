@@ -110,7 +110,7 @@ class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | None = None,
     ) -> Any:
-        """Return ``sum(w_i * ce_i)`` over the update's normaliser; over that of the batch where there is no update.
+        """Return ``sum(w_i * ce_i)`` of ``(batch, seq)`` targets over the update's normaliser, or a lone batch's own.
 
         Raises:
             ConfigError: this TRL does not use the log-probabilities that are weighed here.
