@@ -49,6 +49,12 @@ class OutOfSpaceError(RunError):
     """The disk is full; everything written so far is complete and the run can go on."""
 
 
+class TrainerError(XTFError):
+    """A trainer that learns something else than the labels of a run; the text says what, and what to do."""
+
+    exit_code = 1
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string when none is close."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
