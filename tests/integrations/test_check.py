@@ -107,7 +107,7 @@ def test_trls_own_trainer_learns_what_is_labelled(
     assert (found.learnt, found.kept, found.problems()) == (kept(run), kept(run), [])
     trainer.train()
     said = capsys.readouterr().err
-    assert f"as labelled: {kept(run)} of {kept(run)} kept tokens carry loss, and no other" in said
+    assert f"as labelled: {kept(run)} of {kept(run)} tokens that count carry loss, and no other" in said
     theirs, own = (float(text) for text in re.findall(r"loss is ([\d.]+), that of the labels ([\d.]+)", said)[0])
     assert theirs == pytest.approx(own, rel=1e-4)
 
@@ -128,7 +128,7 @@ def test_wrapped_packing_loses_only_what_stands_first(run: xtf.Run, tmp_path: Pa
     firsts = sum(row["labels"][0] != -100 for row in trainer.train_dataset)
     assert firsts > 0
     with pytest.raises(
-        TrainerError, match=rf"^not as labelled:\n- {firsts} tokens that the run keeps arrive without loss"
+        TrainerError, match=rf"^not as labelled:\n- {firsts} tokens that count in the run arrive without loss"
     ):
         check_trainer(trainer, run)
 
@@ -150,7 +150,7 @@ def test_truncation_is_found(packing: bool, run: xtf.Run, tmp_path: Path) -> Non
     lost = sum(label != -100 for row in labels_of(run) for label in row["labels"][longest:])
     cut = sum(any(label != -100 for label in row["labels"][longest:]) for row in labels_of(run))
     trainer = sft(run, tmp_path, max_length=longest, packing=packing)
-    said = rf"{cut} rows are cut, and {lost} of {kept(run)} kept tokens with them: set max_length .* to {max(lengths)}"
+    said = rf"{cut} of 14 rows are cut, and with them {lost} of {kept(run)} tokens that count: .* to {max(lengths)}"
     stops(trainer, run, said)
 
 
@@ -247,7 +247,7 @@ def test_the_check_does_not_change_training(run: xtf.Run, tmp_path: Path) -> Non
 def test_rows_left_out_are_named_unless_meant(run: xtf.Run, tmp_path: Path) -> None:
     some = three_columns(run).select(range(5))
     missing = len(labels_of(run)) - 5
-    stops(sft(run, tmp_path, some), run, f"^not as labelled:\n- {missing} rows never arrive")
+    stops(sft(run, tmp_path, some), run, f"^not as labelled:\n- {missing} of 14 rows never arrive")
     assert check_trainer(sft(run, tmp_path, some), run, subset=True).problems() == []
 
 
@@ -321,17 +321,20 @@ def test_a_run_without_labels_is_refused(tmp_path: Path, tiny_folder: Path) -> N
 def test_the_command(run: xtf.Run, soft: xtf.Run, tmp_path: Path, cli: Cli) -> None:
     right = cli("check-trainer", run.path)
     assert (right.code, right.err) == (0, "")
-    assert right.out.startswith(f"as labelled: {kept(run)} of {kept(run)} kept tokens carry loss, and no other\n")
+    assert right.out.startswith(f"as labelled: {kept(run)} of {kept(run)} tokens that count carry loss, and no other\n")
     assert f"trainer.add_callback(CheckCallback({str(run.path)!r}))" in right.out
     lost = sum(label != -100 for row in labels_of(run) for label in row["labels"][40:])
     cut = cli("check-trainer", run.path, "--max-length", "40")
     assert (cut.code, cut.out) == (1, "")
-    assert f"{lost} of {kept(run)} kept tokens with them: set max_length" in cut.err.replace(",", "")
+    assert f"with them {lost} of {kept(run)} tokens that count: set max_length" in cut.err.replace(",", "")
+    weighted = cli("check-trainer", soft.path)
+    assert weighted.out.startswith(f"as labelled: {kept(soft, 'weights')} of {kept(soft, 'weights')} tokens")
+    assert cli("check-trainer", soft.path, "--labels-alone").out.startswith(f"as labelled: {kept(soft)} of")
     three_columns(soft).select(range(4)).save_to_disk(str(tmp_path / "prepared"))
     prepared = cli("check-trainer", soft.path, "--dataset", tmp_path / "prepared")
     assert prepared.code == 1
     assert "weights do not arrive" in prepared.err
-    assert "10 rows never arrive" in prepared.err
+    assert "10 of 14 rows never arrive" in prepared.err
     accepted = cli("check-trainer", soft.path, "--dataset", tmp_path / "prepared", "--labels-alone", "--subset")
     assert accepted.code == 0
     assert "10 rows left out" in accepted.out

@@ -26,10 +26,12 @@ MOST = 1000
 
 @dataclass(slots=True)
 class Findings:
-    """How what arrives compares with what is labelled. A token *counts* when it weighs something or has a label.
+    """How what arrives compares with what is labelled. A token *counts* when it weighs something; where weights
+    need not arrive, when it has a label.
 
     Attributes:
-        kept: Tokens that the run keeps.
+        rows: Rows of the run.
+        kept: Tokens that count in the run.
         learnt: Tokens that carry loss as labelled.
         noise_learnt: Tokens that carry loss although they should not count.
         lost: Tokens that should count, and arrive without loss.
@@ -45,6 +47,7 @@ class Findings:
         subset: Whether rows may be missing on purpose.
     """
 
+    rows: int = 0
     kept: int = 0
     learnt: int = 0
     noise_learnt: int = 0
@@ -69,7 +72,10 @@ class Findings:
                 "Leave the column labels as it is; of transformers, use DataCollatorForSeq2Seq, not "
                 "DataCollatorForLanguageModeling",
             ),
-            (self.lost, "{n} tokens that the run keeps arrive without loss: a mask of the trainer's own, or packing"),
+            (
+                self.lost,
+                "{n} tokens that count in the run arrive without loss: a mask of the trainer's own, or packing",
+            ),
             (
                 self.strangers,
                 "{n} tokens that carry loss are in no row of labels/: another tokenizer or template, padding that is "
@@ -77,13 +83,13 @@ class Findings:
             ),
             (
                 self.cut_rows,
-                f"{{n}} rows are cut, and {self.cut:,} of {self.kept:,} kept tokens with them: set max_length "
-                f"(cutoff_len, sequence_len) to {self.longest} at least, or to none",
+                f"{{n}} of {self.rows:,} rows are cut, and with them {self.cut:,} of {self.kept:,} tokens that count: "
+                f"set max_length (cutoff_len, sequence_len) to {self.longest} at least, or to none",
             ),
             (
                 0 if self.subset else self.missing_rows,
-                f"{{n}} rows never arrive, and {self.missing:,} of {self.kept:,} kept tokens with them. If a part is "
-                "trained on purpose, say so with subset",
+                f"{{n}} of {self.rows:,} rows never arrive, and with them {self.missing:,} of {self.kept:,} tokens "
+                "that count. If a part is trained on purpose, say so with subset",
             ),
             (self.differing, "{n} tokens arrive with another weight than labelled"),
             (
@@ -99,7 +105,7 @@ class Findings:
             return "not as labelled:\n" + "\n".join(f"- {problem}" for problem in problems)
         parts = f", {self.missing_rows:,} rows left out" if self.missing_rows else ""
         known = f"; {self.context:,} tokens of context are in no labelled row" if self.context else ""
-        return f"as labelled: {self.learnt:,} of {self.kept:,} kept tokens carry loss, and no other{parts}{known}"
+        return f"as labelled: {self.learnt:,} of {self.kept:,} tokens that count carry loss, and no other{parts}{known}"
 
 
 @dataclass(slots=True)
@@ -121,6 +127,7 @@ class Checker:
     def __post_init__(self) -> None:
         self._arrived = np.zeros(len(self.rows.input_ids), np.bool_)
         self._expected = self.rows.weights if self.weights else self.rows.learnt.astype(np.float32)
+        self.findings.rows = len(self.rows.starts)
         self.findings.kept = int(np.count_nonzero(self._expected))
 
     def add(self, batch: Mapping[str, Any]) -> None:
@@ -253,7 +260,7 @@ def check_dataset(
 
     Args:
         path: A folder of ``Dataset.save_to_disk`` (of a dictionary its ``train``), a Parquet or Arrow file, or a folder
-            of such files; with columns ``input_ids`` and ``labels``, and maybe ``weights``.
+            of such files; with columns ``input_ids`` and ``labels``, or with ``weights``, which then decide alone.
         run: A labelled run, or its folder.
         weights: Whether the run's weights must arrive; otherwise labels alone are compared.
         subset: Rows are left out on purpose.
@@ -264,10 +271,10 @@ def check_dataset(
         DataError: there is no such data set.
         RunError: the run is not labelled.
     """
-    return check_batches(_rows_of(Path(path), longest), run, weights=weights, subset=subset)
+    return check_batches(_rows_of(Path(path), weights, longest), run, weights=weights, subset=subset)
 
 
-def _rows_of(path: Path, longest: int | None) -> Iterator[Mapping[str, Any]]:
+def _rows_of(path: Path, weights: bool, longest: int | None) -> Iterator[Mapping[str, Any]]:
     """Each row of a data set as a batch of one."""
     for table in _tables(path):
         names = [name for name in ("input_ids", "labels", "weights") if name in table.column_names]
@@ -276,7 +283,10 @@ def _rows_of(path: Path, longest: int | None) -> Iterator[Mapping[str, Any]]:
                 f"{path}: its columns are {', '.join(table.column_names)}: a prepared data set has input_ids and labels"
             )
         for row in table.select(names).to_pylist():
-            yield {name: np.asarray(values[:longest])[None] for name, values in row.items()}
+            batch = {name: np.asarray(values[:longest])[None] for name, values in row.items()}
+            if weights and "weights" in batch:
+                batch["labels"] = np.where(batch["weights"] != 0, batch["input_ids"], -100)
+            yield batch
 
 
 def _tables(path: Path) -> Iterator[Any]:
