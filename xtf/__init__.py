@@ -13,7 +13,21 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from xtf.api import Run, detect, evaluate, export, inspect, label, load_config, open_run, plant, run, score, train
+    from xtf.api import (
+        Run,
+        apply_spans,
+        detect,
+        evaluate,
+        export,
+        inspect,
+        label,
+        load_config,
+        open_run,
+        plant,
+        run,
+        score,
+        train,
+    )
     from xtf.attribute import (
         AttentionReceived,
         AttentionRowMean,
@@ -52,7 +66,7 @@ _HOMES = {
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
-    "xtf.api": "Run detect evaluate export inspect label load_config open_run plant run score train",
+    "xtf.api": "Run apply_spans detect evaluate export inspect label load_config open_run plant run score train",
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -84,6 +98,7 @@ __all__ = [
     "TokenEmbedding",
     "TopTokens",
     "XTFError",
+    "apply_spans",
     "detect",
     "evaluate",
     "export",

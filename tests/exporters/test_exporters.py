@@ -13,18 +13,23 @@ import xtf
 from tests.conftest import Cli, tiny_config
 from xtf import testing
 from xtf.errors import PluginError, RunError
-from xtf.exporters import EXPORTERS, Exporter, load_exporter
+from xtf.exporters import EXPORTERS, Exporter, TextExporter, load_exporter
 
-NAMES = ("labels", "segments")
+LOADED = [load_exporter(name) for name in EXPORTERS.points()]
 
 
-@testing.parametrize_exporters_with_checks([load_exporter(name) for name in NAMES])
+@testing.parametrize_exporters_with_checks([one for one in LOADED if isinstance(one, Exporter)])
 def test_contract(exporter: Exporter, check: Any) -> None:
     check(exporter)
 
 
-def test_every_exporter_is_covered() -> None:
-    assert set(EXPORTERS.points()) == set(NAMES)
+@testing.parametrize_text_exporters_with_checks([one for one in LOADED if isinstance(one, TextExporter)])
+def test_contract_of_texts(exporter: TextExporter, check: Any) -> None:
+    check(exporter)
+
+
+def test_exporters_are_found() -> None:
+    assert {"labels", "trl", "spans", "segments"} <= set(EXPORTERS.points())
     assert EXPORTERS.provider("segments") == "xtf-rarity 0.1.0"
 
 

@@ -1,4 +1,4 @@
-"""What reads and writes data: export, inspect, plant."""
+"""What reads and writes data: inspect, plant."""
 
 from __future__ import annotations
 
@@ -8,24 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from xtf.cli.app import JsonOption, RunArgument, SetOption, app, out, print_json
+from xtf.cli.app import JsonOption, SetOption, app, out, print_json
 from xtf.display import visible
-
-
-@app.command()
-def export(
-    run: RunArgument,
-    to: Annotated[str, typer.Option(help="The form to write, an exporter: labels, or one of an installed package.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: exports/EXPORTER in the run.")] = None,
-) -> None:
-    """Write the labels in the form that another trainer or tool reads.
-
-    Example: `xtf export runs/quickstart --to labels --output data/quickstart`
-    """
-    from xtf import api
-
-    files = api.export(run, to, output)
-    out().print(f"written: {len(files)} files in {files[0].parent}" if files else "nothing to write", markup=False)
 
 
 @app.command()

@@ -4,14 +4,17 @@ Every row is accounted for: it becomes an example, or a :class:`DataReport` says
 Importing this package imports neither torch nor transformers nor datasets. Begin reading in ``reader``.
 """
 
+from xtf.data.char_spans import AppliedSpans, MaskedSpan, MaskedTurn, SharedSpan, apply_spans, masked_turns
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.identity import fingerprint
 from xtf.data.ids import ExampleIds
 from xtf.data.inspection import LOOK, ExampleView, Inspection, TokenView, inspect_examples, token_texts
 from xtf.data.reader import (
+    LocatedExample,
     read_conversations,
     read_examples,
     read_examples_with_rows,
+    read_located_examples,
     read_named_conversations,
     response_texts,
 )
@@ -20,25 +23,36 @@ from xtf.data.schema import to_conversation
 from xtf.data.sources import Row, read_rows
 from xtf.data.spool import repeatable
 from xtf.data.template import PLAIN_TEMPLATE
+from xtf.data.tokenise import ConversationTokenizer, LocatedTokens
 
 __all__ = [
     "LOOK",
     "PLAIN_TEMPLATE",
+    "AppliedSpans",
     "Conversation",
+    "ConversationTokenizer",
     "Count",
     "DataReport",
     "ExampleIds",
     "ExampleView",
     "Inspection",
+    "LocatedExample",
+    "LocatedTokens",
+    "MaskedSpan",
+    "MaskedTurn",
     "PreTokenized",
     "Row",
     "RowError",
+    "SharedSpan",
     "TokenView",
+    "apply_spans",
     "fingerprint",
     "inspect_examples",
+    "masked_turns",
     "read_conversations",
     "read_examples",
     "read_examples_with_rows",
+    "read_located_examples",
     "read_named_conversations",
     "read_rows",
     "repeatable",

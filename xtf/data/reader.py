@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from xtf.data.report import Count, DataReport, RowError
 from xtf.data.schema import Recognised, check_columns, recognise
 from xtf.data.sources import Row, read_rows
 from xtf.data.targets import TargetRules
-from xtf.data.tokenise import ConversationTokenizer, Tokens
+from xtf.data.tokenise import ConversationTokenizer, LocatedTokens, Tokens
 from xtf.errors import DataError
 from xtf.tokens import TokenizedExample
 
@@ -70,6 +71,24 @@ def read_examples_with_rows(
     yield from _read(config, report, None, 0, None, both, ExampleIds())
 
 
+@dataclass(frozen=True, slots=True)
+class LocatedExample:
+    """An example and the text that it was made of; neither text nor places of a row that is tokens already."""
+
+    example: TokenizedExample
+    conversation: Conversation | None
+    located: LocatedTokens | None
+
+
+def read_located_examples(
+    config: DataConfig, tokenizer: PreTrainedTokenizerBase, rows: Any = None
+) -> Iterator[LocatedExample]:
+    """As :func:`read_examples`, with the conversation of each example and where its tokens stand in the text."""
+    report = DataReport()
+    example = _Tokenising(config, tokenizer, report)
+    yield from _read(config, report, rows, 0, None, example.locate, ExampleIds())
+
+
 class _Tokenising:
     """Row -> example."""
 
@@ -81,7 +100,17 @@ class _Tokenising:
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
         recognised = _recognised(row, self._config)
-        tokens = self._tokenise(recognised.value)
+        return self._example(name, row, recognised, self._tokenise(recognised.value))
+
+    def locate(self, name: str, row: Row) -> LocatedExample:
+        """The example with its text."""
+        recognised = _recognised(row, self._config)
+        if isinstance(recognised.value, PreTokenized):
+            return LocatedExample(self._example(name, row, recognised, self._tokenise(recognised.value)), None, None)
+        located = self._tokenise.locate(recognised.value)
+        return LocatedExample(self._example(name, row, recognised, located.tokens), recognised.value, located)
+
+    def _example(self, name: str, row: Row, recognised: Recognised, tokens: Tokens) -> TokenizedExample:
         result = _fitted(name, tokens, self._config, self._report)
         self._report.note(recognised.schema, recognised.unused)
         for remark in (*recognised.remarks, *tokens.remarks):

@@ -236,7 +236,7 @@ def _weight_of_the_rest(learning: TurnWeight, conversation: Conversation, number
 
 def _in_text(spans: Sequence[SpanWeight], turn: Turn, text: str) -> Iterator[tuple[SpanWeight, Span]]:
     """Where the characters of each span came out in the rendering, as far as they did."""
-    runs = list(_runs(turn, text))
+    runs = list(written_runs(turn, text))
     for span in spans:
         for piece, start, end, place in runs:
             low, high = max(start, span.start), min(end, span.end)
@@ -244,7 +244,7 @@ def _in_text(spans: Sequence[SpanWeight], turn: Turn, text: str) -> Iterator[tup
                 yield span, (place + low - start, place + high - start)
 
 
-def _runs(turn: Turn, text: str) -> Iterator[tuple[Piece, int, int, int]]:
+def written_runs(turn: Turn, text: str) -> Iterator[tuple[Piece, int, int, int]]:
     """For each piece of a turn: characters ``[start, end)`` of its source, and where in the text they stand alike.
 
     The white space and tags around a piece belong to it as far as the text has them too.

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
-from xtf.data.markers import Span
+from xtf.data.markers import Piece, Span
 from xtf.data.report import Remark, RowError
 from xtf.data.system import ChatSettings
 from xtf.data.targets import NO_RULES, Region, TargetRules, Targets, TokenPlaces, apply_rules, decide_targets
@@ -64,6 +64,23 @@ class Tokens:
             targets.weights[keep],
             targets.rulings[keep],
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LocatedTokens:
+    """Tokens of a conversation, and where their characters stand.
+
+    Attributes:
+        tokens: The tokens.
+        rendering: The text that the template makes, with its turns.
+        offsets: ``(seq, 2)`` int64, the characters of each token in that text.
+        places: The same, to look up; its ``is_response`` is what the turns hold, before flags and rules.
+    """
+
+    tokens: Tokens
+    rendering: Rendering
+    offsets: NDArray[np.int64]
+    places: TokenPlaces
 
 
 class ConversationTokenizer:
@@ -113,6 +130,14 @@ class ConversationTokenizer:
         """
         if isinstance(conversation, PreTokenized):
             return self._pretokenized(conversation)
+        return self.locate(conversation).tokens
+
+    def locate(self, conversation: Conversation) -> LocatedTokens:
+        """Tokenise a conversation, and tell where its tokens stand in the text.
+
+        Raises:
+            RowError: the row cannot be used.
+        """
         if conversation.is_text:
             rendering = self._plain_text(conversation)
         else:
@@ -137,7 +162,8 @@ class ConversationTokenizer:
         targets = decide_targets(self._rules, conversation, rendering, places)
         always = targets.rulings == Ruling.ALWAYS
         is_protected = targets.is_response & (~is_written | always)
-        return Tokens(ids, is_protected, targets, (*remarks, *targets.remarks))
+        tokens = Tokens(ids, is_protected, targets, (*remarks, *targets.remarks))
+        return LocatedTokens(tokens, rendering, offsets, places)
 
     def _plain_text(self, conversation: Conversation) -> Rendering:
         """Text as it stands, between the tokens that begin and end a document in pre-training."""
@@ -147,7 +173,8 @@ class ConversationTokenizer:
         start, end = len(before), len(before + text)
         whole = before + text + after
         words = without((start, end), self.template.added_tokens_in(whole, (start, end)))
-        return Rendering(whole, (Turn(((start, len(whole)),), tuple(words), 0),), ())
+        piece = Piece("assistant", 0, "content", text, 0, len(text), "content")
+        return Rendering(whole, (Turn(((start, len(whole)),), tuple(words), 0, ((piece, (start, end)),)),), ())
 
     def _encoded(self, text: str, cuts: list[int]) -> tuple[IntArray, NDArray[np.int64]]:
         """Return ``(seq,)`` ids and ``(seq, 2)`` character spans of ``text``, tokenised in the parts between cuts."""

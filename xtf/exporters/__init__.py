@@ -3,7 +3,26 @@
 Begin in ``exporter``, which says what one is; ``labels`` is the first; ``steps/exporting.py`` writes the files.
 """
 
-from xtf.exporters.exporter import EXPORTERS, Exporter, load_exporter
+from xtf.exporters.exporter import (
+    EXPORTERS,
+    AnyExporter,
+    Export,
+    Exporter,
+    TextExporter,
+    load_exporter,
+    weighted_tokens,
+)
 from xtf.exporters.labels import LabelsExporter
+from xtf.exporters.text import TextExample
 
-__all__ = ["EXPORTERS", "Exporter", "LabelsExporter", "load_exporter"]
+__all__ = [
+    "EXPORTERS",
+    "AnyExporter",
+    "Export",
+    "Exporter",
+    "LabelsExporter",
+    "TextExample",
+    "TextExporter",
+    "load_exporter",
+    "weighted_tokens",
+]

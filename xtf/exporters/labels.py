@@ -17,6 +17,7 @@ class LabelsExporter(Exporter):
     """Token ids, ``labels`` (-100 = no gradient), ``assistant_masks`` (1 = learnt), weights, noise and reasons."""
 
     name = "labels"
+    carries_weights = True
 
     def table(self, shard: ScoredShard, labels: Labels, vocabulary: Vocabulary) -> pa.Table:
         return labels_table(shard, labels)

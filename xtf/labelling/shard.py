@@ -156,6 +156,6 @@ class Labels:
     lacking: ReasonArray
     unguarded: BoolArray
 
-    def within(self, here: slice) -> Labels:
-        """The labels of some neighbouring tokens."""
+    def within(self, here: slice | BoolArray) -> Labels:
+        """The labels of some tokens: neighbours, or those for which ``(tokens,)`` bool holds."""
         return Labels(*(getattr(self, column.name)[here] for column in fields(self)))

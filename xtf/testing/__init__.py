@@ -33,6 +33,7 @@ from xtf.testing.examples import example_batch
 from xtf.testing.exporters import EXPORTER_CHECKS, parametrize_exporters_with_checks
 from xtf.testing.metrics import check_metric
 from xtf.testing.signals import SIGNAL_CHECKS, make_up, parametrize_signals_with_checks
+from xtf.testing.text_exporters import TEXT_EXPORTER_CHECKS, parametrize_text_exporters_with_checks
 
 __all__ = [
     "CHECKS",
@@ -40,6 +41,7 @@ __all__ = [
     "CUT_CHECKS",
     "EXPORTER_CHECKS",
     "SIGNAL_CHECKS",
+    "TEXT_EXPORTER_CHECKS",
     "Check",
     "MadeUpFitContext",
     "check_batch",
@@ -68,5 +70,6 @@ __all__ = [
     "parametrize_cuts_with_checks",
     "parametrize_exporters_with_checks",
     "parametrize_signals_with_checks",
+    "parametrize_text_exporters_with_checks",
     "parametrize_with_checks",
 ]

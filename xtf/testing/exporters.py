@@ -8,11 +8,13 @@ In a test file of your own package::
     def test_contract(exporter, check):
         check(exporter)
 
-No model and no run is needed: tokens and labels are made up; of one example everything is masked.
+No model and no run is needed: tokens and labels are made up; of one example everything is masked. The suite of
+exporters that read texts is in ``text_exporters``.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +24,13 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
-from xtf.exporters import EXPORTERS, Exporter, load_exporter
+from xtf.config import parse_config
+from xtf.exporters import EXPORTERS, AnyExporter, Export, Exporter, load_exporter
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.runs.vocabulary import Vocabulary
-from xtf.steps.exporting import write_rows
+from xtf.steps.exporting import LEFT_OUT, write_rows
 from xtf.testing.cuts import made_up_scores, made_up_shard
 from xtf.testing.suite import parametrize_checks
 
@@ -65,11 +69,66 @@ def _rows(exporter: Exporter, shard: ScoredShard) -> list[dict[str, Any]]:
     return rows
 
 
-def check_exporter_known(exporter: Exporter) -> None:
+def check_exporter_known(exporter: AnyExporter) -> None:
     """It is found by its entry point, and its docstring says what it writes."""
     assert exporter.name in EXPORTERS.points(), f"no entry point {exporter.name!r} under {EXPORTERS.group}"
     assert type(load_exporter(exporter.name)) is type(exporter), "its entry point is another class"
     assert (type(exporter).__doc__ or "").strip(), "the class has no docstring"
+
+
+def made_up_export(exporter: AnyExporter) -> Export:
+    """An export of three rows into a folder whose name would do harm if it were not quoted, from a model of the hub."""
+    config = parse_config(
+        {
+            "output": "runs/made-up",
+            "model": {"path": "made-up/model"},
+            "data": {"path": "rows.jsonl"},
+            "attributes": {"random": {}},
+        }
+    )
+    return Export(
+        folder=Path('it\'s "here"; $(touch harm) {x} %s'),
+        files=(f"part-00000{getattr(exporter, 'suffix', '.jsonl')}",),
+        rows=3,
+        longest=1700,
+        tokens=4000,
+        response=2000,
+        learnt=1500,
+        supervised=1500,
+        weighted=0,
+        config=config,
+        manifest={},
+    )
+
+
+def check_exporter_sidecars(exporter: AnyExporter) -> None:
+    """The files beside the rows have plain names and can be read; the command is a list of texts."""
+    export = made_up_export(exporter)
+    for name, text in exporter.sidecars(export).items():
+        assert Path(name).name == name, f"file name {name!r} is a path"
+        assert not name.startswith("part-"), f"file name {name!r} is of a file of rows"
+        assert name != LEFT_OUT, f"file name {name!r} is of XTF's own list"
+        if name.endswith(".py"):
+            ast.parse(text)
+        elif name.endswith((".yaml", ".yml")):
+            yaml.safe_load(text)
+        elif name.endswith(".json"):
+            json.loads(text)
+    command = exporter.command(export)
+    assert not isinstance(command, str), "the command is one text; give its arguments apart"
+    assert all(isinstance(word, str) for word in command), f"command {command!r}"
+
+
+def check_exporter_lost(exporter: Exporter) -> None:
+    """What the rows cannot carry is counted, and nothing is where nothing is masked."""
+    shard = made_up_shard(made_up_scores())
+    nothing = np.zeros(len(shard.input_ids), np.bool_)
+    reasons = nothing.astype(np.uint16)
+    plain = Labels(nothing, shard.is_response.astype(np.float32), reasons, reasons, nothing)
+    assert not any(exporter.lost(shard, plain).values()), "something is lost where every token is learnt"
+    for said, count in exporter.lost(shard, made_up_labels(shard)).items():
+        assert said.strip(), "a count without words"
+        assert isinstance(count, int), f"{said!r}: {count!r}"
 
 
 def check_exporter_rows(exporter: Exporter) -> None:
@@ -121,4 +180,6 @@ EXPORTER_CHECKS: tuple[ExporterCheck, ...] = (
     check_exporter_shards,
     check_exporter_masks,
     check_exporter_files,
+    check_exporter_lost,
+    check_exporter_sidecars,
 )

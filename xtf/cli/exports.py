@@ -1,0 +1,67 @@
+"""Labels for other trainers and tools: export, apply-spans."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtf.cli.app import RunArgument, SetOption, app, out
+from xtf.display import visible
+
+
+@app.command()
+def export(
+    run: RunArgument,
+    to: Annotated[str, typer.Option(help="The form to write; docs/trainers.md says what each is for.")],
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Default: exports/EXPORTER in the run.")] = None,
+    drop_worse_than: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Leave out rows of which more than this share of response tokens is noise."),
+    ] = None,
+) -> None:
+    """Write the labels in the form that another trainer or tool reads.
+
+    Example: `xtf export runs/quickstart --to trl --drop-worse-than 0.5`
+    """
+    from xtf import api
+
+    done = api.export(run, to, output, drop_worse_than=drop_worse_than)
+    counts = done.export
+    lines = [
+        f"written: {len(done)} files, {counts.rows:,} rows in {counts.folder}; {counts.learnt:,} of "
+        f"{counts.response:,} response tokens are learnt; the longest row has {counts.longest:,} tokens"
+    ]
+    lines += [f"beside them: {', '.join(file.name for file in done.sidecars)}"] if done.sidecars else []
+    lines += [f"go on: {shlex.join(done.command)}"] if done.command else []
+    for line in lines:
+        out().print(visible(line), markup=False, soft_wrap=True)
+
+
+@app.command(name="apply-spans")
+def apply_spans(
+    spans: Annotated[Path, typer.Argument(metavar="SPANS", help="What `xtf export RUN --to spans` wrote.")],
+    model: Annotated[str, typer.Option(help="Whose tokenizer and template read the text; as for model.path.")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write tokens with labels here. Default: only count.")
+    ] = None,
+    set_: SetOption = None,
+) -> None:
+    """Tokenise texts again and mask what their spans say; says how many tokens straddle the edge of a span.
+
+    Example: `xtf apply-spans runs/quickstart/exports/spans --model Qwen/Qwen3-0.6B --output data/qwen`
+    """
+    from xtf import api
+
+    done = api.apply_spans(spans, model, output, set_ or [])
+    lines = [
+        f"{done.learnt:,} of {done.tokens:,} tokens are learnt, in {done.rows:,} rows",
+        f"{done.straddling:,} tokens hold both masked and learnt characters, and are masked",
+        *([f"left out: {done.nothing_left:,} rows without a learnt token"] if done.nothing_left else []),
+        *done.report.lines(),
+        *([f"written: {len(done.files)} files in {output}"] if done.files else []),
+    ]
+    for line in lines:
+        out().print(visible(line), markup=False, soft_wrap=True)
