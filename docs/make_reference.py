@@ -12,7 +12,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from xtf.config import CUTS, RULES, CombineConfig, PluginSection, RunConfig
+from xtf.config import CUTS, RULES, CombineConfig, PluginSection, RunConfig, StudyConfig
 from xtf.config.kinds import Kinds
 
 HEAD = """# Reference: every setting
@@ -41,6 +41,13 @@ def reference_page() -> str:
     lines.append("## `thresholds.NAME`\n")
     for kind in _own(CUTS):
         lines += _section(f"kind: `{kind}`", CUTS.load(kind), level=3)
+    lines += _section("A study (`xtf study`)", StudyConfig)
+    for name, field in StudyConfig.model_fields.items():
+        for section in _sections(field.annotation):
+            lines += _section(f"`{name}{'.NAME' if name in ('settings', 'arms') else ''}` of a study", section)
+            for inner_name, inner in section.model_fields.items():
+                for nested in _sections(inner.annotation) if name == "settings" else ():
+                    lines += _section(f"`settings.NAME.{inner_name}` of a study", nested)
     return "\n".join(lines).rstrip() + "\n"
 
 

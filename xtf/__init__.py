@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         plant,
         run,
         score,
+        study,
         train,
     )
     from xtf.attribute import (
@@ -66,7 +67,9 @@ _HOMES = {
     ),
     "xtf.errors": "XTFError",
     "xtf.attribute.registry": "register",
-    "xtf.api": "Run apply_spans detect evaluate export inspect label load_config open_run plant run score train",
+    "xtf.api": (
+        "Run apply_spans detect evaluate export inspect label load_config open_run plant run score study train"
+    ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
@@ -110,6 +113,7 @@ __all__ = [
     "register",
     "run",
     "score",
+    "study",
     "train",
 ]
 

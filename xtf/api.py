@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import METRICS, RunConfig, apply_overrides, parse_config, read_yaml
+from xtf.config import METRICS, RunConfig, StudyConfig, apply_overrides, parse_config, parse_study, read_yaml
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from xtf.steps.exporting import Exported
     from xtf.steps.planting import PlantedFile
     from xtf.steps.spans import RelabelledFile
+    from xtf.studies import Plan
 
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
 Rows = Iterable[Mapping[str, Any]]
@@ -224,6 +225,47 @@ def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict
     if opened.evolves:
         return train(opened, overrides)
     return train_run(opened, _changed(opened, overrides), Given())
+
+
+def load_study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
+    """Read and check a study; the configurations that it names are checked when it is planned.
+
+    Args:
+        source: A YAML file, a mapping, or a study already checked.
+        overrides: ``key.path=value`` texts, as after ``--set``.
+
+    Raises:
+        ConfigError: with every mistake, one a line.
+    """
+    if isinstance(source, StudyConfig):
+        return parse_study(source.model_dump(mode="json"), overrides=overrides)
+    if isinstance(source, Mapping):
+        return parse_study(source, overrides=overrides)
+    return parse_study(read_yaml(source), str(source), overrides)
+
+
+def study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """Train arms × seeds × settings and compare them; returns what ``study.json`` holds. See :func:`load_study`.
+
+    Trainings that are there are kept, so starting again goes on. One that fails is listed under ``failed``.
+
+    Raises:
+        XTFError: of the kind that names the mistake.
+    """
+    from xtf.studies import run_study
+
+    return run_study(load_study(source, overrides))
+
+
+def plan_study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> Plan:
+    """What a study would train, in order; reads configurations only. See :func:`load_study`.
+
+    Raises:
+        ConfigError: with every mistake found in one of the files, one a line.
+    """
+    from xtf.studies.planning import plan_study as plan
+
+    return plan(load_study(source, overrides))
 
 
 def export(

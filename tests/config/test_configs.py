@@ -8,9 +8,18 @@ from pathlib import Path
 import pytest
 
 import xtf
+from xtf.api import plan_study
 
 ROOT = Path(__file__).parents[2]
-CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+FILES = sorted((ROOT / "configs").glob("*.yaml"))
+STUDIES = [path for path in FILES if path.stem.startswith("study")]
+CONFIGS = [path for path in FILES if path not in STUDIES]
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_can_be_planned(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert plan_study(path).trainings
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -19,10 +28,10 @@ def test_it_loads(path: Path) -> None:
     assert set(config.thresholds) == set(config.attributes), "default cuts are filled in"
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_it_opens_with_its_command(path: Path) -> None:
     first = path.read_text(encoding="utf-8").split("\n")[0]
-    assert re.match(rf"# xtf (run|score) configs/{path.name}", first), first
+    assert re.match(rf"# xtf (run|score|study) configs/{path.name}", first), first
 
 
 def test_every_option_is_explained() -> None:

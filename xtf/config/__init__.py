@@ -30,6 +30,7 @@ from xtf.config.strategy import (
     StrategyConfig,
     arm_parts,
 )
+from xtf.config.study import StudyConfig, parse_study
 from xtf.config.text_rules import TextRule
 
 __all__ = [
@@ -57,11 +58,13 @@ __all__ = [
     "Section",
     "Share",
     "StrategyConfig",
+    "StudyConfig",
     "TextRule",
     "TrainingConfig",
     "apply_overrides",
     "arm_parts",
     "parse_config",
+    "parse_study",
     "quoted",
     "read_yaml",
     "validation_problems",

@@ -7,11 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from xtf.errors import DataError
 from xtf.model.head import Head, target_losses
-from xtf.tokens import TokenBatch, TokenizedExample
+from xtf.tokens import FloatArray, TokenBatch, TokenizedExample
 
 Advance = Callable[[int], None]
 
@@ -24,7 +25,6 @@ class LossResult:
     tokens: int
 
 
-@torch.no_grad()
 def held_out_loss(
     model: Any,
     examples: Sequence[TokenizedExample],
@@ -43,20 +43,43 @@ def held_out_loss(
     Raises:
         DataError: when there is no response token.
     """
-    total, tokens = 0.0, 0
+    found = token_losses(model, examples, tokens_per_batch=tokens_per_batch, advance=advance)
+    tokens = sum(map(len, found))
+    if not tokens:
+        raise DataError("evaluation: no held-out example has a response token")
+    return LossResult(sum(float(losses.sum(dtype=np.float64)) for losses in found) / tokens, tokens)
+
+
+@torch.no_grad()
+def token_losses(
+    model: Any,
+    examples: Sequence[TokenizedExample],
+    *,
+    tokens_per_batch: int = 4096,
+    advance: Advance | None = None,
+) -> list[FloatArray]:
+    """The cross-entropy of each response token, in nats: ``(response tokens,)`` float32 for each example, in order.
+
+    Args:
+        model: A causal language model, with or without adapters.
+        examples: In any order; batches are made by length.
+        tokens_per_batch: Most padded tokens in a batch; does not change the result beyond rounding.
+        advance: Called with the number of examples done.
+    """
+    found = [np.zeros(0, np.float32)] * len(examples)
+    places = iter(sorted(range(len(examples)), key=lambda place: len(examples[place])))
     with evaluating(model):
         head = Head.find(model)
         for group in _by_length(examples, lambda rows, width: rows * width <= tokens_per_batch):
             batch = TokenBatch.collate(group, next(model.parameters()).device)
             chunks = target_losses(model, head, batch.input_ids, batch.attention_mask, batch.is_response)
-            for _, losses in chunks:
-                total += losses.double().sum().item() if losses.device.type != "mps" else losses.sum().item()
-                tokens += len(losses)
+            losses = torch.cat([losses.float() for _, losses in chunks]).cpu().numpy()
+            ends = np.cumsum([int(example.is_response.sum()) for example in group])
+            for own, place in zip(np.split(losses, ends[:-1]), places, strict=False):
+                found[place] = own
             if advance is not None:
                 advance(len(group))
-    if not tokens:
-        raise DataError("evaluation: no held-out example has a response token")
-    return LossResult(total / tokens, tokens)
+    return found
 
 
 def _by_length(

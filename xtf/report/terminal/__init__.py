@@ -15,6 +15,7 @@ from xtf.report.terminal.runs import (
     print_scored,
     print_summary,
 )
+from xtf.report.terminal.studies import print_plan, print_study
 
 __all__ = [
     "print_attributes",
@@ -26,8 +27,10 @@ __all__ = [
     "print_inspection",
     "print_metrics",
     "print_next_steps",
+    "print_plan",
     "print_planted",
     "print_run_head",
     "print_scored",
+    "print_study",
     "print_summary",
 ]

@@ -1,0 +1,38 @@
+"""The figures of a study as text, the same in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def describe_setting(setting: Mapping[str, Any]) -> str:
+    """A setting in one line: its name, rows, mistakes, what judges, and how much it was trained."""
+    seeds = max((len(arm["seeds"]) for arm in setting["arms"]), default=0)
+    updates = max((arm["updates"] for arm in setting["arms"]), default=0)
+    parts = [f"{setting['name']}: {setting['rows']} rows"]
+    if setting["planted"] is not None:
+        parts.append(f"{setting['planted']['wrong_share']:.1%} of their tokens wrong by planting")
+    held_out = setting["held_out"]
+    parts.append(f"judged on {held_out['rows']} held-out rows ({held_out['tokens']:,} tokens)")
+    parts.append(f"{updates} updates, {seeds} seed{'' if seeds == 1 else 's'}")
+    return "; ".join(parts)
+
+
+def interval(found: Mapping[str, Any] | None) -> str:
+    """A gain with its interval."""
+    if found is None:
+        return "–"
+    if found["low"] is None:
+        return f"{found['value']:+.4f}"
+    return f"{found['value']:+.4f} [{found['low']:+.4f}, {found['high']:+.4f}]"
+
+
+def number(value: float | None) -> str:
+    """A loss in nats."""
+    return "–" if value is None else f"{value:.4f}"
+
+
+def share(value: float | None) -> str:
+    """A share in per cent."""
+    return "–" if value is None else f"{value:.1%}"
