@@ -134,12 +134,12 @@ def test_a_generation_mark_around_the_question_is_refused() -> None:
         learnt(wrong, said("Hi", "Hello"))
 
 
-def test_a_generation_mark_whose_place_is_not_known_is_refused() -> None:
-    """Within a captured block, transformers counts from the wrong place."""
+def test_generation_marks_within_a_captured_block_are_found() -> None:
+    """There, transformers counts from the wrong place."""
     captured = MARKED.replace("{% for m in messages %}", "{% for m in messages %}{% set turn %}")
     captured = captured.replace("{{ '\n' }}{% endfor %}", "{{ '\n' }}{% endset %}{{ turn }}{% endfor %}")
-    with pytest.raises(RowError, match="it cannot be told what it marks"):
-        learnt(captured, said("Hi", "Hello, you. How do you do?"))
+    conversation = said("Hi", "Hello, you. How do you do?")
+    assert learnt(captured, conversation) == learnt(MARKED, conversation)
 
 
 def test_stop_tokens_that_stand_in_the_next_turn() -> None:
@@ -273,3 +273,15 @@ def test_a_row_of_4000_turns_takes_seconds_not_minutes() -> None:
     began = time.perf_counter()
     learnt(str(TEMPLATES["chatml"]), said(*texts))
     assert time.perf_counter() - began < 20  # about one on an idle machine
+
+
+@pytest.mark.parametrize("description", ["", None, "Looks."])
+def test_tools_that_the_template_leaves_out_are_noticed_without_a_description_too(description: str | None) -> None:
+    function = {"name": "look", "parameters": {"type": "object", "properties": {}}, "description": description}
+    tools = [{"type": "function", "function": {key: value for key, value in function.items() if value is not None}}]
+    without = str(TEMPLATES["chatml"])
+    kept = "{% if tools %}{{ tools | tojson }}{% endif %}" + without
+    for form in (tools, [tools[0]["function"]]):
+        conversation = Conversation(said("Hi", "Hello").messages, form)
+        assert "the chat template leaves out the descriptions of tools" in remarks(without, conversation)
+        assert not any("tools" in remark for remark in remarks(kept, conversation))

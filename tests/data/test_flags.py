@@ -212,14 +212,6 @@ def test_a_flag_on_a_part_that_is_not_understood_is_refused() -> None:
     assert report.skipped["a flag that is not understood"].detail.startswith("messages[1].content[0]: 'mask'")
 
 
-def test_a_user_turn_that_asks_to_be_learnt_is_said_not_to_be() -> None:
-    row = {"messages": [{**USER, "train": True}, {"role": "assistant", "content": "Good"}]}
-    _, report = read(row)
-    assert learnt(row) == f"Good{END}"
-    (remark,) = report.warnings
-    assert remark.startswith("'train' asks to learn a turn of role 'user'")
-
-
 def test_texts_of_answers_leave_out_those_not_to_be_learnt(tmp_path: Any) -> None:
     import json
 

@@ -35,6 +35,18 @@ class Conversation:
         """Return the positions of the assistant turns to learn from; a turn without a word is none."""
         return [i for i, message in enumerate(self.messages) if i >= self.context and says_something(message)]
 
+    def asked(self, weighs_prompt: bool = False) -> list[int]:
+        """Return the positions of other turns that flags ask to learn: of any role, or assistant turns of the prompt.
+
+        Args:
+            weighs_prompt: Also those that flags ask not to learn, for else they would be learnt with the prompt.
+        """
+        usual = set(self.responses())
+        flagged = ((i, turn) for i, turn in enumerate(self.learning) if turn is not None and i not in usual)
+        return [
+            i for i, turn in flagged if (turn.asks or (weighs_prompt and turn.spares)) and has_words(self.messages[i])
+        ]
+
     def weight(self, turn: int) -> float:
         """Return what flags say that the turn at a position weighs: 0 means that it is not learnt."""
         learning = self.learning[turn] if self.learning else None
@@ -48,8 +60,12 @@ class Conversation:
 
 def says_something(message: Mapping[str, Any]) -> bool:
     """Whether this is an assistant turn with words or calls in it."""
-    words = any(str(message.get(key) or "").strip() for key in WRITTEN)
-    return message["role"] == "assistant" and (words or bool(message.get("tool_calls")))
+    return message["role"] == "assistant" and has_words(message)
+
+
+def has_words(message: Mapping[str, Any]) -> bool:
+    """Whether this is a turn with words or calls in it."""
+    return any(str(message.get(key) or "").strip() for key in WRITTEN) or bool(message.get("tool_calls"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,6 +132,34 @@ class Edges:
         words, end = self._ends[gap]
         return place + words, place + end
 
+    def stop_token(self, turn: int, last: int, place: int) -> Span:
+        """Return where the end-of-turn token stands behind the words of another speaker; an empty span if none does.
+
+        It is one that ends the assistant's turns too, such as ``<|im_end|>``; no header of the next turn, such as
+        ``[/INST]``. Arguments as for :meth:`end`.
+        """
+        after = self._marked.messages[turn + 1]["role"] if turn + 1 < len(self._marked.messages) else ""
+        gap = _Gap(
+            self._marked.text[place : self._marked.next_foreign(turn, place)], self._marked.pieces[last].role, after
+        )
+        if gap not in self._ends:
+            self._ends[gap] = self._stop_token_in(gap.text, turn, last, place)
+        start, end = self._ends[gap]
+        return place + start, place + end
+
+    def _stop_token_in(self, gap: str, turn: int, last: int, place: int) -> Span:
+        endings = self._template.middle_endings
+        direct = next((len(ending) for ending in endings if gap.startswith(ending)), 0)
+        if direct:
+            return 0, direct
+        try:
+            alone = self._marked.tail(turn + 1, last)[place - self._marked.spans[last][0][1] :]
+        except (RefusedError, NotLocated):
+            return 0, 0
+        own = gap[: self._shared_tokens(alone, gap, 0)]  # what belongs to this turn, such as </tool_response>
+        found = ((own.rfind(ending), ending) for ending in endings)
+        return next(((start, start + len(ending)) for start, ending in found if start >= 0), (0, 0))
+
     def _end_in(self, gap: str, turn: int, last: int, place: int) -> Span:
         is_call = self._marked.pieces[last].is_call
         if not is_call:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,10 @@ from xtf.errors import kind_of, listed
 from xtf.tokens import FloatArray
 
 WEIGHTS = ("weight", "loss_weight", "loss_scale", "train_weight", "training_weight")
-SWITCHES = ("train", "training", "trainable", "is_trainable", "train_on", "learn", "loss", "loss_mask", "train_mask")
+SWITCHES = (
+    *("train", "training", "trainable", "is_trainable", "train_on", "train_on_turn", "train_turn"),
+    *("learn", "loss", "loss_mask", "train_mask"),
+)
 INVERTED = ("masked", "is_masked", "ignore_loss", "mask_loss", "no_loss")
 DETAILS = ("train_detail", "train_details", "training_detail", "training_details")
 ROW_FLAGS = (*WEIGHTS, "sample_weight", *SWITCHES, *INVERTED)
@@ -54,16 +57,28 @@ class TurnWeight:
         weight: Of the whole turn; 0 means that it is not learnt.
         flag: The name of the flag that says so; "" if none does.
         spans: Weights of some of its characters, which multiply ``weight``.
+        is_named: Whether a flag speaks of this very turn, not of the whole row or of characters only.
     """
 
     weight: float = 1.0
     flag: str = ""
     spans: tuple[SpanWeight, ...] = ()
+    is_named: bool = False
 
     def times(self, weight: float, flag: str) -> TurnWeight:
         """The same turn under one more flag; the flag that excludes it is remembered."""
         keep = self.flag and (self.weight == 0 or weight != 0)
-        return TurnWeight(self.weight * weight, self.flag if keep else flag, self.spans)
+        return replace(self, weight=self.weight * weight, flag=self.flag if keep else flag)
+
+    @property
+    def asks(self) -> bool:
+        """Whether flags ask to learn some of this turn, whoever speaks."""
+        return self.weight > 0 and (self.is_named or any(span.flag and span.weight for span in self.spans))
+
+    @property
+    def spares(self) -> bool:
+        """Whether flags say of some of this turn that it is not to be learnt."""
+        return not self.weight or any(not span.weight for span in self.spans)
 
 
 def take_turn_flags(message: MutableMapping[str, Any], place: str) -> TurnWeight | None:
@@ -79,8 +94,8 @@ def take_turn_flags(message: MutableMapping[str, Any], place: str) -> TurnWeight
     _refuse_unknown(set(message) - set(details), place)
     spans = _detail_spans(message.pop(details[0]), details[0], place) if details else ()
     if details and not spans and not found:  # axolotl: nothing is named, so nothing is learnt
-        return TurnWeight(0.0, details[0])
-    return TurnWeight(*_joined(found, place), spans) if found or details else None
+        return TurnWeight(0.0, details[0], is_named=True)
+    return TurnWeight(*_joined(found, place), spans, bool(found)) if found or details else None
 
 
 def with_length(turn: TurnWeight, length: int, place: str) -> TurnWeight:
@@ -99,7 +114,7 @@ def with_length(turn: TurnWeight, length: int, place: str) -> TurnWeight:
         named[span.start : span.end] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], named, [True]]).astype(np.int8)))
     gaps = (SpanWeight(key, int(start), int(end), 0.0, flag) for start, end in edges.reshape(-1, 2))
-    return TurnWeight(turn.weight, turn.flag, (*turn.spans, *gaps))
+    return replace(turn, spans=(*turn.spans, *gaps))
 
 
 def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanWeight, ...]:
@@ -132,12 +147,16 @@ def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanW
     return tuple(spans) if flagged else ()
 
 
-def row_weights(row: Mapping[str, Any], roles: Sequence[str], context: int) -> list[tuple[float, str]] | None:
-    """What the row's own columns say of each of its turns, as weight and flag; ``(length,)``; None if they say nothing.
+def with_row_flags(
+    turns: Sequence[TurnWeight | None], row: Mapping[str, Any], roles: Sequence[str], context: int
+) -> list[TurnWeight | None]:
+    """Return what flags say of each turn, ``(length,)``, with what the row's own columns say besides.
 
-    A column holds one value for the whole row, or a list with one for each message or for each assistant turn.
+    A column holds one value for the whole row, or a list with one for each message or for each assistant turn. One
+    value for the row weighs what is learnt anyway; an entry of a list speaks of its turn, as a flag of the turn does.
 
     Args:
+        turns: What each turn says itself.
         row: The row.
         roles: Of its messages, a system message from a column of its own included.
         context: So many first messages are its prompt.
@@ -145,24 +164,23 @@ def row_weights(row: Mapping[str, Any], roles: Sequence[str], context: int) -> l
     Raises:
         RowError: naming a column whose value is not understood.
     """
-    found: list[tuple[float, str]] = [(1.0, "")] * len(roles)
-    said = False
+    found, whole = list(turns), []
     for name in dict.fromkeys((*ROW_FLAGS, *LISTS)):
         value = row.get(name) if name in row else None
         if value is None:
             continue
         if isinstance(value, (list, tuple, np.ndarray)):
-            weights = _listed_weights(name, list(value), roles, context)
+            for place, weight in _listed_weights(name, list(value), roles, context):
+                found[place] = replace((found[place] or TurnWeight()).times(weight, name), is_named=True)
         elif name in ROW_FLAGS:
-            weights = [_row_weight(name, value)] * len(roles)
+            whole.append((_row_weight(name, value), name))
         else:
             raise _refused(f"the row's {name!r} is {value!r:.60}; expected a list of 0 and 1, one for each turn")
-        said = True
-        found = [
-            (weight * new, before if before and (weight == 0 or new != 0) else name)
-            for (weight, before), new in zip(found, weights, strict=True)
-        ]
-    return found if said else None
+    for place, role in enumerate(roles):
+        turn = found[place] or (TurnWeight() if role == "assistant" and place >= context else None)
+        for weight, name in whole if turn else ():
+            found[place] = turn = turn.times(weight, name) if turn else turn
+    return found
 
 
 def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
@@ -197,8 +215,9 @@ def _row_weight(name: str, value: Any) -> float:
     return weight
 
 
-def _listed_weights(name: str, values: list[Any], roles: Sequence[str], context: int) -> list[float]:
-    weights = [1.0 if value is None else _weight(name, value, f"{name}[{i}]") for i, value in enumerate(values)]
+def _listed_weights(name: str, values: list[Any], roles: Sequence[str], context: int) -> list[tuple[int, float]]:
+    """The places of the turns that a list speaks of, null entries left out, and their weights."""
+    weights = [None if value is None else _weight(name, value, f"{name}[{i}]") for i, value in enumerate(values)]
     turns = [i for i, role in enumerate(roles) if role == "assistant" and i >= context]
     own = [i for i, role in enumerate(roles) if not (i == 0 and role == "system")]
     places = next((each for each in (range(len(roles)), own, turns) if len(each) == len(weights)), None)
@@ -207,15 +226,12 @@ def _listed_weights(name: str, values: list[Any], roles: Sequence[str], context:
             f"the row's {name!r} has {len(weights)} entries; expected one for each of its {len(roles)} messages, or "
             f"for each of its {len(turns)} assistant turns"
         )
-    result = [1.0] * len(roles)
-    for place, weight in zip(places, weights, strict=True):
-        result[place] = weight
     others = [weight for place, weight in zip(places, weights, strict=True) if roles[place] != "assistant"]
     if name in UNCLEAR_LISTS and (not others or any(others)):
         raise _refused(
             f"the row's {name!r} does not tell whether 1 means learnt or masked; rename it to 'loss_mask' (1 = learnt)"
         )
-    return result
+    return [(place, weight) for place, weight in zip(places, weights, strict=True) if weight is not None]
 
 
 def _taken(message: MutableMapping[str, Any], place: str) -> list[tuple[float, str]]:

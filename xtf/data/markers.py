@@ -47,7 +47,7 @@ class Piece:
         source: The whole part.
         start: First character.
         end: Character behind the last one.
-        key: Key of the message under which the assistant's ``source`` stands; "" of calls and of others' words.
+        key: Key of the message under which ``source`` stands; "" of what is no text of the message's own speaker.
     """
 
     role: str
@@ -79,7 +79,8 @@ class Markers:
     def mark(self, message: Mapping[str, Any], turn: int) -> dict[str, Any]:
         """Return a copy of a message with its words, and names and arguments of its tool calls, in brackets."""
         if message["role"] != "assistant":
-            return {**message, "content": self._found(message["content"], (message["role"], turn, "content"))}
+            whose = (message["role"], turn, "content")
+            return {**message, "content": self._found(message["content"], whose, "content")}
         marked = dict(message)
         for key in WRITTEN:
             if message.get(key):
@@ -92,7 +93,7 @@ class Markers:
         return marked
 
     def mark_tools(self, tools: list[Any] | None) -> list[Any] | None:
-        """Return the descriptions of tools with the words that describe each function in brackets."""
+        """Return the descriptions of tools with what describes each function, or else its name, in brackets."""
         return tools and [self._described(tool) for tool in tools]
 
     def _described(self, tool: Any) -> Any:
@@ -100,10 +101,11 @@ class Markers:
             return tool
         if isinstance(tool.get("function"), Mapping):
             return {**tool, "function": self._described(tool["function"])}
-        words = tool.get("description")
-        return (
-            {**tool, "description": self._found(words, (TOOLS, -1, "description"))} if isinstance(words, str) else tool
-        )
+        key = (
+            "description" if str(tool.get("description") or "").strip() else "name"
+        )  # which tells as well if it is kept
+        words = tool.get(key)
+        return {**tool, key: self._found(words, (TOOLS, -1, "description"))} if isinstance(words, str) else tool
 
     def _call(self, call: Mapping[str, Any], turn: int) -> dict[str, Any]:
         function = call["function"]
@@ -130,16 +132,16 @@ class Markers:
             done = end
         return "".join([*out, source[done:]])
 
-    def _found(self, source: str, whose: tuple[str, int, str]) -> str:
+    def _found(self, source: str, whose: tuple[str, int, str], key: str = "") -> str:
         core = _stripped(source)
         edge = EDGE.match(source)
         start = edge.end() if edge else 0
         rest = EDGE_AT_END.search(source, start)
         end = rest.start() if rest else len(source)
-        return self._bracketed(source, (start, end) if start < end else core, whose)
+        return self._bracketed(source, (start, end) if start < end else core, whose, key)
 
-    def _bracketed(self, source: str, span: Span, whose: tuple[str, int, str]) -> str:
-        return source[: span[0]] + self._opened(Piece(*whose, source, *span)) + source[span[1] :]
+    def _bracketed(self, source: str, span: Span, whose: tuple[str, int, str], key: str = "") -> str:
+        return source[: span[0]] + self._opened(Piece(*whose, source, *span, key)) + source[span[1] :]
 
     def _opened(self, piece: Piece) -> str:
         words = piece.source[piece.start : piece.end]

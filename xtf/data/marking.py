@@ -45,6 +45,7 @@ class Marked:
         self._mark()
         self._places = sorted(((n, span) for n, spans in self.spans.items() for span in spans), key=lambda p: p[1])
         self._begins = [span[0] for _, span in self._places]
+        self._contents = {p.turn: n for n, p in enumerate(self.pieces) if p.key and not p.is_assistant}
 
     @property
     def messages(self) -> Sequence[Mapping[str, Any]]:
@@ -89,6 +90,10 @@ class Marked:
             raise NotLocated("words are rendered otherwise when they come last")
         return text[spans[anchor][-1][1] :]
 
+    def content_piece(self, turn: int) -> int | None:
+        """Return the piece that the words of another speaker's message are; None if they could not be bracketed."""
+        return self._contents.get(turn)
+
     def piece_before(self, place: int) -> Place | None:
         """Return the last piece that begins before ``place``."""
         number = bisect_left(self._begins, place) - 1
@@ -125,4 +130,4 @@ class Marked:
 
     def generation_spans(self) -> list[Span] | None:
         """Return what the template itself marks as the assistant's; None when it marks nothing anywhere."""
-        return self.template.generation_spans(self._form(self.conversation))
+        return self.template.generation_spans(self._form(self.conversation), self.text)

@@ -6,6 +6,7 @@ import ast
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from xtf.data.flags import SpanWeight, TurnWeight, part_spans, take_turn_flags, with_length
@@ -153,7 +154,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
         result["tool_calls"] = [_tool_call(call, place) for call in _listed(calls)]
     if learning is not None or spans:
         turn = with_length(learning or TurnWeight(), len(result["content"]), place)
-        result[LEARNING] = TurnWeight(turn.weight, turn.flag, (*turn.spans, *spans))
+        result[LEARNING] = replace(turn, spans=(*turn.spans, *spans))
     return role, result
 
 

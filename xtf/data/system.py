@@ -17,18 +17,26 @@ DROPPED = f"{NO_PLACE}: left out (data.system: drop)"
 
 @dataclass(frozen=True, slots=True)
 class ChatSettings:
-    """What ``data`` says on rendering: ``data.system`` and ``data.template_adds``."""
+    """What ``data`` says on rendering: ``data.system``, ``data.template_adds``, and whether prompts weigh something."""
 
     system: SystemMode = "merge"
     template_adds: Literal["prompt", "target"] = "prompt"
+    weighs_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A way to hand over a conversation, and for each of its messages the position in the row's own conversation."""
+    """A way to hand over a conversation.
+
+    Attributes:
+        conversation: As the template gets it.
+        positions: For each of its messages the position in the row's own conversation.
+        before: Position of a message of it to how many characters of system text stand before its own.
+    """
 
     conversation: Conversation
     positions: tuple[int, ...]
+    before: Mapping[int, int]
 
 
 class SystemRole:
@@ -39,29 +47,37 @@ class SystemRole:
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the conversation, then others if the template does not take it; ``refuse`` tells by them why not."""
-        yield Candidate(self._conversation, tuple(range(len(self._conversation.messages))))
+        yield Candidate(self._conversation, tuple(range(len(self._conversation.messages))), {})
         places = [i for i, message in enumerate(self._conversation.messages) if message["role"] == "system"]
         later = [place for place in places if place > 0]
         for chosen in dict.fromkeys((frozenset(later), frozenset(places))):
-            if chosen and (moved := self._without(chosen)) is not None:
+            if chosen and not chosen & set(self._conversation.asked()) and (moved := self._without(chosen)) is not None:
                 yield moved
 
     def _without(self, places: frozenset[int]) -> Candidate | None:
         messages: list[Mapping[str, Any]] = []
+        before: dict[int, int] = {}
         waiting: list[str] = []
         for number, message in enumerate(self._conversation.messages):
             if number in places:
                 waiting.append(message["content"])
-            elif message["role"] == "user" and waiting and self._mode != "drop":
-                messages.append({**message, "content": "\n\n".join([*waiting, message["content"]])})
-                waiting = []
-            else:
-                messages.append(message)
+                continue
+            if message["role"] == "user" and waiting and self._mode != "drop":
+                text = "\n\n".join([*waiting, ""])
+                message, before[len(messages)], waiting = (
+                    {**message, "content": text + message["content"]},
+                    len(text),
+                    [],
+                )
+            messages.append(message)
         if waiting and self._mode != "drop":
             return None
-        context = self._conversation.context - sum(place < self._conversation.context for place in places)
-        kept = tuple(i for i in range(len(self._conversation.messages)) if i not in places)
-        return Candidate(replace(self._conversation, messages=tuple(messages), context=context), kept)
+        row = self._conversation
+        kept = tuple(i for i in range(len(row.messages)) if i not in places)
+        learning = tuple(row.learning[i] for i in kept) if row.learning else ()
+        context = row.context - sum(place < row.context for place in places)
+        conversation = replace(row, messages=tuple(messages), context=context, learning=learning)
+        return Candidate(conversation, kept, before)
 
     def remarks(self, used: Candidate, lacks_system: bool) -> list[Remark]:
         """What was done with the system text."""

@@ -7,15 +7,16 @@ end, goes with the turn: it weighs what the turn's heaviest part weighs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtf.config import DataConfig, TextRule
 from xtf.data.conversation import Conversation
-from xtf.data.flags import SpanWeight, TurnWeight
+from xtf.data.flags import SpanWeight
 from xtf.data.markers import Piece, Span
 from xtf.data.messages import WRITTEN
 from xtf.data.report import Remark
@@ -23,6 +24,7 @@ from xtf.data.rules import matches
 from xtf.data.turns import Rendering, Turn
 from xtf.tokens import EXCLUDING, BoolArray, FloatArray, Ruling, RulingArray, usual_weights
 
+ASKED = "learnt, of a turn of role {!r}: {!r} asks for it"
 EARLIER = "not learnt: an earlier turn (data.learn: last_turn)"
 
 
@@ -97,6 +99,11 @@ class Targets:
             self.weights[where] = 0.0
             self.is_response[where] = False
 
+    def leave(self, where: NDArray[np.intp]) -> None:
+        """Make ``(n,)`` places context, by no ruling."""
+        self.is_response[where] = False
+        self.weights[where] = 0.0
+
     def weigh(self, where: NDArray[np.intp], weights: FloatArray, cause: str) -> None:
         """Set ``(n,)`` weights that are not 0."""
         self.weights[where] = weights
@@ -169,14 +176,14 @@ def decide_targets(
         places: Where the characters of that text stand among the tokens.
     """
     targets = Targets.usual(places.is_response.copy())
+    last = max((number for number, turn in enumerate(rendering.turns) if turn.is_assistant), default=0)
     for number, turn in enumerate(rendering.turns):
         learning = conversation.learning[turn.message] if conversation.learning else None
         if learning is not None:
             _apply_flags(targets, places, turn, conversation, rendering.text)
-        if rules.last_turn_only and number + 1 < len(rendering.turns):
+        if rules.last_turn_only and number < last:
             targets.decide(places.targets((turn.start, turn.end)), Ruling.EARLIER, EARLIER)
         apply_rules(targets, places, rules, Region(rendering.text, (turn.start, turn.end), turn.written[-1][1]))
-    targets.remarks += _not_honoured(conversation, {turn.message for turn in rendering.turns})
     _weigh_prompt(targets, places, rules, rendering)
     return targets
 
@@ -205,33 +212,39 @@ def apply_rules(targets: Targets, places: TokenPlaces, rules: TargetRules, regio
 
 
 def _apply_flags(targets: Targets, places: TokenPlaces, turn: Turn, conversation: Conversation, text: str) -> None:
-    learning = conversation.learning[turn.message]
+    learning, message = conversation.learning[turn.message], conversation.messages[turn.message]
     assert learning is not None
     here = places.targets((turn.start, turn.end))
-    weights = np.full(len(here), _weight_of_the_rest(learning, conversation, turn.message), np.float32)
-    flags = np.full(len(here), learning.flag or learning.spans[0].flag, np.object_)
+    spans, own = learning.spans, learning.flag
+    if not turn.is_assistant and not learning.is_named:  # but for what flags name, it is context
+        spans, own = tuple(span if span.flag else replace(span, weight=0.0) for span in spans), ""
+    weights = np.full(len(here), _weight_of_the_rest(spans, message), np.float32)
+    flags = np.full(len(here), own or next((span.flag for span in spans if span.flag), ""), np.object_)
     lightest = np.full(len(here), np.inf, np.float32)
-    for span, place in _in_text(learning.spans, turn, text):
-        inside = np.isin(here, places.targets(place))
-        lighter = inside & (span.weight < lightest)
+    for span, place in _in_text(spans, turn, text):
+        lighter = np.isin(here, places.targets(place)) & (span.weight < lightest)
         lightest[lighter] = span.weight
-        flags[lighter] = (span.flag or learning.flag) if learning.weight else learning.flag
+        flags[lighter] = (span.flag or own) if learning.weight else own
     weights = np.where(np.isinf(lightest), weights, lightest) * np.float32(learning.weight)
+    usual = 1.0 if turn.is_assistant else 0.0
     for flag in dict.fromkeys(flags.tolist()):
-        mine = flags == flag
-        targets.decide(here[mine & (weights == 0)], Ruling.FLAGGED, f"not learnt: {flag!r} says so")
-        other = mine & (weights != 0) & (weights != 1)
-        targets.weigh(here[other], weights[other], f"weighted by {flag!r}")
+        none, other = (here[(flags == flag) & chosen] for chosen in (weights == 0, ~np.isin(weights, (0.0, usual))))
+        if flag:
+            targets.decide(none, Ruling.FLAGGED, f"not learnt: {flag!r} says so")
+        else:
+            targets.leave(none)
+            places.is_response[none] = False
+        cause = f"weighted by {flag!r}" if turn.is_assistant else ASKED.format(message["role"], flag)
+        targets.weigh(other, weights[np.isin(here, other)], cause)
 
 
-def _weight_of_the_rest(learning: TurnWeight, conversation: Conversation, number: int) -> float:
+def _weight_of_the_rest(spans: Sequence[SpanWeight], message: Mapping[str, Any]) -> float:
     """What characters of a turn weigh that no span names: 1, or the greatest weight if spans name all its words."""
-    message = conversation.messages[number]
-    flagged = {span.key for span in learning.spans}
+    flagged = {span.key for span in spans}
     written = {key for key in WRITTEN if str(message.get(key) or "").strip()}
     if not flagged or message.get("tool_calls") or not written <= flagged:
         return 1.0
-    return max(span.weight for span in learning.spans)
+    return max(span.weight for span in spans)
 
 
 def _in_text(spans: Sequence[SpanWeight], turn: Turn, text: str) -> Iterator[tuple[SpanWeight, Span]]:
@@ -280,14 +293,3 @@ def _weigh_prompt(targets: Targets, places: TokenPlaces, rules: TargetRules, ren
     where = np.flatnonzero(outside)
     weights = np.full(len(where), rules.prompt_weight, np.float32)
     targets.weigh(where, weights, prompt_note(rules.prompt_weight))
-
-
-def _not_honoured(conversation: Conversation, turns: set[int]) -> Iterator[Remark]:
-    """Flags that ask to learn what is no assistant turn to learn from."""
-    for number, learning in enumerate(conversation.learning):
-        if learning is None or number in turns or not learning.flag or not learning.weight:
-            continue
-        role = conversation.messages[number]["role"]
-        if role != "assistant":
-            said = f"{learning.flag!r} asks to learn a turn of role {role!r}, which is context and not learnt"
-            yield Remark(said, "data.prompt_weight weighs all of the prompt")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import TemplateError
 
 from xtf.config import TEMPLATE_INPUTS
 from xtf.data.conversation import Conversation
-from xtf.data.markers import Markers, NotLocated, Span
+from xtf.data.markers import LAST, Markers, NotLocated, Span
 from xtf.data.probe import Probe, common_prefix
 from xtf.data.syntax import names_read
 from xtf.errors import listed
@@ -36,7 +37,13 @@ RENDERING_ERRORS = (
     LookupError,
     AttributeError,
 )  # what bad input makes them raise
-GENERATION = re.compile(r"\{%-?\s*generation\s*-?%\}")
+GENERATION = re.compile(r"\{%([-+]?)\s*generation\s*([-+]?)%\}")
+END_GENERATION = re.compile(r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}")
+OPENS, CLOSES = chr(LAST + 1), chr(LAST + 2)
+MARKED_START = r"{%\1 set xtf_marked \2%}"
+MARKED_END = rf"{{%\1 endset %}}{{{{ '{OPENS}' ~ xtf_marked ~ '{CLOSES}' }}}}{{% if true %}}{{% endif \2%}}"
+"""What takes the place of ``{% generation %}``: transformers' own marks take quadratic time in the turns."""
+EDGES = re.compile(f"[{OPENS}{CLOSES}]")
 LONGEST_HEAD = 80  # characters in which a conversation's first header stands
 THINKS = re.compile(r"think|reason")
 GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"))
@@ -67,8 +74,10 @@ class ChatTemplate:
         self._added = _any_of([text for text in added if text.strip()])
         self._special = _any_of([text for text, special in added.items() if special and text.strip()])
 
-    def text(self, conversation: Conversation, prompt: bool = False, **switches: Any) -> str:
+    def text(self, conversation: Conversation, prompt: bool = False, source: str | None = None, **switches: Any) -> str:
         """Return the rendering, with the generation prompt at its end if asked for; ``switches`` are arguments too.
+
+        ``source`` is another template than the tokenizer's.
 
         Raises:
             RefusedError: the template fails on these messages.
@@ -77,7 +86,7 @@ class ChatTemplate:
             text = self._tokenizer.apply_chat_template(
                 [dict(message) for message in conversation.messages],
                 tools=conversation.tools,
-                chat_template=self._source,
+                chat_template=source or self._source,
                 add_generation_prompt=prompt,
                 tokenize=False,
                 **self.arguments(conversation) | switches,
@@ -98,28 +107,27 @@ class ChatTemplate:
             raise RefusedError(f"chat_template_kwargs: {listed(map(repr, own))} is not the row's to give")
         return {**self._arguments, **given}
 
-    def generation_spans(self, conversation: Conversation) -> list[Span] | None:
+    def generation_spans(self, conversation: Conversation, plain: str) -> list[Span] | None:
         """Return what the template itself marks by ``{% generation %}``; None when it has no such mark.
+
+        Args:
+            conversation: In the form in which ``plain`` was rendered.
+            plain: Its rendering.
 
         Raises:
             RefusedError: the template fails on these messages.
+            NotLocated: it renders them otherwise then, or marks within marks.
         """
-        from transformers.utils.chat_template_utils import render_jinja_template
-
         source = self.source(conversation)
         if not GENERATION.search(source):
             return None
-        try:
-            rendered: Any = render_jinja_template(
-                [[dict(message) for message in conversation.messages]],
-                tools=conversation.tools,
-                chat_template=source,
-                return_assistant_tokens_mask=True,
-                **self._tokenizer.special_tokens_map | self.arguments(conversation),
-            )
-        except RENDERING_ERRORS as error:
-            raise RefusedError(str(error) or type(error).__name__) from None
-        return [(start, end) for start, end in rendered[1][0] if start < end]
+        marking = END_GENERATION.sub(MARKED_END, GENERATION.sub(MARKED_START, source))
+        text = self.text(conversation, source=marking)
+        parts, marks = EDGES.split(text), EDGES.findall(text)
+        if "".join(parts) != plain or set(marks[::2]) - {OPENS} or set(marks[1::2]) - {CLOSES}:
+            raise NotLocated("{% generation %} stands where it cannot be told what it marks")
+        ends = [0, *accumulate(map(len, parts))]
+        return [(start, end) for start, end in zip(ends[1::2], ends[2::2], strict=False) if start < end]
 
     def source(self, conversation: Conversation) -> str:
         """Return the template for this conversation; a tokenizer may have another one for tools.
@@ -207,6 +215,15 @@ class ChatTemplate:
             ends.append(end)
         endings = (each for end in (ends[-1], ends[0]) for each in (tail[:end], tail[:end].lstrip()))
         return tuple(dict.fromkeys(ending for ending in endings if ending))
+
+    @property
+    def middle_endings(self) -> tuple[str, ...]:
+        """As :attr:`endings`, with the token that ends a turn in the middle of a conversation where it differs."""
+        between = self._probe.between
+        first = next(iter(self.added_tokens_in(between, (0, len(between)))), None)
+        if first is None or between[: first[0]].strip():
+            return self.endings
+        return (*self.endings, between[: first[1]])
 
     def added_tokens_in(self, text: str, span: Span) -> list[Span]:
         """Return where tokens of the tokenizer's added vocabulary are spelled out within ``span``."""

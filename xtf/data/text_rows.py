@@ -8,7 +8,7 @@ from typing import Any
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation
-from xtf.data.flags import TurnWeight, row_weights
+from xtf.data.flags import TurnWeight, with_row_flags
 from xtf.data.messages import LEARNING, as_arguments, as_messages, as_tools, text_of
 from xtf.data.report import RowError
 from xtf.errors import kind_of
@@ -111,9 +111,10 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
     tools = as_tools(row.get("tools")) or as_tools(row.get("functions"))
     arguments, learning = as_arguments(row.get(ARGUMENTS), ARGUMENTS), _learning(messages, row, context)
     conversation = Conversation(tuple(messages), tools, context, arguments, learning=learning)
-    if not any(message["role"] == "assistant" for message in messages[context:]):
+    learnt = conversation.asked()
+    if not learnt and not any(message["role"] == "assistant" for message in messages[context:]):
         raise RowError("no assistant turn", f"roles: {', '.join(m['role'] for m in messages) or 'none'}")
-    if not conversation.responses():
+    if not learnt and not conversation.responses():
         raise RowError("empty response")
     return conversation
 
@@ -121,10 +122,8 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
 def _learning(messages: Messages, row: Cells, context: int) -> tuple[TurnWeight | None, ...]:
     """What flags say of each message: its own, which are taken out of it, and those of the row."""
     own: list[TurnWeight | None] = [message.pop(LEARNING, None) for message in messages]
-    rows = row_weights(row, [message["role"] for message in messages], context)
-    if rows is not None:
-        own = [(turn or TurnWeight()).times(*here) if here[1] else turn for turn, here in zip(own, rows, strict=True)]
-    return tuple(own) if any(own) else ()
+    found = with_row_flags(own, row, [message["role"] for message in messages], context)
+    return tuple(found) if any(found) else ()
 
 
 def _history(row: Cells) -> Messages:

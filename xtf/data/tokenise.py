@@ -102,7 +102,9 @@ class ConversationTokenizer:
                 "tokenizer: it does not tell which characters a token stands for. Use one that has a tokenizer.json."
             )
         self.template = ChatTemplate(tokenizer, data.template_args if data else None)
-        self._settings = ChatSettings(data.system, data.template_adds) if data else ChatSettings()
+        self._settings = (
+            ChatSettings(data.system, data.template_adds, data.prompt_weight > 0) if data else ChatSettings()
+        )
         self._rules = TargetRules.of(data) if data else NO_RULES
         self._tokenizer = tokenizer
         backend = copy.deepcopy(tokenizer.backend_tokenizer)
@@ -143,7 +145,8 @@ class ConversationTokenizer:
         else:
             rendering = render(self.template, conversation, self._settings)
         ids, offsets = self._encoded(rendering.text, [0])
-        starts = np.array([start for turn in rendering.turns for start, _ in turn.spans], dtype=np.int64)
+        prompted = [turn for turn in rendering.turns if turn.is_assistant]
+        starts = np.array([start for turn in prompted for start, _ in turn.spans], dtype=np.int64)
         straddled = starts[_straddled(offsets[~self._is_added[ids]], starts)]
         cuts = [int(start) for start in straddled]
         if cuts:
@@ -174,7 +177,8 @@ class ConversationTokenizer:
         whole = before + text + after
         words = without((start, end), self.template.added_tokens_in(whole, (start, end)))
         piece = Piece("assistant", 0, "content", text, 0, len(text), "content")
-        return Rendering(whole, (Turn(((start, len(whole)),), tuple(words), 0, ((piece, (start, end)),)),), ())
+        turn = Turn(((start, len(whole)),), tuple(words), 0, ((piece, (start, end)),))
+        return Rendering(whole, (turn,), ())
 
     def _encoded(self, text: str, cuts: list[int]) -> tuple[IntArray, NDArray[np.int64]]:
         """Return ``(seq,)`` ids and ``(seq, 2)`` character spans of ``text``, tokenised in the parts between cuts."""

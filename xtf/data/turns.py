@@ -11,8 +11,10 @@ No words of another speaker ever lie within a turn: such a rendering is refused.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from xtf.data.conversation import Conversation
 from xtf.data.edges import Edges
@@ -21,12 +23,14 @@ from xtf.data.leftout import left_out
 from xtf.data.markers import NotLocated, Piece, Span, widened
 from xtf.data.marking import Marked
 from xtf.data.report import Remark, RowError
-from xtf.data.system import ChatSettings, SystemRole
+from xtf.data.system import Candidate, ChatSettings, SystemRole
 from xtf.data.template import ChatTemplate, RefusedError
 
 NO_END = "no end-of-turn token after an assistant turn"
 EMPTY_TURN = "an assistant turn without a word is not learnt"
 UNREAD = "the chat template does not read an argument that it is given"
+NOT_FOUND = "a turn that a flag asks to learn cannot be located in the chat template's text"
+NOT_RENDERED = "a turn that a flag asks to learn is left out by the chat template and not learnt"
 UNMARKED_TURN = "an assistant turn that the chat template leaves out is not learnt"
 SPECIAL_TEXT = "contains the text of special tokens, which the model reads as such"
 FOREIGN = "the chat template puts words of others inside an assistant turn"
@@ -36,19 +40,23 @@ Found = list[tuple[int, Piece, Span]]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One assistant turn: the spans of the text that the model writes, and within them those the assistant wrote.
+    """One turn to learn from: the spans of the text that the model writes, and within them those the assistant wrote.
+
+    Of a turn of another speaker, which flags ask to learn, they are its words and its end-of-turn token.
 
     Attributes:
         spans: By rising place; more than one where the template puts something into the middle that is no target.
         written: The words, with the white space that was also written.
         message: Position of its message in the conversation.
         pieces: Where the pieces of its texts came out, by rising place.
+        is_assistant: Whether it begins where a generation prompt ends.
     """
 
     spans: tuple[Span, ...]
     written: tuple[Span, ...]
     message: int = 0
     pieces: tuple[tuple[Piece, Span], ...] = ()
+    is_assistant: bool = True
 
     @property
     def start(self) -> int:
@@ -63,7 +71,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """The text of a conversation, its assistant turns by rising place, and remarks for the report."""
+    """The text of a conversation, its turns to learn from by rising place, and remarks for the report."""
 
     text: str
     turns: tuple[Turn, ...]
@@ -89,9 +97,21 @@ def render(template: ChatTemplate, conversation: Conversation, settings: ChatSet
             raise system.refusal()
         if moved or not lacks_system or settings.system == "drop":
             remarks = (*rendering.remarks, *system.remarks(candidate, lacks_system))
-            turns = (replace(turn, message=candidate.positions[turn.message]) for turn in rendering.turns)
-            return Rendering(rendering.text, tuple(turns), remarks)
+            return Rendering(rendering.text, tuple(_in_row(turn, candidate) for turn in rendering.turns), remarks)
     raise fault or system.refusal()
+
+
+def _in_row(turn: Turn, candidate: Candidate) -> Turn:
+    """The turn as one of the row's own conversation, without system text that was put before its words."""
+    before = candidate.before.get(turn.message, 0)
+    turn = replace(turn, message=candidate.positions[turn.message])
+    if not before:
+        return turn
+    ((piece, (start, end)),) = turn.pieces
+    front = max(before - piece.start, 0)
+    piece = replace(piece, source=piece.source[before:], start=max(piece.start - before, 0), end=piece.end - before)
+    spans, written = (((max(first, start + front), last), *rest) for (first, last), *rest in (turn.spans, turn.written))
+    return replace(turn, spans=spans, written=written, pieces=((piece, (start + front, end)),))
 
 
 def _located(template: ChatTemplate, conversation: Conversation, settings: ChatSettings) -> tuple[Rendering, bool]:
@@ -117,12 +137,14 @@ class _Locator:
 
     def __init__(self, marked: Marked, settings: ChatSettings) -> None:
         self._marked = marked
+        self._asked = marked.conversation.asked(settings.weighs_prompt)
         self._edges = Edges(marked, settings.template_adds == "prompt")
         self._has_stop: dict[int, bool] = {}
 
     def rendering(self) -> Rendering:
         marked = self._marked
-        found: dict[int, Found] = {turn: [] for turn in marked.conversation.responses()}
+        learnt = {*marked.conversation.responses(), *(i for i in self._asked if self._role(i) == "assistant")}
+        found: dict[int, Found] = {turn: [] for turn in sorted(learnt)}
         for number, span in sorted(((n, spans[0]) for n, spans in marked.spans.items()), key=lambda each: each[1]):
             piece = marked.pieces[number]
             if piece.is_assistant and piece.turn in found:
@@ -132,14 +154,46 @@ class _Locator:
         for turn, pieces in found.items():
             if pieces:
                 turns.append(self._turn(turn, turns[-1].end if turns else 0, pieces))
-        kept = self._as_marked(turns)
-        return Rendering(marked.text, kept, tuple(self._remarks(kept, found)))
+        remarks = [*self._remarks(kept := self._as_marked(turns), found)]
+        others = [turn for number in self._asked if self._role(number) != "assistant" for turn in self._other(number)]
+        turns = sorted((*kept, *others), key=lambda each: each.start)
+        if any(after.start < before.end for before, after in pairwise(turns)):
+            raise RowError(NOT_FOUND, "it stands in the middle of another turn")
+        if not turns:
+            raise RowError(NOT_RENDERED)
+        if len(others) < sum(self._role(number) != "assistant" for number in self._asked):
+            remarks.append(Remark(NOT_RENDERED))
+        return Rendering(marked.text, tuple(turns), tuple(remarks))
+
+    def _role(self, number: int) -> str:
+        return str(self._marked.messages[number]["role"])
+
+    def _other(self, turn: int) -> Iterator[Turn]:
+        """Locate a turn of another speaker by its words alone; nothing if the template leaves it out."""
+        marked, whose = self._marked, f"the words of the {self._role(turn)} in message {turn + 1}"
+        number = marked.content_piece(turn)
+        if number is None:
+            raise RowError(NOT_FOUND, f"{whose} cannot be told from the rest")
+        if number not in marked.spans:
+            return
+        piece, places = marked.pieces[number], marked.spans[number]
+        if len(places) > 1:
+            raise RowError(NOT_FOUND, f"{whose} come out twice")
+        (start, end) = place = places[0]
+        if marked.text[start:end] != piece.source[piece.start : piece.end]:
+            raise RowError(NOT_FOUND, f"{whose} are changed")
+        before = marked.piece_before(start)
+        (first, last), *_ = widened(marked.text, before[1][1] if before else 0, [(piece, place)])
+        first = min(start, last - len(marked.text[first:last].lstrip()))  # the header may end with white space too
+        stop_start, stop_end = self._edges.stop_token(turn, number, last)
+        spans = ((first, stop_end),) if stop_start == last else ((first, last), (stop_start, stop_end))
+        yield Turn(spans, ((first, last),), turn, ((piece, place),), is_assistant=False)
 
     def _check_words(self, found: dict[int, Found]) -> None:
         marked = self._marked
         if any(piece.part == "name" and number not in marked.spans for number, piece in enumerate(marked.pieces)):
             raise RowError("the chat template leaves out tool calls", "it may have no support for tools")
-        if not any(found.values()):
+        if found and not any(found.values()) and not self._asked:
             raise RowError("the chat template leaves out an assistant turn")
         for pieces in found.values():
             for _, piece, (start, end) in pieces:
@@ -188,8 +242,7 @@ class _Locator:
         if spans is None:
             return tuple(turns)
         kept = []
-        for turn in turns:
-            own = [span for span in spans if self._belongs(span, turn)]
+        for turn, own in zip(turns, self._marks_of(turns, spans), strict=True):
             for span in own:
                 self._check_foreign(turn.message, span, list(turn.written))
                 if any(_cuts(span, words) for _, words in turn.pieces):
@@ -197,15 +250,22 @@ class _Locator:
             if own:
                 written = [part for words in turn.written for part in _common(words, own)]
                 kept.append(replace(turn, spans=tuple(own), written=tuple(written)))
-        if not kept:
+        if turns and not kept:
             raise RowError("the chat template's {% generation %} marks no assistant turn")
         return tuple(kept)
 
-    def _belongs(self, span: Span, turn: Turn) -> bool:
-        if span[0] < turn.end and span[1] > turn.start:
-            return True
-        before = self._marked.piece_before(span[0])  # a stop token may be marked by itself
-        return before is not None and self._marked.pieces[before[0]].turn == turn.message and span[0] >= turn.end
+    def _marks_of(self, turns: list[Turn], spans: list[Span]) -> list[list[Span]]:
+        """Of which turn each marked span is: it lies in it, or follows its words, as a stop token marked by itself."""
+        own: list[list[Span]] = [[] for _ in turns]
+        starts, ends = [turn.start for turn in turns], [turn.end for turn in turns]
+        numbers = {turn.message: number for number, turn in enumerate(turns)}
+        for span in spans:
+            inside = range(bisect_right(ends, span[0]), bisect_left(starts, span[1]))
+            before = self._marked.piece_before(span[0])
+            after = numbers.get(self._marked.pieces[before[0]].turn) if before and not inside else None
+            for number in inside or ([] if after is None or span[0] < ends[after] else [after]):
+                own[number].append(span)
+        return own
 
     def _remarks(self, turns: tuple[Turn, ...], found: dict[int, Found]) -> Iterator[Remark]:
         marked = self._marked
