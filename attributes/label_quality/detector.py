@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .calibration import Answers, Calibration
 from .networks import Networks, Scaling
+from .spelling import Spelling
 from .window import Window
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ class Detector:
     """What was learned.
 
     Attributes:
-        ends_step: ``(ids,)`` bool: token ids that end a sentence or a line.
+        spelling: Of token ids.
         kinds: ``(classes - 1,)`` int64: the kind of mistake of each class but the first, which is *right*.
         scaling, networks, calibration: In the order in which they are applied.
     """
 
-    ends_step: torch.Tensor
+    spelling: Spelling
     kinds: torch.Tensor
     scaling: Scaling
     networks: Networks
@@ -55,8 +56,8 @@ class Detector:
     def state(self) -> dict[str, torch.Tensor]:
         """Everything, as tensors of any shape."""
         return {
-            "ends_step": self.ends_step,
             "kinds": self.kinds,
+            **{f"spelling.{name}": value for name, value in self.spelling.state().items()},
             **{f"scaling.{name}": value for name, value in vars(self.scaling).items()},
             **{f"networks.{name}": value for name, value in vars(self.networks).items()},
             **{f"calibration.{name}": value for name, value in vars(self.calibration).items()},
@@ -70,7 +71,7 @@ class Detector:
             return {name.removeprefix(f"{of}."): value for name, value in state.items() if name.startswith(f"{of}.")}
 
         return cls(
-            state["ends_step"],
+            Spelling.of_state(part("spelling")),
             state["kinds"],
             Scaling(**part("scaling")),
             Networks(**part("networks")),

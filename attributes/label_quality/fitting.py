@@ -18,6 +18,7 @@ from .calibration import Answers, Calibration, Evidence, estimate_share
 from .copies import plant_copies
 from .detector import Detector, folds_of
 from .networks import Networks, Scaling, train_networks
+from .spelling import Spelling
 from .window import Window, read_window, surprise_requests
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
     first = learn(torch.ones_like(wrong), networks=1)
     last = learn(~_suspects(first.on_copies, wrong, first.share), recipe.networks)
     calibration = Calibration.of(last.evidence, (first.share + last.share) / 2)
-    return Detector(copies.ends_step, torch.from_numpy(known[1:]), scaling, last.networks, calibration)
+    return Detector(copies.spelling, torch.from_numpy(known[1:]), scaling, last.networks, calibration)
 
 
 class _Learned(NamedTuple):
@@ -161,13 +162,13 @@ class Look:
         window: Of all their response tokens, on the CPU, in order; ``row`` is the example.
         fold: ``(n,)`` the fold of each token's example.
         likely: For each token of each example, the texts that the model finds likeliest there; none off-response.
-        ends_step: ``(ids,)`` bool up to the greatest id seen: whether a token ends a sentence or a line.
+        spelling: Of the ids up to the greatest one seen.
     """
 
     window: Window
     fold: torch.Tensor
     likely: dict[str, list[list[str]]]
-    ends_step: torch.Tensor
+    spelling: Spelling
 
     def features(self, scaling: Scaling) -> torch.Tensor:
         """``(n, features)`` float32."""
@@ -180,11 +181,11 @@ def look(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExampl
 
     top = TopTokens(_ALTERNATIVES)
     requests = surprise_requests() | set(recipe.states) | ({top} if likely else set())
-    ends_step = _step_ends(context, examples)
+    spelling = Spelling.of(context, examples)
     parts: dict[int, Window] = {}
     texts: dict[str, list[list[str]]] = {}
     for positions, signals in context.signals(examples, requests):
-        window = read_window(signals, recipe.states, ends_step)
+        window = read_window(signals, recipe.states, spelling)
         for row, position in enumerate(positions):
             parts[position] = window.of_row(row)
             if likely:
@@ -194,7 +195,7 @@ def look(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExampl
     windows = [parts[position] for position in range(len(examples))]
     tokens = torch.tensor([len(window.row) for window in windows])
     fold = folds_of([example.example_id for example in examples]).repeat_interleave(tokens)
-    return Look(Window.concatenated(windows), fold, texts, ends_step)
+    return Look(Window.concatenated(windows), fold, texts, spelling)
 
 
 def _texts(context: FitContext, ids: NDArray[np.int32], example: TokenizedExample) -> list[list[str]]:
@@ -203,13 +204,3 @@ def _texts(context: FitContext, ids: NDArray[np.int32], example: TokenizedExampl
         [piece.decode("utf-8", "replace") for piece in context.pieces(likely)] if inside else []
         for likely, inside in zip(ids, example.is_response, strict=True)
     ]
-
-
-def _step_ends(context: FitContext, examples: Sequence[TokenizedExample]) -> torch.Tensor:
-    """``(ids,)`` bool up to the greatest id seen: whether a token ends a sentence or a line."""
-    import torch
-
-    ids = np.arange(max(int(example.input_ids.max()) for example in examples) + 1, dtype=np.int32)
-    return torch.tensor(
-        [b"\n" in piece or piece.rstrip().endswith((b".", b"!", b"?")) for piece in context.pieces(ids)]
-    )

@@ -37,6 +37,10 @@ DOUBTFUL = 0.75
 to learn a right one helps."""
 
 
+SUMS = ("in no sum that can be checked", "in a sum that holds", "in a sum that does not hold")
+"""What is said of a token's sum."""
+
+
 class LabelQualityParams(AttributeParams):
     """Parameters of :class:`LabelQuality`."""
 
@@ -86,6 +90,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
         return {
             "kind": Detail("category", tuple(kind.label for kind in self._kinds)),
             "kind_probability": Detail("probability"),
+            "sum": Detail("category", SUMS),
             "alternative": Detail("token"),
             "alternative_probability": Detail("probability"),
             "probability": Detail("probability"),
@@ -114,7 +119,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
 
         tokens = signals.tokens
         response = tokens.is_response
-        window = read_window(signals, self._states, self._detector.ends_step)
+        window = read_window(signals, self._states, self._detector.spelling)
         fold = folds_of(tokens.example_ids).to(window.row.device)[window.row]
         wrong, kind, kind_probability = self._detector.judge(window, fold)
 
@@ -129,6 +134,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
             {
                 "kind": placed(kind),
                 "kind_probability": placed(kind_probability),
+                "sum": placed(window.sums),
                 "alternative": signals[TopTokens(1)][..., 0],
                 "alternative_probability": signals[MaxLogProb()].exp(),
                 "probability": signals[LogProb()].exp(),
@@ -144,6 +150,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
             model = f"the model would have written it too ({own:.2f})"
         else:
             model = f"the model would have written {details['alternative']!r} ({best:.2f} against {own:.2f})"
+        checked = f"; it stands {details['sum']}" if details["sum"] == SUMS[2] else ""
         if score >= DOUBTFUL:
-            return f"looks right ({score:.2f}); {model}"
-        return f"looks like {details['kind']} ({float(details['kind_probability']):.2f}); {model}"
+            return f"looks right ({score:.2f}){checked}; {model}"
+        return f"looks like {details['kind']} ({float(details['kind_probability']):.2f}){checked}; {model}"

@@ -1,4 +1,4 @@
-"""What the detector looks at: surprise at a token and around it, and the hidden states of a middle layer."""
+"""What the detector looks at: surprise at a token and around it, the hidden states of a middle layer, checked sums."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ from xtf.attribute import (
     SurpriseSpread,
 )
 
+from .checks import FAILS, HOLDS, check_batch
+from .spelling import Spelling
+
 if TYPE_CHECKING:
     import torch
 
@@ -32,21 +35,24 @@ class Window:
     """What is looked at, for the ``n`` response tokens of a batch, row after row.
 
     Attributes:
-        surprise: ``(n, features)`` float32.
+        surprise: ``(n, features)`` float32; with it what else is one number a token.
         states: ``(n, features)`` float32.
         row: ``(n,)`` the token's row in the batch.
         step: ``(n,)`` a number for the sentence or line of the batch that the token belongs to.
+        sums: ``(n,)`` 0 in no sum that can be checked, 1 in one that holds, 2 in one that does not.
     """
 
     surprise: torch.Tensor
     states: torch.Tensor
     row: torch.Tensor
     step: torch.Tensor
+    sums: torch.Tensor
 
     def of_row(self, row: int) -> Window:
         """The tokens of one row, on the CPU."""
         own = self.row == row
-        return Window(self.surprise[own].cpu(), self.states[own].cpu(), self.row[own].cpu(), self.step[own].cpu())
+        parts = (self.surprise, self.states, self.row, self.step, self.sums)
+        return Window(*(part[own].cpu() for part in parts))
 
     @classmethod
     def concatenated(cls, windows: Sequence[Window]) -> Window:
@@ -60,7 +66,8 @@ class Window:
             begun += int(own.max()) + 1 if len(own) else 0
         rows = torch.arange(len(windows)).repeat_interleave(torch.tensor([len(window.row) for window in windows]))
         surprise, states = [window.surprise for window in windows], [window.states for window in windows]
-        return cls(torch.cat(surprise), torch.cat(states), rows, torch.cat(steps))
+        sums = torch.cat([window.sums for window in windows])
+        return cls(torch.cat(surprise), torch.cat(states), rows, torch.cat(steps), sums)
 
 
 def surprise_requests() -> set[SignalRequest]:
@@ -73,25 +80,27 @@ def state_requests(layer: int | float, projection: Projection | None) -> list[Hi
     return [HiddenState(layer, offset, projection) for offset in STATE_OFFSETS]
 
 
-def read_window(signals: Signals, states: list[HiddenState], ends_step: torch.Tensor) -> Window:
+def read_window(signals: Signals, states: list[HiddenState], spelling: Spelling) -> Window:
     """Lay out the features of every response token.
 
     Args:
         signals: Of :func:`surprise_requests` and ``states``.
         states: From :func:`state_requests`.
-        ends_step: ``(ids,)`` bool: whether a token id ends a sentence or a line; ids beyond do not.
+        spelling: Of the token ids.
     """
     import torch
 
     tokens = signals.tokens
     response = tokens.is_response
     columns = _statistics(signals)
-    step = _steps(tokens.input_ids, response, ends_step)
+    step = _steps(tokens.input_ids, response, spelling.ends_step)
     chosen = columns[response]
     row = response.nonzero()[:, 0]
     own = _numbered(step[response])
     example_mean, _ = _pooled(chosen[:, :4], row)
     step_mean, step_max = _pooled(chosen[:, :4], own)
+    checked = check_batch(tokens, spelling)[response]
+    _, fails_in_step = _pooled(checked[:, FAILS : FAILS + 1], own)
     length = own.bincount()[own].float().log()[:, None]
     surprise = [
         *(_shifted(columns[..., :6], offset)[response] for offset in _NEIGHBOURS),
@@ -102,10 +111,12 @@ def read_window(signals: Signals, states: list[HiddenState], ends_step: torch.Te
         step_max,
         length,
         _seen(tokens.input_ids, tokens.attention_mask)[response],
+        checked,
+        fails_in_step,
     ]
-    return Window(
-        torch.cat(surprise, dim=1), torch.cat([signals[request][response] for request in states], dim=1), row, own
-    )
+    hidden = torch.cat([signals[request][response] for request in states], dim=1)
+    sums = torch.where(checked[:, FAILS] > 0, 2, (checked[:, HOLDS] > 0).long())
+    return Window(torch.cat(surprise, dim=1), hidden, row, own, sums)
 
 
 def mean_of_step(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:

@@ -18,6 +18,8 @@ from xtf_attributes.label_quality.copies import copies_of_each, plant_copies
 from xtf_attributes.label_quality.detector import FOLDS, folds_of
 from xtf_attributes.label_quality.fitting import _suspects
 from xtf_attributes.label_quality.networks import Scaling, train_networks
+from xtf_attributes.label_quality.scorer import SUMS
+from xtf_attributes.label_quality.spelling import Spelling
 from xtf_attributes.label_quality.window import read_window, state_requests
 
 import xtf
@@ -232,7 +234,8 @@ def test_the_window_by_hand() -> None:
     signals = made_up_signals(scorer, batch)
     ends = torch.zeros(50, dtype=torch.bool)
     ends[batch.input_ids[0, 5]] = True
-    window = read_window(signals, state_requests(2 / 3, scorer._projection), ends)
+    spelling = Spelling([b"end." if end else b"word" for end in ends.tolist()])
+    window = read_window(signals, state_requests(2 / 3, scorer._projection), spelling)
     loss = -signals[xtf.LogProb()]
     places = [(row, i) for row, own in enumerate(batch.is_response.tolist()) for i, inside in enumerate(own) if inside]
     steps: dict[int, set[tuple[int, int]]] = {}
@@ -243,7 +246,7 @@ def test_the_window_by_hand() -> None:
             expected = float(loss[row, i + offset]) if inside else 0.0
             assert float(window.surprise[n, 6 * k]) == pytest.approx(expected, abs=1e-5)
         ids = batch.input_ids[row, : int(batch.lengths[row])].tolist()
-        assert window.surprise[n, -2:].tolist() == [float(ids[i] in ids[:i]), float(ids[i] in ids[i + 1 :])]
+        assert window.surprise[n, -8:-6].tolist() == [float(ids[i] in ids[:i]), float(ids[i] in ids[i + 1 :])]
         steps.setdefault(int(window.step[n]), set()).add((row, i))
     for step in steps.values():
         assert len({row for row, _ in step}) == 1
@@ -265,12 +268,17 @@ def test_sentences() -> None:
     details = {
         "kind": "a changed number or unit",
         "kind_probability": 0.71,
+        "sum": SUMS[1],
         "alternative": " 24",
         "alternative_probability": 0.62,
         "probability": 0.03,
     }
     assert scorer.describe_token(0.2, details) == (
         "looks like a changed number or unit (0.71); the model would have written ' 24' (0.62 against 0.03)"
+    )
+    assert scorer.describe_token(0.2, details | {"sum": SUMS[2]}) == (
+        "looks like a changed number or unit (0.71); it stands in a sum that does not hold; "
+        "the model would have written ' 24' (0.62 against 0.03)"
     )
     details |= {"alternative_probability": 0.9, "probability": 0.9}
     assert scorer.describe_token(0.97, details) == "looks right (0.97); the model would have written it too (0.90)"
