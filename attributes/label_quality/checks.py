@@ -17,6 +17,14 @@ if TYPE_CHECKING:
 
 HOLDS, FAILS, WRONG_RESULT, KNOWN, NEW = range(5)
 """Columns of :func:`check_batch`."""
+SUMS = (
+    "in no sum that can be checked",
+    "in a sum that holds",
+    "in a sum that does not hold",
+    "as the result of a sum that does not hold",
+)
+"""What is said of a token's sum, after "it stands"."""
+IN_NONE, IN_TRUE_SUM, IN_FALSE_SUM, FALSE_RESULT = range(len(SUMS))
 
 
 def check_batch(tokens: TokenBatch, spelling: Spelling) -> torch.Tensor:
@@ -32,6 +40,15 @@ def check_batch(tokens: TokenBatch, spelling: Spelling) -> torch.Tensor:
     for row, length in enumerate(tokens.lengths.tolist()):
         found[row, :length] = _check(ids[row, :length], spelling)
     return torch.from_numpy(found).to(tokens.input_ids.device)
+
+
+def kinds_of_sums(checked: torch.Tensor) -> torch.Tensor:
+    """``(n,)`` int64, an index into :data:`SUMS`, for ``(n, 5)`` of :func:`check_batch`."""
+    import torch
+
+    found = torch.where(checked[:, HOLDS] > 0, IN_TRUE_SUM, IN_NONE)
+    found = torch.where(checked[:, FAILS] > 0, IN_FALSE_SUM, found)
+    return torch.where(checked[:, WRONG_RESULT] > 0, FALSE_RESULT, found)
 
 
 def _check(ids: NDArray[np.int64], spelling: Spelling) -> NDArray[np.float32]:

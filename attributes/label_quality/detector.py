@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .calibration import Answers, Calibration
+from .false_sums import blame_false_sums
 from .networks import Networks, Scaling
 from .spelling import Spelling
 from .window import Window
@@ -48,7 +49,7 @@ class Detector:
             The probability that it is wrong, the likeliest kind of mistake, and the probability that it is one.
         """
         answers = self.networks.probabilities(self.scaling.apply(window.surprise, window.states), fold)
-        wrong = self.calibration.wrong(Answers(answers, window.step))
+        wrong = blame_false_sums(self.calibration.wrong(Answers(answers, window.step)), window)
         kinds = answers[:, 1:] / answers[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-30)
         share, best = kinds.max(dim=1)
         return wrong, self.kinds.to(best.device)[best], wrong * share

@@ -17,6 +17,7 @@ from xtf.tokens import TokenizedExample
 from .calibration import Answers, Calibration, Evidence, estimate_share
 from .copies import plant_copies
 from .detector import Detector, folds_of
+from .false_sums import steps_of_false_sums
 from .networks import Networks, Scaling, train_networks
 from .spelling import Spelling
 from .window import Window, read_window, surprise_requests
@@ -54,7 +55,8 @@ class Recipe:
 def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
     """Plant copies of the context's first examples, look at them, and learn.
 
-    The data has mistakes of its own, which count as right in its copies. So it is learned twice, as in confident
+    The data has mistakes of its own, which count as right in its copies. Where a sum fails that nothing was planted in,
+    that is certain, and its sentence or line is not learned from. For the rest it is learned twice, as in confident
     learning (Northcutt et al. 2021, arXiv 1911.00068): from all tokens, and from those that are left without the ones
     that look most like a mistake, as many as there seem to be. The share of wrong tokens is the mean of what both
     estimate: the first tends to be too high where mistakes are rare, the second too low where they are many.
@@ -83,8 +85,9 @@ def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
         on_data = evidence.at(Answers(learned.probabilities(features_of_data, data.fold), data.window.step))
         return _Learned(learned, evidence, on_copies, estimate_share(on_data, on_copies[wrong.numpy()]))
 
-    first = learn(torch.ones_like(wrong), networks=1)
-    last = learn(~_suspects(first.on_copies, wrong, first.share), recipe.networks)
+    certain = ~steps_of_false_sums(copies.window, wrong)
+    first = learn(certain, networks=1)
+    last = learn(certain & ~_suspects(first.on_copies, wrong, first.share), recipe.networks)
     calibration = Calibration.of(last.evidence, (first.share + last.share) / 2)
     return Detector(copies.spelling, torch.from_numpy(known[1:]), scaling, last.networks, calibration)
 

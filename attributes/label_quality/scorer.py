@@ -24,6 +24,7 @@ from xtf.attribute import (
 from xtf.errors import PluginError
 from xtf.noise import choose_kinds
 
+from .checks import IN_FALSE_SUM, SUMS
 from .detector import Detector, folds_of
 from .fitting import Recipe, fit_detector
 from .window import read_window, state_requests, surprise_requests
@@ -35,10 +36,6 @@ if TYPE_CHECKING:
 DOUBTFUL = 0.75
 """A token is masked below this probability of being right: to learn a wrong one is held to harm three times as much as
 to learn a right one helps."""
-
-
-SUMS = ("in no sum that can be checked", "in a sum that holds", "in a sum that does not hold")
-"""What is said of a token's sum."""
 
 
 class LabelQualityParams(AttributeParams):
@@ -150,7 +147,7 @@ class LabelQuality(Attribute[LabelQualityParams]):
             model = f"the model would have written it too ({own:.2f})"
         else:
             model = f"the model would have written {details['alternative']!r} ({best:.2f} against {own:.2f})"
-        checked = f"; it stands {details['sum']}" if details["sum"] == SUMS[2] else ""
+        checked = f"; it stands {details['sum']}" if details["sum"] in SUMS[IN_FALSE_SUM:] else ""
         if score >= DOUBTFUL:
             return f"looks right ({score:.2f}){checked}; {model}"
         return f"looks like {details['kind']} ({float(details['kind_probability']):.2f}){checked}; {model}"

@@ -18,7 +18,7 @@ from xtf.attribute import (
     SurpriseSpread,
 )
 
-from .checks import FAILS, HOLDS, check_batch
+from .checks import FAILS, check_batch, kinds_of_sums
 from .spelling import Spelling
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Window:
         states: ``(n, features)`` float32.
         row: ``(n,)`` the token's row in the batch.
         step: ``(n,)`` a number for the sentence or line of the batch that the token belongs to.
-        sums: ``(n,)`` 0 in no sum that can be checked, 1 in one that holds, 2 in one that does not.
+        sums: ``(n,)`` an index into :data:`xtf_attributes.label_quality.checks.SUMS`.
     """
 
     surprise: torch.Tensor
@@ -115,8 +115,7 @@ def read_window(signals: Signals, states: list[HiddenState], spelling: Spelling)
         fails_in_step,
     ]
     hidden = torch.cat([signals[request][response] for request in states], dim=1)
-    sums = torch.where(checked[:, FAILS] > 0, 2, (checked[:, HOLDS] > 0).long())
-    return Window(torch.cat(surprise, dim=1), hidden, row, own, sums)
+    return Window(torch.cat(surprise, dim=1), hidden, row, own, kinds_of_sums(checked))
 
 
 def mean_of_step(values: torch.Tensor, step: torch.Tensor) -> torch.Tensor:

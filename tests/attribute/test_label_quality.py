@@ -14,13 +14,14 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import QuantileTransformer
 from xtf_attributes.label_quality import LabelQuality, LabelQualityParams
 from xtf_attributes.label_quality.calibration import Answers, Calibration, Evidence, estimate_share
+from xtf_attributes.label_quality.checks import SUMS
 from xtf_attributes.label_quality.copies import copies_of_each, plant_copies
 from xtf_attributes.label_quality.detector import FOLDS, folds_of
+from xtf_attributes.label_quality.false_sums import blame_false_sums, steps_of_false_sums
 from xtf_attributes.label_quality.fitting import _suspects
 from xtf_attributes.label_quality.networks import Scaling, train_networks
-from xtf_attributes.label_quality.scorer import SUMS
 from xtf_attributes.label_quality.spelling import Spelling
-from xtf_attributes.label_quality.window import read_window, state_requests
+from xtf_attributes.label_quality.window import Window, read_window, state_requests
 
 import xtf
 from tests.conftest import chat_row, tiny_config
@@ -188,6 +189,33 @@ def test_suspects_are_the_likeliest_tokens_that_nothing_was_planted_at() -> None
     assert _suspects(evidence, planted, 0.2).nonzero().flatten().tolist() == [1, 2]
     assert _suspects(evidence, planted, 1.0).nonzero().flatten().tolist() == [1, 2, 3], "never more than 30 %"
     assert not _suspects(np.zeros(12), planted, 0.2).any(), "where nothing is told apart, nothing is left out"
+
+
+def test_a_false_sum_of_the_data_itself_is_not_learned_from() -> None:
+    #       step 0: false, none planted | step 1: false, planted | step 2: no sum | next row, step 3: false
+    sums = torch.tensor([0, 2, 2, 0, 2, 2, 2, 1, 0, 0, 2, 0])
+    step = torch.tensor([0] * 4 + [1] * 4 + [2] * 2 + [3] * 2)
+    row = torch.tensor([0] * 10 + [1] * 2)
+    planted = torch.zeros(12, dtype=torch.bool)
+    planted[[5, 11]] = True
+    nothing = torch.zeros(12, 1)
+    found = steps_of_false_sums(Window(nothing, nothing, row, step, sums), planted)
+    assert found.nonzero().flatten().tolist() == [0, 1, 2, 3, 10]
+
+
+def test_of_a_false_sum_some_token_is_wrong() -> None:
+    #                     no sum | false, its result of two tokens | holds | next row: a false sum of one token
+    sums = torch.tensor([0, 2, 2, 3, 3, 1, 2])
+    row = torch.tensor([0] * 6 + [1])
+    wrong = torch.tensor([0.3, 0.01, 0.02, 0.001, 0.04, 0.2, 1e-5])
+    nothing = torch.zeros(7, 1)
+    found = blame_false_sums(wrong, Window(nothing, nothing, row, row, sums))
+    result = 3 * 0.04 / 0.96 / (1 + 3 * 0.04 / 0.96)
+    some = 1 - 0.99 * 0.98 * (1 - result)
+    expected = [0.3, 0.9 * 0.01 / some, 0.9 * 0.02 / some, 0.9 * result / some, 0.9 * result / some, 0.2, 0.9]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    sure = torch.tensor([0.0, 0.99, 0.0, 0.0, 0.0, 0.0, 1.0])
+    assert (blame_false_sums(sure, Window(nothing, nothing, row, row, sums)) >= sure).all()
 
 
 def test_ranks_are_scikit_learns() -> None:
