@@ -151,7 +151,7 @@ def _equal(left: _Side, right: _Side) -> bool | None:
         return None  # "12 = 12", "5 = 3": names of something, not sums
     if left.bare and left.value < 1 <= right.value:
         return None  # 1/2 = 30 minutes
-    if left.bare and left.unit not in ("", right.unit):
+    if (left.plain and left.unit) or (left.bare and left.unit not in ("", right.unit)):
         return None  # 2 kg = 2 * 1000
     if {left.unit, right.unit} & _LARGE:
         return None
@@ -192,8 +192,11 @@ def _may_begin(lexemes: Sequence[_Lexeme], start: int) -> bool:
         return True
     before = lexemes[start - 1]
     if before.kind == "word":
+        if before.text.lower() in _ENDS:
+            return before.end < own.start
         known = before.text.lower() not in _OPERATORS and len(before.text) > 1 and not before.text.startswith("\\")
-        return known and before.end < own.start
+        compound = start > 1 and lexemes[start - 2].kind == "number"  # 1 hour 20 minutes
+        return known and not compound and before.end < own.start
     if before.kind == "minus":  # the mark of a list's item
         return before.end < own.start and (start == 1 or lexemes[start - 2].kind == "stop")
     return before.kind == "equals" or (before.kind == "stop" and before.text not in "_^&|'~!")

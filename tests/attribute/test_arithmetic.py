@@ -52,6 +52,8 @@ NO_SUMS = [
     "2.5 million * 2 = 5 thousand",
     "0900-0130 = 0730 hours",
     "3 times Darcy last year = 3*15",
+    "1 hour 20 minutes = (60+30) minutes",
+    "9 books each week = 45 books / 9 books per week",
     "width = 5, height = 3",
     "if a == 3 + 4 or 3 + 4 >= 8 or 3 + 4 != 8",
     "log_2{8}=3",
