@@ -276,6 +276,7 @@ def export(
     drop_worse_than: float | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
     data: Rows | None = None,
+    push: str | None = None,
 ) -> Exported:
     """Write the labels of a run in the form that another tool reads.
 
@@ -288,17 +289,26 @@ def export(
         drop_worse_than: Leave out examples of which more than this share of the response tokens is masked as noise.
         tokenizer: Of a run that was made with a tokenizer object; needed by exporters that read texts.
         data: Of a run that was made of rows in memory; needed by exporters that read texts.
+        push: With the exporter ``hub``: upload the folder as this data set of the hub (OWNER/NAME), a private one if it
+            is new. Nothing is uploaded without it.
 
     Raises:
+        ConfigError: a share outside 0 to 1, or something that cannot be pushed.
         PluginError: there is no exporter of that name.
         RunError: the run is not labelled to the end, the folder holds files already, or no row is left.
     """
     from xtf.exporters import load_exporter
     from xtf.steps.exporting import Choice, export_run
+    from xtf.steps.publishing import check_repository, push_folder
 
     opened = run if isinstance(run, RunReader) else open_run(run)
     folder = Path(output) if output is not None else opened.path / "exports" / exporter
-    return export_run(opened, load_exporter(exporter), folder, Choice(drop_worse_than, tokenizer, data))
+    if push is not None:
+        check_repository(push, exporter)
+    exported = export_run(opened, load_exporter(exporter), folder, Choice(drop_worse_than, tokenizer, data))
+    if push is not None:
+        push_folder(folder, push)
+    return exported
 
 
 def apply_spans(

@@ -21,6 +21,10 @@ def export(
         float | None,
         typer.Option(metavar="SHARE", help="Leave out rows of which more than this share of response tokens is noise."),
     ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="OWNER/NAME", help="With --to hub: upload it as this data set, a private one if new."),
+    ] = None,
 ) -> None:
     """Write the labels in the form that another trainer or tool reads.
 
@@ -28,13 +32,14 @@ def export(
     """
     from xtf import api
 
-    done = api.export(run, to, output, drop_worse_than=drop_worse_than)
+    done = api.export(run, to, output, drop_worse_than=drop_worse_than, push=push)
     counts = done.export
     lines = [
         f"written: {len(done)} files, {counts.rows:,} rows in {counts.folder}; {counts.learnt:,} of "
         f"{counts.response:,} response tokens are learnt; the longest row has {counts.longest:,} tokens"
     ]
     lines += [f"beside them: {', '.join(file.name for file in done.sidecars)}"] if done.sidecars else []
+    lines += [f"pushed: https://huggingface.co/datasets/{push}"] if push else []
     lines += [f"go on: {shlex.join(done.command)}"] if done.command else []
     for line in lines:
         out().print(visible(line), markup=False, soft_wrap=True)

@@ -38,6 +38,8 @@ class Export:
         learnt: Those of them that are learnt.
         supervised: Tokens with a label: those learnt, and prompt tokens that weigh something (data.prompt_weight).
         weighted: Tokens whose weight is other than 1 where learnt and 0 elsewhere; learnt prompt tokens are among them.
+        drop_worse_than: The greatest share of masked response tokens that a row may have, if there is one.
+        left_out: Rows left out because of it.
         config: The run's configuration.
         manifest: The run's manifest.
     """
@@ -51,6 +53,8 @@ class Export:
     learnt: int
     supervised: int
     weighted: int
+    drop_worse_than: float | None
+    left_out: int
     config: RunConfig
     manifest: Mapping[str, Any]
 
@@ -71,10 +75,12 @@ class AnyExporter(ABC):
     Attributes:
         name: Of its entry point.
         carries_weights: Whether what reads its rows lets a token count for another number than 0 and 1.
+        carries_ids: Whether its rows name their examples; else ``ids.txt`` lists them beside the rows, one a line.
     """
 
     name: ClassVar[str]
     carries_weights: ClassVar[bool] = False
+    carries_ids: ClassVar[bool] = True
 
     def sidecars(self, export: Export) -> Mapping[str, str]:
         """Files to lie beside the rows, by name: a script or a YAML with what the trainer's settings must be."""
@@ -126,11 +132,12 @@ class TextExporter(AnyExporter):
 
     Attributes:
         name: Of its entry point.
-        carries_shared: Whether its rows tell tokens apart that share a character.
+        grain: What its rows say is learnt or not: whole turns, characters, or also tokens that share a character. What
+            is lost between characters and tokens is counted by itself, what is lost in whole turns by :meth:`lost`.
     """
 
     suffix: ClassVar[Literal[".jsonl"]] = ".jsonl"
-    carries_shared: ClassVar[bool] = False
+    grain: ClassVar[Literal["turn", "character", "token"]] = "character"
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a target that lacks a part, when it is imported."""

@@ -33,7 +33,7 @@ class SpansExporter(TextExporter):
     """
 
     name = "spans"
-    carries_shared = True
+    grain = "token"
 
     def row(self, example: TextExample) -> Mapping[str, Any]:
         conversation = example.conversation

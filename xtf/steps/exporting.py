@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.display import visible
 from xtf.errors import ConfigError, RunError
 from xtf.exporters import Export, Exporter, TextExporter, weighted_tokens
 from xtf.files import write_parquet, write_text
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 LEFT_OUT = "left-out.txt"
 """File of the ids of rows that an export leaves out though labels/ has them, one a line."""
+IDS = "ids.txt"
+"""File of the ids of all rows in order, where rows cannot hold them, one a line."""
 WEIGHTED = "tokens have a weight other than 0 and 1, which this form does not carry: it says only what is learnt"
 TOKENS_ONLY = "rows are tokens already, without a text: left out"
 NO_ROW = "rows have nothing to learn in this form: left out"
@@ -109,6 +112,7 @@ class _Writing:
     choice: Choice
     files: list[Path] = field(default_factory=list, kw_only=True)
     left_out: list[str] = field(default_factory=list, kw_only=True)
+    ids: list[str] = field(default_factory=list, kw_only=True)
     lost: Counter[str] = field(default_factory=Counter, kw_only=True)
     counts: Counter[str] = field(default_factory=Counter, kw_only=True)
 
@@ -120,7 +124,7 @@ class _Writing:
         tokenizer = self.choice.tokenizer
         tokenizer = tokenizer if tokenizer is not None else load_tokenizer(self.run.config.model)
         assert isinstance(self.target, TextExporter)
-        return Texts(self.run, TextSource(tokenizer, self.choice.rows), self.target.carries_shared)
+        return Texts(self.run, TextSource(tokenizer, self.choice.rows), self.target.grain)
 
     def add(self, shard: ScoredShard, labels: Labels) -> None:
         """Write one shard."""
@@ -140,6 +144,7 @@ class _Writing:
             kept, theirs = keep_examples(shard, labels, keep)
             write_lines(path, list(rows.values()))
         self._count(kept, theirs)
+        self.ids += [] if self.target.carries_ids else kept.example_ids
         self.files.append(path)
 
     def _rows(self, shard: ScoredShard, labels: Labels, keep: BoolArray) -> Iterator[tuple[str, Mapping[str, Any]]]:
@@ -179,7 +184,9 @@ class _Writing:
         export = self._export()
         sidecars = {**self.target.sidecars(export)}
         if self.left_out:
-            sidecars[LEFT_OUT] = "".join(f"{name}\n" for name in self.left_out)
+            sidecars[LEFT_OUT] = "".join(f"{visible(name)}\n" for name in self.left_out)
+        if not self.target.carries_ids:
+            sidecars[IDS] = "".join(f"{visible(name)}\n" for name in self.ids)
         for name, text in sidecars.items():
             write_text(self.output / name, text)
         return Exported(
@@ -221,6 +228,8 @@ class _Writing:
             learnt=self.counts["learnt"],
             supervised=self.counts["learnt"] + self.counts["prompt"],
             weighted=self.counts["weighted"],
+            drop_worse_than=self.choice.drop_worse_than,
+            left_out=len(self.left_out),
         )
 
 

@@ -42,11 +42,11 @@ class Texts:
     Args:
         run: The run.
         source: What it was made of.
-        shared: Whether tokens that share a character can be told apart.
+        grain: Of the target, as :class:`~xtf.exporters.TextExporter` has it.
     """
 
-    def __init__(self, run: RunReader, source: TextSource, shared: bool) -> None:
-        self._run, self._shared = run, shared
+    def __init__(self, run: RunReader, source: TextSource, grain: str) -> None:
+        self._run, self._grain = run, grain
         self._examples = read_located_examples(run.config.data, source.tokenizer, source.rows)
         self._causes = _Causes(run)
 
@@ -84,11 +84,12 @@ class Texts:
         learnt[:size] = shard.is_response & ~labels.noise
         causes[:size], causes[size:] = self._causes.of(shard, labels), self._causes.number((CUT,))
         turns = masked_turns(located, learnt, causes)
-        told = turns if self._shared else [replace(turn, shared=()) for turn in turns]
+        told = turns if self._grain == "token" else [replace(turn, shared=()) for turn in turns]
         carried = apply_spans(located, told).learnt
         lost = {SHARED: learnt & ~carried, UNNAMED: ~learnt & carried}
         example = TextExample(shard.example_ids[0], found.conversation, turns, self._causes.known, whole)
-        return Texted(example.example_id, example, {said: int(tokens.sum()) for said, tokens in lost.items()})
+        counts = {said: int(tokens.sum()) for said, tokens in lost.items()} if self._grain != "turn" else {}
+        return Texted(example.example_id, example, counts)
 
 
 class Texted(NamedTuple):

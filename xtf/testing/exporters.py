@@ -30,7 +30,7 @@ from xtf.config import parse_config
 from xtf.exporters import EXPORTERS, AnyExporter, Export, Exporter, load_exporter
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.runs.vocabulary import Vocabulary
-from xtf.steps.exporting import LEFT_OUT, write_rows
+from xtf.steps.exporting import IDS, LEFT_OUT, write_rows
 from xtf.testing.cuts import made_up_scores, made_up_shard
 from xtf.testing.suite import parametrize_checks
 
@@ -96,6 +96,8 @@ def made_up_export(exporter: AnyExporter) -> Export:
         learnt=1500,
         supervised=1500,
         weighted=0,
+        drop_worse_than=0.5,
+        left_out=1,
         config=config,
         manifest={},
     )
@@ -107,7 +109,7 @@ def check_exporter_sidecars(exporter: AnyExporter) -> None:
     for name, text in exporter.sidecars(export).items():
         assert Path(name).name == name, f"file name {name!r} is a path"
         assert not name.startswith("part-"), f"file name {name!r} is of a file of rows"
-        assert name != LEFT_OUT, f"file name {name!r} is of XTF's own list"
+        assert name not in (IDS, LEFT_OUT), f"file name {name!r} is of XTF's own lists"
         if name.endswith(".py"):
             ast.parse(text)
         elif name.endswith((".yaml", ".yml")):

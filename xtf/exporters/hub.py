@@ -1,0 +1,103 @@
+"""A data set with a card that says how its labels were made, ready for the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from xtf.exporters.exporter import Export
+from xtf.exporters.labels import LabelsExporter
+from xtf.runs.versions import source_commit
+
+_COLUMNS = """| column | what it holds |
+|---|---|
+| `example_id` | name of the example in the source |
+| `input_ids`, `attention_mask` | the tokens |
+| `labels` | the token where it is learnt, else -100 |
+| `assistant_masks` | 1 where it is learnt, else 0 |
+| `weights` | what the token counts for in the loss |
+| `noise` | true where a token of the response is masked |
+| `reasons` | for noise: bit *i* is set when attribute *i* of the list below lacks |"""
+
+
+class HubExporter(LabelsExporter):
+    """The columns of ``labels/`` and a data card, ``README.md``: attributes, cuts, share masked, versions."""
+
+    name = "hub"
+
+    def sidecars(self, export: Export) -> Mapping[str, str]:
+        return {"README.md": data_card(export)}
+
+
+def data_card(export: Export) -> str:
+    """The card: metadata that ``load_dataset`` reads, and how the labels were made, in Markdown."""
+    head = {
+        "tags": ["xtf", "token-labels"],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": "part-*.parquet"}]}],
+    }
+    masked = export.response - export.learnt
+    parts = [
+        f"---\n{_yaml(head)}---",
+        f"# {_line(Path(export.config.output).name)}: token labels",
+        "Tokenised fine-tuning data in which tokens that are not worth learning are masked, with the reasons. Made by "
+        f"XTF {_version(export)}.",
+        f"{export.rows:,} rows, {export.tokens:,} tokens; of {export.response:,} response tokens {masked:,} are masked "
+        f"as noise ({masked / max(export.response, 1):.1%}).{_left_out(export)}",
+        _COLUMNS,
+        "## How the labels were made",
+        f"Attributes, in the order of the bits of `reasons`: {', '.join(f'`{name}`' for name in _reasons(export))}.",
+        f"```yaml\n{_yaml(_settings(export))}```",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _reasons(export: Export) -> list[str]:
+    return list(export.manifest.get("reasons") or export.config.attributes)
+
+
+def _settings(export: Export) -> dict[str, Any]:
+    """The settings that decided, without the places of this machine."""
+    config = export.config.model_dump(mode="json")
+    data = config["data"]
+    kept = ("max_length", "learn", "never_learn", "always_learn", "prompt_weight", "template_args", "template_adds")
+    settings = {
+        "model": config["model"]["path"],
+        "data": {name: data[name] for name in ("path", *kept)},
+        **{name: config[name] for name in ("attributes", "thresholds", "combine", "seed")},
+    }
+    return {name: _without_places(value) for name, value in settings.items()}
+
+
+def _without_places(value: Any) -> Any:
+    """A setting, of files and folders of this machine their last names alone."""
+    if isinstance(value, dict):
+        return {key: _without_places(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_places(one) for one in value]
+    is_place = isinstance(value, str) and len(value) < 1000 and "\0" not in value and Path(value).is_absolute()
+    return Path(value).name if is_place else value
+
+
+def _version(export: Export) -> str:
+    scored = export.manifest.get("versions", {})
+    commit = source_commit()
+    about = [f"{name} {scored[name]}" for name in ("torch", "transformers") if name in scored]
+    return ", ".join([str(scored.get("xtf-tokens", "")), *([f"commit {commit}"] if commit else []), *about]).strip(", ")
+
+
+def _left_out(export: Export) -> str:
+    if export.drop_worse_than is None:
+        return ""
+    return f" {export.left_out:,} rows of which more than {export.drop_worse_than:g} is masked are left out."
+
+
+def _line(text: str) -> str:
+    """A text that is anybody's, on one line and without Markdown's signs."""
+    return " ".join("".join(one if one.isalnum() or one in "-_. " else " " for one in text).split())
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True)
