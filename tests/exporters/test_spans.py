@@ -121,6 +121,19 @@ def test_what_flags_and_rules_exclude_is_masked_with_its_reason(tiny_folder: Pat
     assert {name: row["labels"] for name, row in written.items()} == {name: row["labels"] for name, row in back.items()}
 
 
+def test_turns_of_others_that_a_flag_asks_to_learn_go_there_and_back(tiny_folder: Path, tmp_path: Path) -> None:
+    row = two_turns("two")
+    row["messages"][2]["train"] = True
+    run = made_run(tmp_path / "run", tiny_folder, [row, *chat_rows(3)])
+    xtf.export(run, "spans", tmp_path / "spans")
+    assert [turn["message"] for turn in lines(tmp_path / "spans")[0]["turns"]] == [1, 2, 3]
+    xtf.apply_spans(tmp_path / "spans", str(tiny_folder), tmp_path / "back")
+    written, back = table_rows(run.path / "labels"), table_rows(tmp_path / "back")
+    assert {name: row["labels"] for name, row in written.items()} == {name: row["labels"] for name, row in back.items()}
+    lost = xtf.export(run, "openai", tmp_path / "openai").lost
+    assert any("turns of other speakers" in said for said in lost)
+
+
 def test_what_is_cut_off_is_masked(tiny_folder: Path, tmp_path: Path) -> None:
     config = tiny_config(tmp_path, tiny_folder, attributes={"random": {}}, thresholds={"random": {"kind": "never"}})
     config["data"]["max_length"] = 38

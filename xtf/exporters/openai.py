@@ -14,6 +14,7 @@ KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
 """What such a message may hold."""
 FINER = "masked tokens stand in turns that are learnt, for a weight speaks of a whole turn"
 ENDS = "turns are not learnt at all though their end is: a weight speaks of a whole turn"
+SPEAKERS = "learnt tokens stand in turns of other speakers, which this format does not learn"
 OTHERS = "parts of messages, such as thoughts, have no place in this format: left out"
 
 
@@ -25,7 +26,7 @@ class OpenaiExporter(TextExporter):
     carries_ids = False
 
     def row(self, example: TextExample) -> Mapping[str, Any] | None:
-        if example.conversation.is_text or not any(_is_learnt(turn) for turn in example.turns):
+        if example.conversation.is_text or not any(map(_is_learnt, _assistants(example))):
             return None
         messages = []
         for number, message in enumerate(example.messages):
@@ -38,13 +39,19 @@ class OpenaiExporter(TextExporter):
         return {"messages": messages, **({"tools": example.conversation.tools} if example.conversation.tools else {})}
 
     def lost(self, example: TextExample) -> Mapping[str, int]:
-        learnt = [turn for turn in example.turns if _is_learnt(turn)]
+        assistants = _assistants(example)
+        learnt = [turn for turn in assistants if _is_learnt(turn)]
         others = sum(key not in KEYS and bool(value) for one in example.messages for key, value in one.items())
         return {
             FINER: sum(turn.written - turn.learnt for turn in learnt),
-            ENDS: sum(turn.rest_learnt and not _is_learnt(turn) for turn in example.turns),
+            ENDS: sum(turn.rest_learnt and not _is_learnt(turn) for turn in assistants),
+            SPEAKERS: sum(turn.learnt for turn in example.turns if turn not in assistants),
             OTHERS: others,
         }
+
+
+def _assistants(example: TextExample) -> list[MaskedTurn]:
+    return [turn for turn in example.turns if example.is_assistant(turn)]
 
 
 def _is_learnt(turn: MaskedTurn | None) -> bool:

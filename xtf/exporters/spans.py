@@ -29,7 +29,8 @@ class SpansExporter(TextExporter):
     A span is ``{"key", "start", "end", "reasons"}``: characters ``messages[turn["message"]][key][start:end]``, the end
     not included. Where tokens share a character (``÷`` may be two) and only some are learnt, ``shared`` tells them
     apart, for tokenizers that make as many of them. ``rest_learnt`` says whether what the template adds to the turn,
-    such as its end, is learnt. Assistant turns without an entry are not learnt.
+    such as its end, is learnt. Turns without an entry are not learnt; those of other speakers have one only where a
+    flag of the data asks to learn them.
     """
 
     name = "spans"
@@ -46,7 +47,8 @@ class SpansExporter(TextExporter):
                 row["tools"] = conversation.tools
             if conversation.template_args:
                 row["chat_template_kwargs"] = dict(conversation.template_args)
-        row["turns"] = [_turn(turn, example.causes) for turn in example.turns]
+        turns = [turn for turn in example.turns if example.is_assistant(turn) or example.turn(turn.message)]
+        row["turns"] = [_turn(turn, example.causes) for turn in turns]
         return row
 
     def command(self, export: Export) -> Sequence[str]:

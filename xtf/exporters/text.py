@@ -16,8 +16,9 @@ class TextExample:
     Attributes:
         example_id: Its id.
         conversation: Messages, tools and arguments of the template, as the data gives them; plain text is one message.
-        turns: The assistant turns that the template renders, in order; others are not learnt. Of each, the characters
-            that are not learnt, half open, places in ``conversation.messages[turn.message][span.key]``.
+        turns: The assistant turns that the template renders, in order, and turns of others that flags of the data ask
+            to learn; what has no entry is not learnt. Of each, the characters that are not learnt, half open, places in
+            ``conversation.messages[turn.message][span.key]``.
         causes: What each ``cause`` of a span means: attributes that lack, or what else decided.
         tokens: How many tokens the example has with the run's own tokenizer, all of it.
     """
@@ -33,8 +34,12 @@ class TextExample:
         """The messages: ``role``, ``content``, and what else each has (``tool_calls``, ``reasoning_content``, …)."""
         return self.conversation.messages
 
+    def is_assistant(self, turn: MaskedTurn) -> bool:
+        """Whether the assistant says it; turns of others are learnt only where the data asks for it."""
+        return bool(self.messages[turn.message]["role"] == "assistant")
+
     def turn(self, message: int) -> MaskedTurn | None:
-        """The assistant turn that a message is; None if nothing of the message is learnt, whoever says it."""
+        """The turn that a message is; None if nothing of the message is learnt, whoever says it."""
         found = next((turn for turn in self.turns if turn.message == message), None)
         return found if found is not None and (found.learnt or found.rest_learnt) else None
 

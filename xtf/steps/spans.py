@@ -26,6 +26,7 @@ from xtf.data import (
     read_rows,
     to_conversation,
 )
+from xtf.data.flags import TurnWeight
 from xtf.errors import DataError, RunError, kind_of
 from xtf.files import write_parquet
 from xtf.progress import progress
@@ -88,7 +89,7 @@ def read_spans(data: DataConfig, tokenizer: PreTrainedTokenizerBase, report: Dat
         try:
             conversation = _text_of(row, data)
             _check_places(conversation, turns, row.location)
-            located: LocatedTokens = tokenise.locate(replace(conversation, learning=(), context=0))
+            located: LocatedTokens = tokenise.locate(_asking(conversation, turns))
         except RowError as error:
             report.skip(error.at(row.location))
             continue
@@ -102,6 +103,16 @@ def _text_of(row: Row, data: DataConfig) -> Conversation:
     if not isinstance(conversation, Conversation):
         raise RowError("tokens only, where text is needed")
     return conversation
+
+
+def _asking(conversation: Conversation, turns: Sequence[MaskedTurn]) -> Conversation:
+    """The conversation without flags of its own, in which the turns of other speakers that are named are learnt too."""
+    named = {turn.message for turn in turns}
+    learning = (
+        TurnWeight(flag="turns", is_named=True) if number in named and message["role"] != "assistant" else None
+        for number, message in enumerate(conversation.messages)
+    )
+    return replace(conversation, learning=tuple(learning), context=0)
 
 
 _UNRULED = {"learn": "all_turns", "never_learn": (), "always_learn": (), "prompt_weight": 0.0}
