@@ -248,3 +248,14 @@ def test_nothing_is_lost_without_flags() -> None:
     assert not example.rulings.any()
     assert np.array_equal(example.weights, example.is_response.astype(np.float32))
     assert report.lines()[1:] == ["columns: messages in 1 row, prompt + completion in 1 row"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("no_train", True), ("do_not_learn", False), ("is_loss", True), ("train_detail", []), ("trainDetailLoss", True)],
+)
+def test_a_column_that_looks_like_a_flag_is_refused_too(name: str, value: Any) -> None:
+    _, report = read({**two_turns(), name: value})
+    assert report.skipped["a flag that is not understood"].detail.startswith(f"the row: {name!r}")
+    _, report = read({**two_turns(), "train_loss": 2.31, "loss_history": [1, 2], "is_good": True})
+    assert list(report.unused) == ["train_loss", "loss_history", "is_good"], "measures are none"

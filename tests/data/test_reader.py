@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from itertools import count
 from pathlib import Path
@@ -304,3 +305,16 @@ def test_packaged_smollm2(tmp_path: Path) -> None:
         "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n\n"
     )
+
+
+def test_an_id_that_is_no_number_is_none_and_a_list_of_files_is_known_by_its_names(tmp_path: Path) -> None:
+    rows = [{"prompt": "a", "completion": "b", "id": value} for value in (math.nan, 7.0, math.nan)]
+    examples = list(read_examples(DataConfig(path="x"), TOKENIZER, DataReport(), rows))
+    assert [example.example_id for example in examples] == ["0", "7", "2"]
+    for name in "abc":
+        (tmp_path / name).with_suffix(".jsonl").write_text(json.dumps({"prompt": "a", "completion": "b", "id": 1}))
+    first, same, other = (
+        fingerprint(DataConfig(path=tuple(str(tmp_path / f"{name}.jsonl") for name in names)))
+        for names in ("ab", "ab", "ac")
+    )
+    assert first == same != other, "the second row is called b.jsonl:1"

@@ -9,11 +9,15 @@ import json
 import lzma
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from xtf.config import DataConfig
@@ -411,3 +415,47 @@ def test_import_is_light() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_addresses_of_the_web(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    write_jsonl(tmp_path / "a.jsonl")
+    compressed(write_jsonl, gzip.compress)(tmp_path / "b.jsonl.gz")
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"http://127.0.0.1:{server.server_port}"
+        try:
+            for name in ("a.jsonl", "b.jsonl.gz", "a.jsonl?version=2"):
+                rows = list(read_rows(DataConfig(path=f"{place}/{name}")))
+                assert [row.value for row in rows] == ROWS
+                assert rows[0].location == f"{place}/{name}:1"
+            with pytest.raises(DataError, match=r"none\.jsonl: cannot be read: "):
+                list(read_rows(DataConfig(path=f"{place}/none.jsonl")))
+        finally:
+            server.shutdown()
+
+
+def test_streams_as_datasets_itself_makes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder stands for the hub, and ``datasets`` streams it as it would the hub's files."""
+    import datasets
+
+    write_jsonl(tmp_path / "train.jsonl")
+    (tmp_path / "test.jsonl").write_text('{"prompt": "Hi", "completion": "Yes"}\n')
+    load = datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, *more, **how: load(str(tmp_path), *more, **how))
+    rows = list(read_rows(DataConfig(path="owner/name", split="train")))
+    assert [row.value for row in rows] == ROWS
+    (row,) = read_rows(DataConfig(path="owner/name", split="test"))
+    assert row.value == {"prompt": "Hi", "completion": "Yes"}
+    with pytest.raises(DataError, match="owner/name: no such file or folder; tried as a data set of the hub"):
+        list(read_rows(DataConfig(path="owner/name", split="dev")))
+
+
+def test_arrays_in_the_cells_of_rows_in_memory() -> None:
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes", "weight": np.float32(0.5)}]
+    rows = [{"messages": np.array(messages, dtype=object), "id": np.int64(3)}, {"input_ids": np.arange(2), "x": None}]
+    first, second = (row.value for row in read_rows(rows))
+    assert first == {"messages": messages, "id": 3}
+    assert [type(value) for value in (first["messages"], first["id"])] == [list, int]
+    assert second == {"input_ids": [0, 1], "x": None}

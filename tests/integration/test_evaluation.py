@@ -58,6 +58,13 @@ def test_a_folder_is_evaluated_by_its_own_split_and_not_by_that_of_the_data(
         evaluated(tmp_path, tiny_folder, {"path": path, "split": "dev"})
 
 
+def test_several_files_are_evaluated_together(tmp_path: Path, tiny_folder: Path) -> None:
+    folder_of_files(tmp_path / "splits")
+    paths = [str(tmp_path / "splits" / "test.jsonl"), str(tmp_path / "splits" / "valid*.jsonl")]
+    held_out = evaluated(tmp_path, tiny_folder, {"path": paths})["held_out"]
+    assert (held_out["path"], held_out["examples"]) == (paths, len(TEST) + len(VALIDATION))
+
+
 def test_training_rows_are_refused_whatever_they_are_called(
     tmp_path: Path, tiny_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,10 +54,14 @@ TEMPLATE_INPUTS = frozenset(("messages", "conversation", "tools", "chat_template
 """Arguments of a chat template that are not the user's to give."""
 
 
+Paths = str | Annotated[tuple[str, ...], Field(min_length=1)]
+"""One thing to read, or several."""
+
+
 class DataConfig(Section):
     """The examples to score."""
 
-    path: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
+    path: Paths = Field(
         description="A file (JSONL, JSON, CSV, TSV, Parquet; .gz, .bz2, .xz, .zst), a folder, a datasets folder, a "
         "pattern (*.jsonl), an address (s3://…), a hub id, or a list of these."
     )
@@ -233,7 +237,7 @@ class TrainingConfig(Section):
 class EvaluationConfig(Section):
     """Held-out comparison of the arms."""
 
-    path: str | None = Field(None, description="Held-out examples, in any schema that data.path accepts.")
+    path: Paths | None = Field(None, description="Held-out examples: whatever data.path accepts, lists too.")
     split: str = Field("test", description="Split of a hub data set or a datasets folder; a single file has none.")
     limit: PositiveInt | None = Field(None, description="Evaluate on the first held-out examples only.")
     metrics: Literal["auto"] | tuple[str, ...] = Field(

@@ -183,6 +183,16 @@ def with_row_flags(
     return found
 
 
+def refuse_unknown_switches(row: Mapping[str, Any]) -> None:
+    """Refuse a row whose own columns say true or false, or name spans, under a name that looks like a flag's.
+
+    Raises:
+        RowError: naming the columns.
+    """
+    switches = {key for key, value in row.items() if isinstance(value, (bool, np.bool_)) or key in DETAILS}
+    _refuse_unknown(sorted(switches - {*ROW_FLAGS, *LISTS}), "the row")
+
+
 def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
     """What the columns of a row that is tokens already say of its tokens, ``(length,)``; None if they say nothing.
 

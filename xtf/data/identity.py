@@ -38,10 +38,12 @@ def fingerprint(config: DataConfig, rows: Any = None) -> str:
             digest.update(_canonical(row.value) + b"\n")
         digest.update(_canonical(report.to_dict()))  # of rows that are no rows, their places
         return digest.hexdigest()
-    for source in find_sources(config):
+    sources = find_sources(config)
+    files = sum(len(source.files or ()) for source in sources)
+    for source in sources:
         for file in source.files or ():
             digest.update(_content(file))
-            digest.update(file.name.encode() if len(source.files or ()) > 1 else b"")  # it may go before an id
+            digest.update(file.name.encode() if files > 1 else b"")  # it may go before an id
         if source.saved is not None:
             for row in read_rows(source.load(config.split)):
                 digest.update(_canonical(row.value) + b"\n")

@@ -46,7 +46,8 @@ def own_id(row: Row, columns: ColumnsConfig) -> str:
         RowError: the column named is not there, or holds something else than text or a number.
     """
     names = () if columns.id is None else USUAL if columns.id == "auto" else (columns.id,)
-    value = next((row.value[name] for name in names if row.value.get(name) not in (None, "")), None)
+    found = (row.value.get(name) for name in names)
+    value = next((each for each in found if each not in (None, "") and each == each), None)  # NaN is none either
     if value is None:
         if columns.id not in (None, "auto"):
             raise RowError(f"no column {columns.id!r}", "data.columns.id names it; null is for row numbers")

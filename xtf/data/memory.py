@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from xtf.data.plain import plain
-from xtf.data.unread import Unread, given
+from xtf.data.plain import plain, without_arrays
+from xtf.data.unread import Unread
 from xtf.errors import DataError, kind_of
 
 
@@ -23,7 +23,7 @@ def memory_rows(rows: Any, prefix: str = "") -> Iterator[Unread]:
             f"rows: expected a list of rows, a datasets.Dataset or a data frame, found {kind_of(rows)}. "
             "Of a dictionary of splits or columns, pass one split."
         )
-    return _placed((partial(given, row) for row in rows) if table is None else table(rows), prefix)
+    return _placed((partial(without_arrays, row) for row in rows) if table is None else table(rows), prefix)
 
 
 def is_stream(rows: Any) -> bool:

@@ -31,6 +31,17 @@ def plain(row: Any) -> Any:
     return found
 
 
+def without_arrays(value: Any) -> Any:
+    """JSON data with lists for arrays and Python's numbers for NumPy's; nulls stay."""
+    if isinstance(value, np.ndarray | np.generic):
+        return without_arrays(value.tolist())
+    if isinstance(value, dict):
+        return {key: without_arrays(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple) and value and type(value[0]) not in (int, str, float):
+        return list(map(without_arrays, value))
+    return value
+
+
 def _plain(value: Any, path: tuple[str, ...], nulls: dict[str, None]) -> Any:
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()

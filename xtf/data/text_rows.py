@@ -8,7 +8,7 @@ from typing import Any
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation
-from xtf.data.flags import TurnWeight, with_row_flags
+from xtf.data.flags import TurnWeight, refuse_unknown_switches, with_row_flags
 from xtf.data.messages import LEARNING, as_arguments, as_messages, as_tools, text_of
 from xtf.data.report import RowError
 from xtf.errors import kind_of
@@ -122,6 +122,7 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
 def _learning(messages: Messages, row: Cells, context: int) -> tuple[TurnWeight | None, ...]:
     """What flags say of each message: its own, which are taken out of it, and those of the row."""
     own: list[TurnWeight | None] = [message.pop(LEARNING, None) for message in messages]
+    refuse_unknown_switches({key: row.peek(key) for key in row})
     found = with_row_flags(own, row, [message["role"] for message in messages], context)
     return tuple(found) if any(found) else ()
 
