@@ -28,7 +28,8 @@ class TALRParams(AttributeParams):
 class TALR(Attribute[TALRParams]):
     """A weight in (0, 1], ``max(exp(-loss / τ), floor)`` (token-adaptive loss reweighting, arXiv 2509.20758).
 
-    Hard tokens pull less, measured by how hard the data are as a whole: τ is the median of the examples' mean losses.
+    The closed form of weights that minimise the weighted loss less τ times their entropy. Hard tokens pull less,
+    measured by how hard the data are as a whole: τ is the median of the examples' mean losses.
     For ``combine.weight_by: talr`` with ``training.objective: weight``; the loss is divided by all response tokens.
     Frozen at its value under the base model, where the paper takes weights and τ anew for each batch.
     """

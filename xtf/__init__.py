@@ -30,14 +30,17 @@ if TYPE_CHECKING:
         train,
     )
     from xtf.attribute import (
+        AlternativeLogProb,
         AttentionReceived,
         AttentionRowMean,
         AttentionToPrompt,
         Attribute,
         AttributeParams,
         Detail,
+        Divergence,
         Entropy,
         FitContext,
+        GradientNorm,
         HiddenState,
         LogProb,
         LogProbAlone,
@@ -61,8 +64,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "xtf.attribute": (
-        "AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail Entropy "
-        "FitContext HiddenState LogProb LogProbAlone LogRank LossDerivative MaxLogProb NoParams Projection Reference "
+        "AlternativeLogProb AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail "
+        "Divergence Entropy FitContext GradientNorm HiddenState LogProb LogProbAlone LogRank LossDerivative MaxLogProb "
+        "NoParams Projection Reference "
         "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
     "xtf.errors": "XTFError",
@@ -74,14 +78,17 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "AlternativeLogProb",
     "AttentionReceived",
     "AttentionRowMean",
     "AttentionToPrompt",
     "Attribute",
     "AttributeParams",
     "Detail",
+    "Divergence",
     "Entropy",
     "FitContext",
+    "GradientNorm",
     "HiddenState",
     "LogProb",
     "LogProbAlone",

@@ -45,6 +45,10 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
     "talr": [{}, {"temperature": 0.5, "floor": 0.0}, {"examples": 2}],
     "label_quality": [{}, {"kinds": ["uniform", "moved"], "networks": 1, "directions": 3, "step_weight": 0.0}],
     "s_ifd": [{}],
+    "token_seek": [{}, {"alpha": 0.0}, {"beta": 0.5, "layers": "all"}],
+    "clipping": [{}, {"old": "earlier", "current": None, "epsilon": 0.2}],
+    "out_of_fold": [{}, {"folds": 3, "steps": 4}],
+    "loss_trajectory": [{}, {"steps": [2], "share": 0.5}],
     "ss_token": [
         {"history": "earlier"},
         {"current": {"share": 0.5}, "gamma": 0.9},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from tests.tiny import tiny_model, tiny_tokenizer
-from xtf.attribute import registry
+from xtf.attribute import AlternativeLogProb, Divergence, GradientNorm, Reference, SignalRequest, registry
 from xtf.engine.score import checked_scores
 from xtf.model import LoadedModel, SignalPass
 from xtf.tokens import TokenBatch, TokenizedExample
@@ -26,13 +27,24 @@ BASE, OTHER = 0, 1
 """Seeds of the base and of the second model."""
 
 
+def of(spec: Reference, other: LoadedModel) -> LoadedModel:
+    """The model of a reference: one for each number of updates and for each fold, else the other."""
+    if spec.without_fold is None and spec.steps is None:
+        return other
+    return LoadedModel.from_objects(tiny_model(seed=seed_of(spec)), tiny_tokenizer())
+
+
+def seed_of(spec: Reference) -> int:
+    return 10 + spec.without_fold[0] if spec.without_fold is not None else 20 + (spec.steps or 0)
+
+
 def scored(name: str, spec: dict[str, Any]) -> Floats:
     """What our scorer says of the response tokens."""
     scorer = registry.build(name, spec)
     tokenizer = tiny_tokenizer()
     base, other = (LoadedModel.from_objects(tiny_model(seed=seed), tokenizer) for seed in (BASE, OTHER))
     scorer.fit(cast(Any, Sample()))
-    signals = SignalPass(base, scorer.requires(), lambda _: other).run(TokenBatch.collate([EXAMPLE]))
+    signals = SignalPass(base, scorer.requires(), lambda spec: of(spec, other)).run(TokenBatch.collate([EXAMPLE]))
     return np.asarray(checked_scores(name, scorer, signals)[0][START:], np.float64)
 
 
@@ -124,3 +136,88 @@ def test_s_ifd() -> None:
     apart = np.array([1 / without.shape[1], *(row[i] for row, i in zip(without, IDS[START + 1 :], strict=True))])
     want = np.abs(np.log(seen(BASE).of_targets) - np.log(apart))
     np.testing.assert_allclose(scored("s_ifd", {}), want, atol=2e-4)
+
+
+def test_token_seek() -> None:
+    """alpha log(attention received from all) + beta minmax(length of W^T (p - onehot)), the gradient by hand."""
+    base = seen(BASE)
+    received = base.attention[-1].mean(axis=0).sum(axis=0)[START:]
+    model: Any = tiny_model(seed=BASE)
+    head = model.lm_head.weight.detach().double().numpy()
+    gradients = np.linalg.norm((base.probabilities - np.eye(len(head))[IDS[START:]]) @ head, axis=1)
+    scaled = (gradients - gradients.min()) / (gradients.max() - gradients.min())
+    want = 0.7 * np.log(received) + 2.0 * scaled
+    np.testing.assert_allclose(scored("token_seek", {"alpha": 0.7, "beta": 2.0}), want, atol=1e-4)
+
+
+@pytest.mark.parametrize("epsilon", [0.05, 0.5])
+def test_clipping(epsilon: float) -> None:
+    """The gradient of the clipped objective by log p, found by differences."""
+    ratio = seen(OTHER).of_targets / seen(BASE).of_targets
+
+    def objective(gain: float) -> Floats:
+        moved = ratio * np.exp(gain)
+        return np.asarray(np.minimum(moved, np.clip(moved, 1 - epsilon, 1 + epsilon)), np.float64)
+
+    want = (objective(1e-6) - objective(-1e-6)) / 2e-6
+    assert 0 < (want == 0).sum() < len(want)
+    found = scored("clipping", {"current": "other", "epsilon": epsilon})
+    np.testing.assert_allclose(found, want, atol=1e-3)
+
+
+def test_out_of_fold() -> None:
+    """Log p under the model that was trained without the example's own fold."""
+    fold = zlib.crc32(b"one") % 3
+    want = np.log(seen(10 + fold).of_targets)
+    np.testing.assert_allclose(scored("out_of_fold", {"folds": 3}), want, rtol=1e-4)
+
+
+def test_loss_trajectory() -> None:
+    """Fall of the line that NumPy fits to the losses at the base and after 3 and 5 updates."""
+    losses = -np.log(np.stack([seen(seed).of_targets for seed in (BASE, 23, 25)]))
+    slopes = np.polyfit(np.arange(3), losses, 1)[0]
+    np.testing.assert_allclose(scored("loss_trajectory", {"steps": [3, 5]}), -2 * slopes, atol=1e-4)
+
+
+def read(requests: set[SignalRequest], model: Any, other: Any = None) -> dict[SignalRequest, Floats]:
+    """What the engine reads of the response tokens, a few logits at a time."""
+    base, second = (LoadedModel.from_objects(m, tiny_tokenizer()) if m is not None else None for m in (model, other))
+    found = SignalPass(cast(Any, base), requests, lambda _: cast(Any, second), logits_bytes=20_000)
+    signals = found.run(TokenBatch.collate([EXAMPLE]))
+    return {request: signals[request][0, START:].double().numpy() for request in requests}
+
+
+def test_alternative() -> None:
+    others = seen(BASE).probabilities.copy()
+    others[np.arange(len(others)), IDS[START:]] = 0.0
+    found = read({AlternativeLogProb()}, tiny_model(seed=BASE))[AlternativeLogProb()]
+    np.testing.assert_allclose(found, np.log(others.max(axis=1)), atol=1e-4)
+
+
+def test_divergence_in_both_directions() -> None:
+    base, other = seen(BASE).probabilities, seen(OTHER).probabilities
+    there, back = (Divergence(Reference(path="other"), under=cast(Any, under)) for under in ("base", "reference"))
+    found = read({there, back}, tiny_model(seed=BASE), tiny_model(seed=OTHER))
+    np.testing.assert_allclose(found[there], (base * np.log(base / other)).sum(axis=1), atol=1e-5)
+    np.testing.assert_allclose(found[back], (other * np.log(other / base)).sum(axis=1), atol=1e-5)
+    assert np.abs(found[there] - found[back]).max() > 1e-3
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gemma3"])
+def test_gradient_norm_by_a_backward_pass_of_the_whole_model(kind: Any) -> None:
+    """Also where logits are capped: each token's own loss, one backward pass each."""
+    model: Any = tiny_model(kind)
+    kept: list[torch.Tensor] = []
+
+    def keep(_: Any, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+        kept.append(inputs[0].detach().requires_grad_())
+        return (kept[-1],)
+
+    hook = model.get_output_embeddings().register_forward_pre_hook(keep)
+    want = []
+    for place in range(START, LENGTH):
+        ids = torch.from_numpy(IDS.astype(np.int64))[None]
+        model(ids).logits[0, place - 1].double().log_softmax(-1)[IDS[place]].neg().backward()
+        want.append(float(cast(Any, kept.pop().grad)[0, place - 1].norm()))
+    hook.remove()
+    np.testing.assert_allclose(read({GradientNorm()}, model)[GradientNorm()], want, rtol=1e-3)

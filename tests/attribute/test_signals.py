@@ -16,12 +16,15 @@ from tests.model.test_signals_brute_force import EXAMPLES
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf import testing
 from xtf.attribute import (
+    AlternativeLogProb,
     AttentionBlock,
     AttentionReceived,
     AttentionRowMean,
     AttentionSignal,
     AttentionToPrompt,
+    Divergence,
     Entropy,
+    GradientNorm,
     HiddenState,
     LayerReading,
     LogProb,
@@ -54,8 +57,12 @@ KINDS: list[SignalRequest] = [
     SurpriseSpread(),
     LogRank(),
     MaxLogProb(),
+    AlternativeLogProb(),
+    GradientNorm(),
     TopTokens(3),
     LogProbAlone(),
+    Divergence(Reference(path="somewhere")),
+    Divergence(Reference(path="somewhere"), under="reference"),
     HiddenState(2),
     HiddenState(0.5, -1),
     HiddenState(1, 3),

@@ -302,7 +302,7 @@ def test_a_reference_that_is_the_base_is_refused(tmp_path: Path, tiny_folder: Pa
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"reference": {}}, "exactly one of path, adapter, train_on and share, got none"),
+        ({"reference": {}}, "exactly one of path, adapter, train_on, share and without_fold, got none"),
         ({"reference": {"path": "a", "share": 0.1}}, "got path and share"),
         ({"reference": {"path": "a", "steps": 3}}, "steps: for a reference that the run trains"),
         ({"reference": {"share": 1.5}}, r"influence\.reference\.share: .*less than 1"),

@@ -6,12 +6,15 @@ Everything that a scorer of your own needs can be imported from here; ``xtf.test
 from xtf.attribute.base import Attribute, AttributeParams, Detail, FitContext, NoParams, Scored
 from xtf.attribute.reference import Reference, Roles, Target
 from xtf.attribute.signals import (
+    AlternativeLogProb,
     AttentionBlock,
     AttentionReceived,
     AttentionRowMean,
     AttentionSignal,
     AttentionToPrompt,
+    Divergence,
     Entropy,
+    GradientNorm,
     HiddenState,
     LayerReading,
     LogProb,
@@ -31,6 +34,7 @@ from xtf.attribute.signals import (
 )
 
 __all__ = [
+    "AlternativeLogProb",
     "AttentionBlock",
     "AttentionReceived",
     "AttentionRowMean",
@@ -39,8 +43,10 @@ __all__ = [
     "Attribute",
     "AttributeParams",
     "Detail",
+    "Divergence",
     "Entropy",
     "FitContext",
+    "GradientNorm",
     "HiddenState",
     "LayerReading",
     "LogProb",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveInt, model_validator
 
 from xtf.errors import listed
 
@@ -13,11 +13,11 @@ ProperShare = Annotated[float, Field(gt=0.0, lt=1.0)]
 
 
 class Reference(BaseModel):
-    """A second model to compare the base model with: exactly one of ``path``, ``adapter``, ``train_on``, ``share``.
+    """A second model to compare the base model with: exactly one of the first five fields.
 
-    ``train_on`` and ``share`` ask the run to make it: the base is fine-tuned on a warm-up set, all response tokens
-    included, and the adapter is kept in the run folder. The learning rate falls linearly to 0. Equal references are
-    one model, trained once. In YAML a bare string means ``path``.
+    ``train_on``, ``share`` and ``without_fold`` ask the run to make it: the base is fine-tuned on a warm-up set, all
+    response tokens included, and the adapter is kept in the run folder. Equal references are one model, trained once.
+    In YAML a bare string means ``path``.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,10 +25,16 @@ class Reference(BaseModel):
     path: str | None = Field(None, description="Hub id, folder, GGUF file or package: path of the reference model.")
     adapter: str | None = Field(None, description="Folder of a LoRA adapter on the base; no second set of weights.")
     train_on: str | None = Field(None, description="Train it on this file, in any schema that data.path accepts.")
-    share: ProperShare | None = Field(None, description="Train it on the first share of the run's own examples.")
+    share: Annotated[float, Field(gt=0.0, le=1.0)] | None = Field(
+        None, description="Train it on the first share of the run's own examples."
+    )
+    without_fold: tuple[NonNegativeInt, PositiveInt] | None = Field(
+        None, description="[k, n]: train it on the run's own examples but fold k of n, which ids decide."
+    )
     epochs: float = Field(1.0, gt=0.0, description="Passes over the warm-up set.")
     steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
     learning_rate: float = Field(2e-4, gt=0.0)
+    schedule: Literal["linear", "constant"] = Field("linear", description="Of the rate: it falls to 0, or stays.")
     r: PositiveInt = Field(8, description="Rank of the adapter.")
     alpha: PositiveInt = Field(32, description="The adapter is scaled by alpha / r.")
     dropout: float = Field(0.0, ge=0.0, lt=1.0, description="Of the adapter's input, in training.")
@@ -44,12 +50,12 @@ class Reference(BaseModel):
 
     @model_validator(mode="after")
     def _one_source(self) -> Reference:
-        sources = ("path", "adapter", "train_on", "share")
+        sources = ("path", "adapter", "train_on", "share", "without_fold")
         given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                f"give exactly one of path, adapter, train_on and share, got {' and '.join(given) or 'none of them'}"
-            )
+            raise ValueError(f"give exactly one of {listed(sources)}, got {' and '.join(given) or 'none of them'}")
+        if self.without_fold is not None and not self.without_fold[0] < self.without_fold[1] > 1:
+            raise ValueError("without_fold: give [k, n], a fold from 0 to n - 1 and at least two folds")
         fields = {name: field for name, field in type(self).model_fields.items() if name not in sources}
         set_ = [name for name, field in fields.items() if getattr(self, name) != field.default]
         if set_ and not self.is_trained_here:
@@ -59,13 +65,15 @@ class Reference(BaseModel):
     @property
     def is_trained_here(self) -> bool:
         """Whether the run makes this reference."""
-        return self.train_on is not None or self.share is not None
+        return any(source is not None for source in (self.train_on, self.share, self.without_fold))
 
     @property
     def shown(self) -> str:
         """How messages name it."""
         if self.share is not None:
             return f"the reference trained on the first {self.share:.0%} of the data"
+        if self.without_fold is not None:
+            return f"the reference trained without fold {self.without_fold[0]} of {self.without_fold[1]}"
         return self.path or self.adapter or f"the reference trained on {self.train_on}"
 
 

@@ -42,11 +42,12 @@ def predictions(
     """
     answers: dict[PredictionSignal, list[Tensor]] = {request: [] for request in requests}
     for start in range(0, max(len(rows), 1), at_once):
-        logits: Any = to_logits(rows[start : start + at_once])
+        read: Any = rows[start : start + at_once]
+        logits: Any = to_logits(read)
         own_ids: Any = targets[start : start + at_once]
         block = max(1, _BLOCK_BYTES // (4 * logits.shape[-1])) if rows.device.type == "cpu" else at_once
-        for part, own in zip(logits.split(block), own_ids.split(block), strict=True):
-            prediction = Prediction(part.float(), own)
+        for part, own, row in zip(logits.split(block), own_ids.split(block), read.split(block), strict=True):
+            prediction = Prediction(part.float(), own, row, to_logits)
             for request, found in answers.items():
                 found.append(_checked(request, request.read(prediction), own))
     return {request: torch.cat(found) for request, found in answers.items()}

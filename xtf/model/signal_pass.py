@@ -12,6 +12,8 @@ from torch import Tensor
 
 from xtf.attribute import (
     AttentionSignal,
+    Divergence,
+    GradientNorm,
     LogProb,
     LogProbAlone,
     LossDerivative,
@@ -28,6 +30,7 @@ from xtf.model.adapters import Adapter
 from xtf.model.alone import in_place, without_prompt
 from xtf.model.attention import AttentionMeter, Enough, chosen_layers, measuring
 from xtf.model.direction import Direction
+from xtf.model.divergence import divergences
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
@@ -81,9 +84,16 @@ class SignalPass:
             self.embedder = Embedder(loaded)
         self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, StateSignal)])
         self._alone = [r for r in self.requests if isinstance(r, LogProbAlone)]
-        self._base = Forward(loaded) if self._asked or self._states.requests or self._alone else None
+        self._divergences = [r for r in self.requests if isinstance(r, Divergence)]
+        on_base = self._asked or self._states.requests or self._alone or self._divergences
+        self._base = Forward(loaded) if on_base else None
+        if GradientNorm() in self.requests and self._base is not None and self._base.head is None:
+            raise ModelError(
+                f"{type(loaded.model).__name__}: its output head cannot be run apart, so no gradient by its input can "
+                "be taken (signal 'gradient_norm')"
+            )
         self._references: dict[Reference, tuple[Forward, Adapter | None]] = {}
-        for request in asked:
+        for request in [*asked, *self._divergences]:
             reference = request.reference
             if reference is not None and reference not in self._references:
                 self._references[reference] = _load_reference(reference, loaded, reference_loader)
@@ -111,6 +121,9 @@ class SignalPass:
         if self._base is not None and self._alone:
             values.update(dict.fromkeys(self._alone, self._without_prompt(self._base, tokens)))
         for reference, (forward, adapter) in self._references.items():
+            values.update(self._diverged(reference, tokens))
+            if not self._asked_of[reference]:
+                continue
             with adapter.on() if adapter is not None else nullcontext():
                 found = self._measured(forward, tokens, self._asked_of[reference])
             for request, value in found.items():
@@ -128,6 +141,17 @@ class SignalPass:
         found = self._predict(forward, alone, [LogProb()])[LogProb()]
         found[:, 0] = -math.log(forward.vocabulary)
         return in_place(found, alone, tokens)
+
+    def _diverged(self, reference: Reference, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
+        wanted = [r for r in self._divergences if r.model == reference]
+        if self._base is None or not wanted:
+            return {}
+        at_once = max(1, self._logits_bytes // (8 * self._base.vocabulary))
+        found = divergences(self._base, self._references[reference], tokens, wanted, at_once)
+        values: dict[SignalRequest, Tensor] = {request: spread(column, tokens) for request, column in found.items()}
+        for request, value in values.items():
+            _refuse_nan(reference, request, value, tokens)
+        return values
 
     def _run_base(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
         if not self._states.requests:

@@ -20,7 +20,7 @@ import numpy as np
 from xtf.attribute import LossDerivative, Reference, SignalRequest
 from xtf.config import LoraSettings, RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
-from xtf.errors import ModelError
+from xtf.errors import DataError, ModelError
 from xtf.files import digest
 from xtf.model import LoadedModel, SignalPass, load_model, model_fingerprint, tokenizer_fingerprint
 from xtf.model.adapters import Adapter, Adapters
@@ -29,7 +29,7 @@ from xtf.model.forward import Forward
 from xtf.model.source import folder_fingerprint, read_json
 from xtf.runs.folder import RunFolder
 from xtf.runs.tables import examples_of
-from xtf.tokens import TokenizedExample
+from xtf.tokens import TokenizedExample, fold_of
 
 
 def needs_reference(request: SignalRequest) -> bool:
@@ -112,7 +112,7 @@ class ReferenceModels:
         """The folder of the adapter that ``spec`` asks to train, after training it unless it is there."""
         if spec in self._folders:
             return self._folders[spec]
-        examples = self._examples(spec.train_on, spec.share, last=False)
+        examples = self._warm_up(spec)
         key = self._key("reference", spec.model_dump(mode="json"), _digest_of(examples))
         folder = self._folder.path / "references" / key
         with _named(spec):
@@ -174,6 +174,15 @@ class ReferenceModels:
 
     # -- examples --------------------------------------------------------------------------------------------------
 
+    def _warm_up(self, spec: Reference) -> list[TokenizedExample]:
+        if spec.without_fold is None:
+            return self._examples(spec.train_on, spec.share, last=False)
+        left_out, folds = spec.without_fold
+        found = [e for e in self._examples(None, 1.0, last=False) if fold_of(e.example_id, folds) != left_out]
+        if not found:
+            raise DataError(f"{spec.shown}: no example lies in another fold. Give more examples, or fewer folds.")
+        return found
+
     def _examples(self, path: str | None, share: float | None, *, last: bool) -> list[TokenizedExample]:
         if path is not None:
             source = self._config.data.model_copy(update={"path": path, "limit": None})
@@ -233,6 +242,7 @@ def _training(spec: Reference, dtype: str) -> TrainingConfig:
         batch_size=spec.batch_size,
         epochs=spec.epochs,
         max_steps=spec.steps,
+        schedule=spec.schedule,
         warmup_ratio=spec.warmup_ratio,  # 0 by default: one update of warm-up would be all of a training of one step
         dtype="bfloat16" if dtype == "torch.bfloat16" else "float32",
     )

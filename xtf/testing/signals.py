@@ -22,9 +22,11 @@ import torch
 from xtf.attribute import (
     AttentionBlock,
     AttentionSignal,
+    Divergence,
     LogProbAlone,
     LossDerivative,
     PredictionSignal,
+    Reference,
     SignalRequest,
     Signals,
     StateSignal,
@@ -69,7 +71,7 @@ def _made_up(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
     match request:
         case PredictionSignal():
             targets = batch.input_ids[:, 1:][batch.is_response[:, 1:]]
-            logits = _logits(request, batch)
+            logits = _logits(request.reference, batch)
             return spread(predictions(logits, targets, lambda rows: rows, [request], len(logits) or 1)[request], batch)
         case AttentionSignal():
             return _by_example(batch, lambda row: _attention(request, batch, row))
@@ -78,6 +80,8 @@ def _made_up(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
             return shifted(request.reduce(states.nan_to_num()), request.offset, batch)
         case TokenEmbedding():
             return _embeddings(request, batch)
+        case Divergence():
+            return spread(request.compare(_logits(None, batch), _logits(request.model, batch)), batch)
         case LogProbAlone():
             return _by_example(batch, lambda row: _alone(request, batch, row))
         case LossDerivative():
@@ -94,11 +98,11 @@ def _by_example(batch: TokenBatch, values: Callable[[int], torch.Tensor]) -> tor
     return out.masked_fill(~batch.is_response.view(*batch.is_response.shape, *[1] * (out.ndim - 2)), torch.nan)
 
 
-def _logits(request: PredictionSignal, batch: TokenBatch) -> torch.Tensor:
+def _logits(reference: Reference | None, batch: TokenBatch) -> torch.Tensor:
     """``(targets, vocabulary)`` float32, wide enough for sure predictions and unsure ones; targets are often likely."""
     rows = []
     for row, place in batch.is_response.nonzero().tolist():
-        generator = _generator(f"{batch.example_ids[row]}:{request.reference}:{place}")
+        generator = _generator(f"{batch.example_ids[row]}:{reference}:{place}")
         logits = torch.from_numpy(generator.normal(size=VOCABULARY, scale=_SPREAD)).float()
         logits[int(batch.input_ids[row, place]) % VOCABULARY] += _SPREAD
         rows.append(logits)

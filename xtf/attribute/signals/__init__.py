@@ -4,12 +4,15 @@ Begin in ``base``: the three sorts that a package of your own can add to are the
 :class:`AttentionSignal`, :class:`StateSignal`), and ``xtf.signals`` is the entry-point group that they are found under.
 """
 
+from xtf.attribute.signals.alternative_log_prob import AlternativeLogProb
 from xtf.attribute.signals.attention import AttentionBlock, AttentionSignal, LayerReading
 from xtf.attribute.signals.attention_received import AttentionReceived
 from xtf.attribute.signals.attention_row_mean import AttentionRowMean
 from xtf.attribute.signals.attention_to_prompt import AttentionToPrompt
 from xtf.attribute.signals.base import SignalRequest, Signals
+from xtf.attribute.signals.divergence import Divergence
 from xtf.attribute.signals.entropy import Entropy
+from xtf.attribute.signals.gradient_norm import GradientNorm
 from xtf.attribute.signals.hidden_state import HiddenState, Projection
 from xtf.attribute.signals.log_prob import LogProb
 from xtf.attribute.signals.log_prob_alone import LogProbAlone
@@ -23,12 +26,15 @@ from xtf.attribute.signals.token_embedding import TokenEmbedding
 from xtf.attribute.signals.top_tokens import TopTokens
 
 __all__ = [
+    "AlternativeLogProb",
     "AttentionBlock",
     "AttentionReceived",
     "AttentionRowMean",
     "AttentionSignal",
     "AttentionToPrompt",
+    "Divergence",
     "Entropy",
+    "GradientNorm",
     "HiddenState",
     "LayerReading",
     "LogProb",

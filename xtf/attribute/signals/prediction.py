@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ class Prediction:
         targets: ``(n,)`` int64, the ids of the tokens that stand there.
     """
 
-    def __init__(self, logits: Tensor, targets: Tensor) -> None:
+    def __init__(self, logits: Tensor, targets: Tensor, rows: Tensor, to_logits: Callable[[Tensor], Tensor]) -> None:
         self.logits, self.targets = logits, targets
+        self._rows, self._to_logits = rows, to_logits
 
     @cached_property
     def log_probs(self) -> Tensor:
@@ -34,6 +36,18 @@ class Prediction:
     def surprise(self) -> tuple[Tensor, Tensor]:
         """Mean (the entropy) and standard deviation of ``-log p`` under each prediction, both ``(n,)`` in nats."""
         return surprise_moments(self.log_probs)
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """``(n, dim)`` float32: of each target's ``-log p`` by what the output head reads for it."""
+        import torch
+
+        with torch.enable_grad():
+            rows = self._rows.detach().requires_grad_()
+            logits = self._to_logits(rows).float()
+            loss = torch.nn.functional.cross_entropy(logits, self.targets, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, rows)
+        return gradient.float()
 
 
 def surprise_moments(log_probs: Tensor) -> tuple[Tensor, Tensor]:
