@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,35 @@ def test_a_reference_made_by_the_run_is_trained_once(
     run = xtf.score(config)
     assert trainings == [False, True, False, False], "other settings are another reference"
     assert not np.array_equal(scores(run), scores(run, "longer"))
+
+
+def test_references_learn_all_folds_but_one_and_stops_are_those_of_one_training(
+    tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import xtf.training
+
+    learnt: list[tuple[int | None, set[str], list[float]]] = []
+
+    def noted(model: Any, tokenizer: Any, rows: Any, settings: Any, job: TrainingJob) -> Any:
+        done = train_model(model, tokenizer, rows, settings, job)
+        learnt.append((settings.max_steps, {row.example_id for row in rows}, list(done.losses)))
+        return done
+
+    monkeypatch.setattr(xtf.training, "train_model", noted)
+    attributes = {
+        "out_of_fold": {"folds": 3, "steps": 1, "batch_size": 4},
+        "loss_trajectory": {"steps": [2, 5], "batch_size": 4, "learning_rate": 1e-2},
+    }
+    run = xtf.score(tiny_config(tmp_path, tiny_folder, attributes=attributes))
+    everything = {name for shard in run.shards() for name in shard.example_ids}
+    fold = {name: zlib.crc32(name.encode()) % 3 for name in everything}
+    assert set(fold.values()) == {0, 1, 2}
+    folds = {frozenset(names) for steps, names, _ in learnt if steps == 1}
+    assert folds == {frozenset(name for name in everything if fold[name] != left_out) for left_out in range(3)}
+    short, long = (next(one for one in learnt if one[0] == steps) for steps in (2, 5))
+    assert short[1] == long[1] == everything
+    np.testing.assert_allclose(short[2], long[2][:2], rtol=1e-5)
+    assert not np.allclose(long[2][1:], long[2][:-1])
 
 
 def test_scores_equal_those_of_the_model_trained_by_hand(tmp_path: Path, tiny_folder: Path) -> None:
@@ -305,9 +335,10 @@ def test_a_reference_that_is_the_base_is_refused(tmp_path: Path, tiny_folder: Pa
         ({"reference": {}}, "exactly one of path, adapter, train_on, share and without_fold, got none"),
         ({"reference": {"path": "a", "share": 0.1}}, "got path and share"),
         ({"reference": {"path": "a", "steps": 3}}, "steps: for a reference that the run trains"),
-        ({"reference": {"share": 1.5}}, r"influence\.reference\.share: .*less than 1"),
+        ({"reference": {"share": 1.5}}, r"influence\.reference\.share: .*less than or equal to 1"),
         ({"method": "gradient", "reference": "a"}, "method: gradient takes a target"),
         ({"parameters": "all"}, "parameters: for method: gradient"),
+        ({"reference": {"without_fold": [2, 2]}}, "a fold from 0 to n - 1"),
         ({"method": "gradient", "target": {}}, "exactly one of path and share"),
         ({"method": "gradient", "adapter": {"share": 0.2}}, "adapter goes with parameters: lora"),
     ],

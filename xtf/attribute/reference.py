@@ -53,7 +53,10 @@ class Reference(BaseModel):
         sources = ("path", "adapter", "train_on", "share", "without_fold")
         given = [name for name in sources if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(f"give exactly one of {listed(sources)}, got {' and '.join(given) or 'none of them'}")
+            raise ValueError(
+                f"give exactly one of path, adapter, train_on, share and without_fold, got "
+                f"{' and '.join(given) or 'none of them'}"
+            )
         if self.without_fold is not None and not self.without_fold[0] < self.without_fold[1] > 1:
             raise ValueError("without_fold: give [k, n], a fold from 0 to n - 1 and at least two folds")
         fields = {name: field for name, field in type(self).model_fields.items() if name not in sources}

@@ -23,4 +23,5 @@ class GradientNorm(PredictionSignal):
     name: ClassVar[str] = "gradient_norm"
 
     def read(self, prediction: Prediction) -> Tensor:
-        return prediction.gradient.norm(dim=-1)
+        length: Tensor = prediction.gradient.norm(dim=-1)
+        return length
