@@ -191,7 +191,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
     done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=240, env=environment)
     assert done.returncode == 0, done.stderr[-2000:]
     ours = by_our_trainer(tmp_path, ROWS)
-    for name in ("padded", "padding-free", "bfd"):
+    for name in ("padded", "padding-free", "bfd", "transformers"):
         found = [torch.load(tmp_path / f"{name}-{process}.pt") for process in (0, 1)]
         assert max(apart(gradients, ours.found) for gradients, _ in found) < 1e-6
         assert found[0][1] == pytest.approx(ours.loss, rel=1e-5)
@@ -200,6 +200,7 @@ def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "loss_type='dft'": ({"loss_type": "dft"}, {}),
     "label_smoothing_factor=0.1": ({"label_smoothing_factor": 0.1}, {}),
+    "use_liger_kernel=True": ({"use_liger_kernel": True}, {}),
     "data_collator": ({}, {"data_collator": list}),
     "compute_loss_func": ({}, {"compute_loss_func": max}),
     "prompt learning": ({}, {"peft_config": PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)}),
@@ -211,17 +212,6 @@ def test_settings_under_which_weights_would_be_lost_are_refused(said: str, tmp_p
     settings, options = REFUSED[said]
     with pytest.raises(ConfigError, match=re.escape(said)):
         by_trl(tmp_path, dataset_of(ROWS), options=options, **settings)
-
-
-@pytest.mark.filterwarnings("ignore:.*use_liger_kernel:FutureWarning")
-def test_ligers_fused_loss_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="fused_linear_cross_entropy"):
-        by_trl(
-            tmp_path,
-            dataset_of(ROWS),
-            use_liger_kernel=True,
-            liger_kernel_config={"fused_linear_cross_entropy": True},
-        )
 
 
 def test_rows_without_weights_are_refused(tmp_path: Path) -> None:

@@ -159,13 +159,11 @@ class Checker:
             found.context += int(np.count_nonzero(~known & ~has))
 
     def weights_of(self, batch: Mapping[str, Any]) -> FloatArray:
-        """What each token of a batch should weigh, ``(batch, seq)``; the arguments of :meth:`add`.
-
-        Raises:
-            TrainerError: there are no labels.
-        """
-        expected = np.zeros(np.shape(batch["input_ids"]), np.float32)
-        for ids, given, where in _sequences(batch, weighted=False):
+        """What each token of a batch should weigh, ``(batch, seq)``; as :meth:`add`, but labels need not be there."""
+        expected = np.zeros(tuple(batch["input_ids"].shape), np.float32)
+        unlearnt = np.full(expected.shape, -100)
+        labels = unlearnt if batch.get("labels") is None else batch["labels"]
+        for ids, given, where in _sequences({**batch, "labels": labels}, weighted=False):
             places = self._places(ids, given)
             expected[where] = np.where(places >= 0, self._expected[places], np.float32(0))
         expected[:, 0] = 0

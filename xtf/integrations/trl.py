@@ -21,6 +21,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import pad
 
 from xtf.errors import ConfigError, DataError
+from xtf.integrations.rows import check_rows
 from xtf.model.head import base_of
 from xtf.progress import notice
 from xtf.training.loss import step_normaliser, weigh
@@ -80,7 +81,7 @@ class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
         splits = packing and args.packing_strategy != "bfd"
         longest = None if splits else args.max_length
         if isinstance(dataset, Dataset):
-            _check(dataset.select_columns(["input_ids", "weights"]).with_format("numpy").iter(1000), longest)
+            check_rows(dataset.select_columns(["input_ids", "weights"]).with_format("numpy").iter(1000), longest)
             if self.normalise == "response":
                 dataset = dataset.map(_with_responses, desc="Marking responses")
         else:
@@ -161,7 +162,7 @@ class WeightedCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
             return {**batch, "weights": batch["is_response"].float()}
         if not all(having):
             raise DataError("some rows of a batch have weights and others none: give every row a column weights")
-        _check(({name: [row[name] for row in examples] for name in ("input_ids", "weights")},), None)
+        check_rows(({name: [row[name] for row in examples] for name in ("input_ids", "weights")},), None)
         batch = super().torch_call([{k: v for k, v in example.items() if k != "labels"} for example in examples])
         predicted = batch["labels"] != -100  # every token but padding and the first of a piece
         predicted[:, 0] = False
@@ -194,8 +195,11 @@ def _refuse(args: Any, options: Mapping[str, Any]) -> None:
         problems.append(f"loss_type={loss_type!r} weighs tokens itself: leave it at 'nll'")
     if smoothing:
         problems.append(f"label_smoothing_factor={smoothing} is a loss of its own, which reads no weights: set it to 0")
-    if (getattr(args, "liger_kernel_config", None) or {}).get("fused_linear_cross_entropy"):
-        problems.append("liger_kernel_config: fused_linear_cross_entropy reads no weights: leave it out")
+    if getattr(args, "use_liger_kernel", False):
+        problems.append(
+            "use_liger_kernel=True: its fused loss reads no weights; leave it out. TRL's own head, which is used here, "
+            "holds the logits of a few tokens at a time too"
+        )
     if getattr(options.get("peft_config"), "is_prompt_learning", False):
         problems.append("peft_config: prompt learning adds tokens that have no weight: use LoRA, or train all weights")
     if problems:
@@ -233,35 +237,9 @@ def _require(dataset: Any, normalise: str) -> None:
         )
 
 
-def _check(batches: Any, longest: int | None) -> None:
-    """Refuse weights that cannot be, and rows that ``longest`` would cut.
-
-    Raises:
-        DataError: with the row, or with what would be lost.
-    """
-    place = long = most = weighing = lost = 0
-    for batch in batches:
-        for ids, values in zip(batch["input_ids"], batch["weights"], strict=True):
-            weights = np.asarray(values, np.float32)
-            if len(weights) != len(ids):
-                raise DataError(f"row {place}: {len(weights)} weights for {len(ids)} tokens")
-            if not np.isfinite(weights).all() or (weights < -1).any():
-                raise DataError(f"row {place}: weights must be finite and at least -1")
-            weighing += int(np.count_nonzero(weights))
-            if longest is not None and len(weights) > longest:
-                long, most = long + 1, max(most, len(weights))
-                lost += int(np.count_nonzero(weights[longest:]))
-            place += 1
-    if long:
-        raise DataError(
-            f"max_length={longest} would cut {long} of {place} rows, and with them {lost} of {weighing} weights. Set "
-            f"max_length={most}, or None without packing, or leave these rows out"
-        )
-
-
 def _checked(row: dict[str, Any], longest: int | None, normalise: str) -> dict[str, Any]:
     """A row of a stream, once it is looked at."""
-    _check(({name: [row[name]] for name in ("input_ids", "weights")},), longest)
+    check_rows(({name: [row[name]] for name in ("input_ids", "weights")},), longest)
     return _with_responses(row) if normalise == "response" else row
 
 
