@@ -104,7 +104,7 @@ class Findings:
         if problems := self.problems():
             return "not as labelled:\n" + "\n".join(f"- {problem}" for problem in problems)
         parts = f", {self.missing_rows:,} rows left out" if self.missing_rows else ""
-        known = f"; {self.context:,} tokens of context are in no labelled row" if self.context else ""
+        known = f"; {self.context:,} without loss (padding, other context) are in no row" if self.context else ""
         return f"as labelled: {self.learnt:,} of {self.kept:,} tokens that count carry loss, and no other{parts}{known}"
 
 
