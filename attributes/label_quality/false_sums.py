@@ -14,6 +14,8 @@ _TRUSTED = 0.9
 """How often a sum that fails has a mistake in it; else it was read otherwise than it was meant."""
 _RESULT_ODDS = 3.0
 """How much likelier a result is wrong than a number that it was computed from: people copy better than they compute."""
+_UNSUSPECTED = 0.5
+"""A false sum blames its tokens only if with this probability none of them is wrong by what was known beforehand."""
 _NEVER_SURE = 1e-9
 
 
@@ -21,7 +23,8 @@ def blame_false_sums(wrong: torch.Tensor, window: Window) -> torch.Tensor:
     """The probability that each of ``n`` tokens is wrong, given that where sums fail something is.
 
     Of the tokens side by side in false sums at least one is wrong, each with the probability that it had beforehand
-    over that of any being wrong. A right side counts as one, with the greatest probability of its tokens.
+    over that of any being wrong. A right side counts as one, with the greatest probability of its tokens. Where the
+    mistake is suspected already, nothing is changed: it would fall on the tokens beside it.
 
     Args:
         wrong: ``(n,)`` float32, the probability beforehand.
@@ -43,7 +46,8 @@ def blame_false_sums(wrong: torch.Tensor, window: Window) -> torch.Tensor:
     counted = torch.where(result & ~first, 0.0, -torch.log1p(odds))
     none = torch.zeros_like(before).index_add_(0, run, counted)[run]
     blamed = _TRUSTED * odds / (1.0 + odds) / -torch.expm1(none)
-    return torch.where(false, torch.maximum(before, blamed.clamp(max=1.0)), wrong.double()).to(wrong.dtype)
+    free = torch.zeros_like(before).index_add_(0, run, torch.log1p(-before))[run].exp() > _UNSUSPECTED
+    return torch.where(false & free, torch.maximum(before, blamed.clamp(max=1.0)), wrong.double()).to(wrong.dtype)
 
 
 def steps_of_false_sums(window: Window, planted: torch.Tensor) -> torch.Tensor:
