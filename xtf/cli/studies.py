@@ -22,16 +22,18 @@ def study(
     Example: `xtf study configs/study-quick.yaml --set seeds=[0,1]`
     """
     from xtf import api
-    from xtf.report import terminal
+    from xtf.report import terminal, write_study
 
     settings = api.load_study(config, set_ or [])
     if plan:
         terminal.print_plan(out(), api.plan_study(settings))
         return
     found = api.study(settings)
+    page = write_study(found, Path(settings.output))
     if as_json:
         print_json(found)
     else:
         terminal.print_study(out(), found)
+        out().print(f"  {'read it all:':<22}{page}", markup=False)
     if found["failed"]:
         raise typer.Exit(1)

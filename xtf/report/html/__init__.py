@@ -5,6 +5,7 @@ in ``data`` (what the page is told) and ``js/app.js`` (what it does with it).
 """
 
 from xtf.report.html.figures import overview
+from xtf.report.html.study import write_study
 from xtf.report.html.write import Report, write_report
 
-__all__ = ["Report", "overview", "write_report"]
+__all__ = ["Report", "overview", "write_report", "write_study"]

@@ -30,7 +30,7 @@ def print_study(console: Console, study: Mapping[str, Any]) -> None:
     """Print what ``study.json`` holds, within 80 columns: a table of arms, one of comparisons, sentences."""
     for setting in study["settings"]:
         console.print()
-        console.print(Text(describe_setting(setting), style="bold"), width=_WIDTH)
+        console.print(Text(visible(describe_setting(setting)), style="bold"), width=_WIDTH)
         console.print(_arms(setting), width=_WIDTH)
         if setting["contrasts"]:
             console.print(_contrasts(setting), width=_WIDTH)
