@@ -2,14 +2,16 @@
 #   make demo    score, label, explain and train on the quickstart data with a real small model
 #   make test    the whole offline test suite
 #   make check   formatting, lint, types
+#   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes (a quarter of an hour)
 #   make bench   measure, and write bench.json (an hour on two cores; see docs/benchmarks.md)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TRAINERS := axolotl llama-factory ms-swift
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check interop bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/xtf run configs/quickstart.yaml
@@ -21,6 +23,12 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+interop: $(VENV)/.test $(TRAINERS:%=.interop/%/installed.txt)
+	$(BIN)/python -m pytest tests/interop -rs
+
+.interop/%/installed.txt: tests/interop/requirements/%.txt
+	PYTHON=$(PYTHON) tests/interop/make_env.sh $*
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks
@@ -42,4 +50,4 @@ $(VENV)/.test: $(VENV)/.core
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) .interop runs build *.egg-info

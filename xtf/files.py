@@ -68,6 +68,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def write_arrow(path: Path, table: pa.Table) -> None:
+    """Write a table as an Arrow stream atomically, as the data sets that ``datasets`` saves have it."""
+    import pyarrow as pa
+
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table, max_chunksize=1000)
+    content = sink.getvalue()
+    write_atomically(path, lambda file: file.write(content))
+
+
 def write_parquet(path: Path, table: pa.Table) -> str:
     """Write a Parquet table atomically, as one row group per 1,000 rows; return its checksum.
 

@@ -96,10 +96,11 @@ class Exporter(AnyExporter):
 
     Attributes:
         name: Of its entry point.
-        suffix: Of the files: Parquet tables, or JSON lines, one object a row.
+        suffix: Of the files: Parquet tables, JSON lines, one object a row, or the Arrow files of a saved data set, in
+            which ids would be a column too many for trainers: they are written into a file of their own.
     """
 
-    suffix: ClassVar[Literal[".parquet", ".jsonl"]] = ".parquet"
+    suffix: ClassVar[Literal[".parquet", ".jsonl", ".arrow"]] = ".parquet"
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Refuse a target that lacks a part, when it is imported."""

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from xtf.display import visible
 from xtf.errors import ConfigError, RunError
 from xtf.exporters import Export, Exporter, TextExporter, weighted_tokens
-from xtf.files import write_parquet, write_text
+from xtf.files import write_arrow, write_parquet, write_text
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.progress import notice, progress
 from xtf.runs import RunReader
@@ -259,9 +259,11 @@ def keep_examples(shard: ScoredShard, labels: Labels, keep: BoolArray) -> tuple[
 
 
 def write_rows(path: Path, table: pa.Table) -> None:
-    """Write a table as its file's name says: Parquet, or JSON lines."""
+    """Write a table as its file's name says: Parquet, JSON lines, or an Arrow stream without the ids."""
     if path.suffix == ".jsonl":
         write_lines(path, table.to_pylist())
+    elif path.suffix == ".arrow":
+        write_arrow(path, table.drop_columns(["example_id"]))
     else:
         write_parquet(path, table)
 
