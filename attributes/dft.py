@@ -14,11 +14,12 @@ class DFT(Attribute[NoParams]):
     """A weight in [0, 1]: the model's probability of the token (dynamic fine-tuning, arXiv 2508.05629, eq. 9).
 
     For ``combine.weight_by: dft`` with ``training.objective: weight``; the loss is divided by all response tokens.
-    Frozen at its value under the base model, where the paper takes it anew at each step.
+    The paper takes it anew at each step: ``training.rescore_steps: 1``.
     """
 
     name: ClassVar[str] = "dft"
     normalise: ClassVar[Literal["response"]] = "response"
+    rescores: ClassVar[bool] = True
 
     def requires(self) -> set[LogProb]:
         return {LogProb()}

@@ -23,12 +23,13 @@ class EAFT(Attribute[EAFTParams]):
     """A weight in [0, 1]: the entropy of the model's top 20 over its greatest possible value (arXiv 2601.02151).
 
     Low where the model is sure, so that a confident model is not forced to another answer. For
-    ``combine.weight_by: eaft`` with ``training.objective: weight``; the loss is divided by all response tokens. Frozen
-    at its value under the base model, where the paper takes it anew at each step.
+    ``combine.weight_by: eaft`` with ``training.objective: weight``; the loss is divided by all response tokens. The
+    paper takes it anew at each step: ``training.rescore_steps: 1``.
     """
 
     name: ClassVar[str] = "eaft"
     normalise: ClassVar[Literal["response"]] = "response"
+    rescores: ClassVar[bool] = True
     Params = EAFTParams
 
     def requires(self) -> set[Entropy]:

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 class PredictionEntropy(Attribute[NoParams]):
     """Entropy of the model's prediction, in nats: high where the text forks (entropy minority, arXiv 2506.01939).
 
-    Frozen at its value under the base model, where the paper takes that of the model in training at each step.
+    The paper takes that of the model in training at each step: ``training.rescore_steps: 1``.
     """
 
     name: ClassVar[str] = "entropy"
+    rescores: ClassVar[bool] = True
 
     def default_cut(self) -> dict[str, object]:
         return {"kind": "top_share", "keep": 0.2, "scope": "dataset"}

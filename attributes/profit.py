@@ -14,11 +14,12 @@ class ProFit(Attribute[NoParams]):
     """The model's probability of the token; improbable ones are taken for replaceable phrasing (arXiv 2601.09195).
 
     The paper keeps p > τ; τ is the cut, 0.1 unless ``thresholds.profit.cut`` says otherwise. The loss is divided by
-    all response tokens. Frozen at its value under the base model, where the paper takes it anew at each step.
+    all response tokens. The paper takes it anew at each step: ``training.rescore_steps: 1``.
     """
 
     name: ClassVar[str] = "profit"
     normalise: ClassVar[Literal["response"]] = "response"
+    rescores: ClassVar[bool] = True
 
     def default_cut(self) -> dict[str, object]:
         return {"kind": "below", "cut": 0.1}

@@ -40,8 +40,9 @@ class SsTokenParams(AttributeParams):
     def _two_models(self) -> SsTokenParams:
         if self.history == self.current:
             raise ValueError(
-                "history and current are one model, which has made no progress: name one of them, or use strategy: "
-                "self_evolving, where current is the newest model and history the base"
+                "history and current are one model, which has made no progress: name one of them; or use strategy: "
+                "self_evolving, where current is the newest model and history the base, or training.rescore_steps "
+                "with current: {in_training: true}"
             )
         return self
 
@@ -52,10 +53,12 @@ class SsToken(Attribute[SsTokenParams]):
     ``γ minmax(loss under history - loss under current) + (1 - γ) attention of current from the token to the prompt``,
     in [0, 1]; the extremes are those of the token's own example. Where all its tokens progressed alike, that part is
     0. Attention is read in the last layer and the token's own row, as in the released code. Frozen at ``current``, in
-    self-evolving runs for one round, where the paper takes the model in training anew for each batch.
+    self-evolving runs for one round; the paper takes the model in training anew for each batch: ``current:
+    {in_training: true}`` with ``training.rescore_steps: 1``, where ``history`` is the base.
     """
 
     name: ClassVar[str] = "ss_token"
+    rescores: ClassVar[bool] = True
     Params = SsTokenParams
     roles: ClassVar[Roles] = Roles(newest="current", earlier="history")
 

@@ -31,11 +31,12 @@ class TALR(Attribute[TALRParams]):
     The closed form of weights that minimise the weighted loss less τ times their entropy. Hard tokens pull less,
     measured by how hard the data are as a whole: τ is the median of the examples' mean losses.
     For ``combine.weight_by: talr`` with ``training.objective: weight``; the loss is divided by all response tokens.
-    Frozen at its value under the base model, where the paper takes weights and τ anew for each batch.
+    The paper takes weights and τ anew for each batch: ``training.rescore_steps: 1``.
     """
 
     name: ClassVar[str] = "talr"
     normalise: ClassVar[Literal["response"]] = "response"
+    rescores: ClassVar[bool] = True
     Params = TALRParams
 
     _temperature: float

@@ -132,6 +132,9 @@ class Attribute(ABC, Generic[P]):
         is_probability: Whether a score is the probability that the token is right.
         normalise: What its paper divides the loss of an update by, when it masks or weights: ``kept``, the sum of the
             weights, or ``response``, all response tokens. The default of ``training.normalise``.
+        rescores: Whether its paper scores anew at each step of training, by the model in training. People are then told
+            that scores are frozen at the base, unless ``training.rescore_steps`` is set; it is also what lets a scorer
+            that is fitted be fitted and scored anew then.
         roles: For a scorer that compares two models: which parameter is the newest, and which the earlier one.
     """
 
@@ -139,6 +142,7 @@ class Attribute(ABC, Generic[P]):
     Params: ClassVar[type[AttributeParams]] = NoParams
     is_probability: ClassVar[bool] = False
     normalise: ClassVar[Literal["kept", "response"]] = "kept"
+    rescores: ClassVar[bool] = False
     roles: ClassVar[Roles | None] = None
 
     def __init__(self, params: P) -> None:

@@ -17,7 +17,8 @@ class Reference(BaseModel):
 
     ``train_on``, ``share`` and ``without_fold`` ask the run to make it: the base is fine-tuned on a warm-up set, all
     response tokens included, and the adapter is kept in the run folder. Equal references are one model, trained once.
-    In YAML a bare string means ``path``.
+    In YAML a bare string means ``path``. ``in_training`` is none of these: the model that ``training.rescore_steps``
+    scores with, and the base until training begins.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -30,6 +31,9 @@ class Reference(BaseModel):
     )
     without_fold: tuple[NonNegativeInt, PositiveInt] | None = Field(
         None, description="[k, n]: train it on the run's own examples but fold k of n, which ids decide."
+    )
+    in_training: bool = Field(
+        False, description="It is the model in training (training.rescore_steps); until then, the base."
     )
     epochs: float = Field(1.0, gt=0.0, description="Passes over the warm-up set.")
     steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
@@ -52,14 +56,17 @@ class Reference(BaseModel):
     def _one_source(self) -> Reference:
         sources = ("path", "adapter", "train_on", "share", "without_fold")
         given = [name for name in sources if getattr(self, name) is not None]
-        if len(given) != 1:
+        if self.in_training and not given:
+            given = ["in_training"]
+        elif len(given) != 1 or self.in_training:
             raise ValueError(
                 f"give exactly one of path, adapter, train_on, share and without_fold, got "
-                f"{' and '.join(given) or 'none of them'}"
+                f"{' and '.join(given) or 'none of them'}{' with in_training' if self.in_training else ''}"
             )
         if self.without_fold is not None and not self.without_fold[0] < self.without_fold[1] > 1:
             raise ValueError("without_fold: give [k, n], a fold from 0 to n - 1 and at least two folds")
-        fields = {name: field for name, field in type(self).model_fields.items() if name not in sources}
+        naming = (*sources, "in_training")
+        fields = {name: field for name, field in type(self).model_fields.items() if name not in naming}
         set_ = [name for name, field in fields.items() if getattr(self, name) != field.default]
         if set_ and not self.is_trained_here:
             raise ValueError(f"{listed(set_)}: for a reference that the run trains; {given[0]} names one that exists")
@@ -73,6 +80,8 @@ class Reference(BaseModel):
     @property
     def shown(self) -> str:
         """How messages name it."""
+        if self.in_training:
+            return "the model in training"
         if self.share is not None:
             return f"the reference trained on the first {self.share:.0%} of the data"
         if self.without_fold is not None:

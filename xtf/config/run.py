@@ -93,7 +93,7 @@ class RunConfig(Section):
             for place, name in named
             if name not in self.attributes
         ]
-        problems += self._problems_of_arms() + self._problems_of_strategy()
+        problems += self._problems_of_arms() + self._problems_of_strategy() + self._problems_of_rescoring()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -141,6 +141,11 @@ class RunConfig(Section):
             problems.append("strategy.adapters: merge is for training.method: lora, which trains adapters")
         if self.training.max_examples is not None:
             problems.append("training.max_examples: not with strategy self_evolving; use data.limit")
+        if self.training.rescore_steps is not None:
+            problems.append(
+                "training.rescore_steps: not with strategy self_evolving, whose rounds score by the newest model as it "
+                "is; use strategy: fixed"
+            )
         problems += [
             f"training.arms: {arm} cannot be compared in a self-evolving run, whose scores change from part to part. "
             "Compare it in a run with strategy: fixed"
@@ -148,6 +153,23 @@ class RunConfig(Section):
             if arm_parts(arm)[1] not in (None, "xtf")
         ]
         return problems
+
+    def _problems_of_rescoring(self) -> list[str]:
+        if self.training is not None and self.training.rescore_steps is not None:
+            return []
+        return [
+            f"attributes.{name}: in_training is the model that training.rescore_steps scores with; set that, for "
+            "example training.rescore_steps: 1"
+            for name, params in self.attributes.items()
+            if _is_in_training(params)
+        ]
+
+
+def _is_in_training(params: Any) -> bool:
+    """Whether a parameter of a scorer names the model in training."""
+    if not isinstance(params, Mapping):
+        return False
+    return params.get("in_training") is True or any(map(_is_in_training, params.values()))
 
 
 def _attributes_named(

@@ -220,6 +220,9 @@ class TrainingConfig(Section):
     gradient_accumulation: PositiveInt = Field(1, description="Batches in an update.")
     epochs: Annotated[float, Field(gt=0.0)] = Field(4.0, description="Times through the data.")
     max_steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
+    rescore_steps: PositiveInt | None = Field(
+        None, description="Score and label anew every so many updates, by the model in training; null: never."
+    )
     max_examples: PositiveInt | None = Field(None, description="Train on the first examples only.")
     dtype: Literal["auto", "float32", "bfloat16"] = Field("auto", description="As for the model.")
     save_steps: PositiveInt | None = Field(None, description="Checkpoint every so many updates, to resume from.")

@@ -19,10 +19,13 @@ from xtf.files import digest, write_json
 from xtf.model import LoadedModel
 from xtf.progress import progress as progress_bar
 from xtf.tokens import TokenizedExample
-from xtf.training.arms import Labelling, labelled_rows
+from xtf.training.arms import ArmRows, Labelling, labelled_rows
 from xtf.training.rows import TrainingRow
 from xtf.training.trainer import TrainingJob, train_model
 from xtf.training.weights import held_in, weights_dtype
+
+_UNDECISIVE = {"arms", "seeds", "report_to", "save_steps", "rescore_steps"}
+"""Settings of training that do not decide a model; the last one counts with the rows that it labels anew."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,10 @@ class Leg:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the rows."""
-        return digest_of(self.rows)
+        """SHA-256 of the rows, and of how they are labelled anew."""
+        rescoring = self.rows.rescoring if isinstance(self.rows, ArmRows) else None
+        rows = digest_of(self.rows)
+        return rows if rescoring is None else digest(rows, rescoring.fingerprint)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Comparison:
 
     def trained_fingerprint(self, arm: str, seed: int, leg: Leg, before: str) -> str:
         """Of the model after a leg; ``before`` is that of the model before it."""
-        decisive = self.training.model_dump(mode="json", exclude={"arms", "seeds", "report_to", "save_steps"})
+        decisive = self.training.model_dump(mode="json", exclude=_UNDECISIVE)
         return digest(before, arm, seed, decisive, leg.digest, *(["merge"] if self.merge else []))
 
     def result(self, arm: str, seed: int, leg: Leg, before: str, start: Path | None) -> ArmResult:

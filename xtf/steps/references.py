@@ -92,6 +92,8 @@ class ReferenceModels:
     # -- references ------------------------------------------------------------------------------------------------
 
     def _load(self, spec: Reference, adapters: Adapters) -> LoadedModel | Adapter:
+        if spec.in_training:
+            return self._loaded  # training has yet to begin
         if spec.is_trained_here:
             return adapters.load(self._trained(spec), spec.shown, check_base=False)
         if spec.adapter is not None:

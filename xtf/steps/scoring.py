@@ -219,6 +219,7 @@ def _finish(folder: RunFolder, wanted: Columns, flagged: Mapping[str, str], seco
                 "fingerprint": wanted.fingerprints[name],
                 "degenerate": flagged.get(name),
                 "is_probability": attribute.is_probability,
+                "rescores": attribute.rescores,
                 "details": {detail: asdict(meaning) for detail, meaning in attribute.details().items()},
             }
             for name, attribute in wanted.attributes.items()

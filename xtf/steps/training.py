@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtf.config import RunConfig, TrainingConfig
+from xtf.config import RunConfig, TrainingConfig, arm_parts
 from xtf.data import DataReport, read_examples_with_rows
-from xtf.errors import ConfigError, DataError
+from xtf.errors import ConfigError, DataError, listed
 from xtf.evaluation import ArmResult, Comparison, HeldOut, MetricResult
 from xtf.files import write_json
+from xtf.labelling import LabelRules
 from xtf.model import LoadedModel, load_model
 from xtf.progress import notice
 from xtf.runs import RunReader
 from xtf.steps.labellings import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import Given, write_config
+from xtf.steps.rescoring import Rescorer, described, relabelled
 from xtf.tokens import TokenizedExample
 from xtf.training import resolve_auto
 
@@ -37,18 +39,36 @@ def train_run(run: RunReader, config: RunConfig, given: Given) -> dict[str, Any]
     with run.folder.lock():
         started = time.monotonic()
         write_config(run.folder, config)
-        examples, labelled = labellings(
-            run, rules_of_arms(run, config), config.training.max_examples, truth_of_arms(config)
-        )
+        rules = rules_of_arms(run, config)
+        examples, labelled = labellings(run, rules, config.training.max_examples, truth_of_arms(config))
         loaded = loaded_model(config, given)
+        rescoring = {}
+        if config.training.rescore_steps is not None and (rules := _rescored_rules(run, config, rules)):
+            rescorer = Rescorer(run, config, examples, loaded)
+            labelled = relabelled(rescorer, labelled, rules)
+            rescoring = {"rescoring": described(rescorer)}
+            _say(rescoring["rescoring"], config.training.rescore_steps)
         held_out = held_out_examples(config, loaded.tokenizer, examples)
         training = resolve_auto(config.training, loaded.model)
         comparison = Comparison(loaded, held_out, training, config.evaluation, progress=True)
         results = comparison.compare(examples, labelled, run.path / "model")
-        metrics = metrics_of(config, results, len(examples), held_out)
+        metrics = {**metrics_of(config, results, len(examples), held_out), **rescoring}
         write_json(run.folder.metrics_path, metrics)
         run.folder.update_manifest(stages={"train": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return metrics
+
+
+def _rescored_rules(run: RunReader, config: RunConfig, rules: Mapping[str, LabelRules]) -> dict[str, LabelRules]:
+    """The rules of each labelling that is taken anew: every one that an arm learns, but for known mistakes."""
+    assert config.training is not None
+    used = {arm_parts(arm)[1] for arm in config.training.arms}
+    return {**rules, **({"xtf": run.rules} if "xtf" in used else {})}
+
+
+def _say(rescoring: Mapping[str, Any], steps: int) -> None:
+    often = "every update" if steps == 1 else f"every {steps} updates"
+    kept = "".join(f" {name} keeps its first scores: it {why}." for name, why in rescoring["kept"].items())
+    notice(f"Scored anew {often} by the model in training: {listed(rescoring['attributes'])}.{kept}")
 
 
 def loaded_model(config: RunConfig, given: Given) -> LoadedModel:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, overload
+from typing import Any, Literal, Protocol, overload
 
 import numpy as np
 
@@ -18,6 +18,24 @@ ARMS: tuple[str, ...] = tuple(arm for arm in BUILT_IN_ARMS if arm != "oracle")
 """base: not trained. full: every response token. random, inverted: controls. xtf: labels, also those of oracle."""
 
 
+class Rescoring(Protocol):
+    """How examples are labelled anew while a model trains."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Of everything that decides the new labels but for the model."""
+
+    def prepare(self) -> None:
+        """Read what stays the same in training; called before each training, while the model is still the base."""
+
+    def label(self, model: Any, places: Sequence[int]) -> Labelling:
+        """The labels of the examples at ``places`` by ``model``, which is training, in their order.
+
+        Raises:
+            ConfigError: their scores do not allow a cut.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Labelling:
     """One way of labelling all examples, in their order.
@@ -25,10 +43,12 @@ class Labelling:
     Attributes:
         noise: ``(seq,)`` bool for each example.
         weights: ``(seq,)`` float32 for each example; read only when training with ``objective: weight``.
+        rescoring: How they are labelled anew in training; None: never.
     """
 
     noise: Sequence[BoolArray] = ()
     weights: Sequence[FloatArray] = ()
+    rescoring: Rescoring | None = None
 
 
 def labelled_rows(
@@ -83,7 +103,23 @@ class ArmRows(Sequence[TrainingRow]):
         if arm != "full" and len(labelling.noise) != len(examples):
             raise ValueError(f"{len(examples)} examples, but labels for {len(labelling.noise)}")
         self._arm, self._examples, self._labelling = arm, examples, labelling
-        self._is_weighted, self._seed = objective == "weight", seed
+        self._objective, self._seed = objective, seed
+
+    @property
+    def rescoring(self) -> Rescoring | None:
+        """How the rows are labelled anew in training; None: never."""
+        return self._labelling.rescoring
+
+    def anew(self, model: Any, places: Sequence[int]) -> ArmRows:
+        """The rows at ``places`` under the labels that ``model``, which is training, gives them now.
+
+        Raises:
+            ConfigError: their scores do not allow a cut.
+        """
+        assert self.rescoring is not None
+        labelling = self.rescoring.label(model, places)
+        examples = [self._examples[place] for place in places]
+        return ArmRows(self._arm, examples, labelling, objective=self._objective, seed=self._seed)
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -103,7 +139,7 @@ class ArmRows(Sequence[TrainingRow]):
         if self._arm == "full":
             return example.weights
         noise = self._labelling.noise[index] & example.is_response & ~example.is_protected
-        share = _kept_share(example, noise, self._labelling.weights[index] if self._is_weighted else None)
+        share = _kept_share(example, noise, self._labelling.weights[index] if self._objective == "weight" else None)
         if self._arm != "xtf":
             rng = np.random.default_rng([self._seed, zlib.crc32(example.example_id.encode()), ARMS.index(self._arm)])
             share = (_shuffled if self._arm == "random" else _swapped)(example, noise, share, rng)

@@ -65,6 +65,21 @@ def loss_as_forward(model: Any, head: Head | None) -> Iterator[None]:
         model.__dict__.update(before)
 
 
+@contextmanager
+def scoring_forward(model: Any) -> Iterator[None]:
+    """While open, ``model``, which is in training, computes as its class does and without dropout."""
+    names = [name for name in ("forward", "_original_forward") if name in model.__dict__]
+    before = {name: model.__dict__.pop(name) for name in names}
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        model.__dict__.update(before)
+        for module, was in training.items():
+            module.training = was
+
+
 class _Plain:
     """The model under its own forward, for full logits while ``forward`` is replaced."""
 

@@ -20,9 +20,11 @@ from xtf.errors import DataError, ModelError
 from xtf.files import write_json
 from xtf.model.head import Head
 from xtf.progress import progress as progress_bar
+from xtf.training.arms import ArmRows
 from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
 from xtf.training.loss import loss_as_forward
 from xtf.training.merging import join_adapters, merge_adapter
+from xtf.training.rescoring import KEPT_SHARE, RescoringTrainer
 from xtf.training.rows import TrainingRow
 from xtf.training.weights import make_trainable, resolve_auto, weights_dtype
 
@@ -35,7 +37,8 @@ class TrainResult:
         model: The trained model: a PEFT wrapper around the base, or the base itself. Valid until :meth:`release`.
         steps: Optimiser updates.
         losses: The training loss of each update.
-        tokens_kept: Targets with a weight above 0 in the rows, counted once.
+        tokens_kept: Targets with a weight above 0 in the rows, counted once; with re-scoring by their share in the
+            updates.
         tokens_response: Response tokens in the rows, counted once.
         seconds: Wall-clock time of training.
         reused: Whether an earlier, finished training of the same fingerprint was loaded instead.
@@ -97,13 +100,15 @@ def train_model(
     Args:
         model: The base. It is trained in place; :meth:`TrainResult.release` undoes that.
         tokenizer: Saved beside the trained model.
-        rows: At least one; their order and number fix the order of batches.
+        rows: At least one; their order and number fix the order of batches. :class:`~xtf.training.arms.ArmRows` whose
+            labelling can be taken anew are, every ``rescore_steps`` updates.
         config: The training section.
         job: Where it is kept.
 
     Raises:
         DataError: when there are no rows.
         ModelError: when the adapters do not fit the model, or training diverges.
+        ConfigError: when the scores of a block do not allow a cut.
     """
     if not rows:
         raise DataError("training: there is no example to train on")
@@ -114,13 +119,15 @@ def train_model(
         merged = job.start if job.merge else None
         if merged is not None:
             merge_adapter(model, merged, weights_dtype(config), stack)
+        if done is None and isinstance(rows, ArmRows) and rows.rescoring is not None:
+            rows.rescoring.prepare()
         wrapped = make_trainable(model, config, job.seed, stack)
         if done is not None:
             _load(wrapped, output_dir / ("model" if merged is None else "own"))
         else:
             if job.start is not None and merged is None:
                 _load(wrapped, job.start)
-            trainer = MaskedTrainer(wrapped, rows, config, job.seed, output_dir / "checkpoints")
+            trainer = _trainer(wrapped, rows, config, job)
             if trainer.is_world_process_zero():
                 _prepare_folder(output_dir, job.fingerprint, job.resume)
             done = _run(trainer, wrapped, rows, output_dir, job.progress)
@@ -130,6 +137,8 @@ def train_model(
         kept = response = 0
         for row in rows:
             kept, response = kept + int((row.weights > 0).sum()), response + int(row.is_response.sum())
+        if "kept_share" in done:
+            kept = round(done["kept_share"] * response)
         return TrainResult(
             model=wrapped,
             steps=done["steps"],
@@ -140,6 +149,13 @@ def train_model(
             reused="fingerprint" in done,
             _undo=stack.pop_all().close,
         )
+
+
+def _trainer(model: Any, rows: Sequence[TrainingRow], config: TrainingConfig, job: TrainingJob) -> MaskedTrainer:
+    checkpoints = job.output_dir / "checkpoints"
+    if isinstance(rows, ArmRows) and rows.rescoring is not None and config.rescore_steps is not None:
+        return RescoringTrainer(model, rows, config, job.seed, checkpoints)
+    return MaskedTrainer(model, rows, config, job.seed, checkpoints)
 
 
 def _run(
@@ -154,7 +170,10 @@ def _run(
             advance = stack.enter_context(progress_bar(f"training {output_dir.name}", trainer.updates, "updates"))
             trainer.add_callback(StepCounter(advance))
         stack.enter_context(loss_as_forward(model, head))
-        trainer.train(resume_from_checkpoint=_last_checkpoint(output_dir / "checkpoints"))
+        checkpoint = _last_checkpoint(output_dir / "checkpoints")
+        if isinstance(trainer, RescoringTrainer) and checkpoint is not None:
+            trainer.restore(Path(checkpoint))
+        trainer.train(resume_from_checkpoint=checkpoint)
     losses = [float(entry["loss"]) for entry in trainer.state.log_history if "loss" in entry]
     for step, loss in enumerate(losses, 1):
         if not math.isfinite(loss):
@@ -162,7 +181,9 @@ def _run(
                 f"training diverged: the loss of update {step} of {len(losses)} is {loss}. Lower learning_rate, which "
                 f"is {trainer.args.learning_rate:g}."
             )
+    shares = [float(entry[KEPT_SHARE]) for entry in trainer.state.log_history if KEPT_SHARE in entry]
     return {
+        **({"kept_share": sum(shares) / len(shares)} if shares else {}),
         "steps": int(trainer.state.global_step),
         "losses": losses,
         "seconds": round(time.monotonic() - started, 3),

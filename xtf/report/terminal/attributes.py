@@ -32,6 +32,11 @@ def _print_one(console: Console, name: str) -> None:
     scorer = registry.load(name)
     console.print(Text(name, style="bold"), Text(f"({registry.provider(name)})", style="dim"))
     console.print(inspect.getdoc(scorer) or "", markup=False)
+    if scorer.rescores:
+        console.print(
+            "\nfrozen at the base, unless scored anew in training as its paper does: set training.rescore_steps: 1",
+            markup=False,
+        )
     fields = scorer.Params.model_fields
     if fields:
         table = Table("parameter", "default", "meaning", box=None)

@@ -39,6 +39,7 @@ def print_scored(console: Console, run: RunReader) -> None:
         markup=False,
     )
     _print_warnings(console, run)
+    _print_frozen(console, run)
     console.print(f"next: xtf label {run.path}", markup=False)
 
 
@@ -58,6 +59,7 @@ def print_run_head(console: Console, run: RunReader) -> None:
     for line in ruling_lines(summary.rulings) + dropped_lines(run.manifest):
         console.print(visible(line), markup=False)
     console.print(_attribute_table(run, summary))
+    _print_frozen(console, run)
 
 
 _REASONS = 8
@@ -238,6 +240,26 @@ def _print_warnings(console: Console, run: RunReader) -> None:
             console.print(
                 Text(f"warning: {entry['name']} does not tell tokens apart: {entry['degenerate']}", style="bold yellow")
             )
+
+
+def _print_frozen(console: Console, run: RunReader) -> None:
+    """Say which scores that count are frozen at the base, where their papers take them anew at each step."""
+    training = run.config.training
+    if run.evolves or (training is not None and training.rescore_steps is not None):
+        return
+    combine, cuts = run.config.combine, run.config.thresholds
+    named = combine.attributes_named().values()
+    counting = [
+        entry["name"]
+        for entry in run.manifest.get("attributes", [])
+        if entry.get("rescores") and (entry["name"] in named or cuts[entry["name"]].kind != "never")
+    ]
+    if counting:
+        console.print(
+            f"frozen at the base: {', '.join(counting)}; as published, scored anew at each step of training: "
+            "set training.rescore_steps: 1",
+            markup=False,
+        )
 
 
 def _attribute_table(run: RunReader, summary: LabelSummary) -> Table:
