@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -144,9 +145,10 @@ def in_training_by_hand(method: str) -> Any:
     if method == "full":
         return model.requires_grad_(True)
     torch.manual_seed(0)
-    return get_peft_model(
-        model, LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, lora_dropout=0.0, target_modules="all-linear")
-    )
+    settings = LoraConfig(task_type="CAUSAL_LM", r=2, lora_alpha=4, lora_dropout=0.0, target_modules="all-linear")
+    with warnings.catch_warnings():  # peft asks transformers for a name that it is about to drop
+        warnings.simplefilter("ignore", FutureWarning)
+        return get_peft_model(model, settings)
 
 
 def saved(run: RunReader) -> dict[str, torch.Tensor]:
