@@ -2,9 +2,9 @@
 
 A scorer is *re-scored* if every signal it reads is of a prediction, of attention or of hidden states, and one of them
 is of the model in training: what it asks of the base, unless it names the model in training by a :class:`Reference`
-itself (``in_training``); then the base stays the base. Signals of other models are read once, before training. Every other
-scorer keeps its first score, and its cut as fitted to all rows. Cuts of re-scored attributes and the rule are fitted
-anew to the rows of a block, and only to those.
+itself (``in_training``); then the base stays the base. Signals of other models are read once, before training. Every
+other scorer keeps its first score, and its cut as fitted to all rows. Cuts of re-scored attributes and the rule are
+fitted anew to the rows of a block, and only to those.
 """
 
 from __future__ import annotations
