@@ -69,7 +69,11 @@ class RescoringTrainer(MaskedTrainer):
     def get_batch_samples(
         self, epoch_iterator: Iterator[Tensor], num_batches: int, device: torch.device
     ) -> tuple[list[Any], Tensor]:
-        """The micro-batches of one update, and what its loss is divided by; begins a block if the last one is over."""
+        """The micro-batches of one update, and the scalar that its loss is divided by.
+
+        A block begins if the last one is over. The iterator gives ``(batch,)`` int64, the rows of each micro-batch;
+        what is returned holds ``(batch, seq)`` as :func:`~xtf.training.rows.collate` has it.
+        """
         if not self._ahead:
             self._ahead.extend(self._block(epoch_iterator, num_batches))
         batches = self._ahead.popleft() if self._ahead else []
@@ -94,7 +98,7 @@ class RescoringTrainer(MaskedTrainer):
         ]
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Tensor:
-        """One micro-batch, forward and backward, as :class:`transformers.Trainer` has it; counts what is kept."""
+        """Forward and backward of one micro-batch of ``(batch, seq)`` targets; returns its loss, a scalar."""
         self._kept_count += int((inputs["weights"] > 0).sum())
         self._target_count += int(inputs["is_response"].sum())
         return super().training_step(model, inputs, num_items_in_batch)
