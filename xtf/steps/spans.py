@@ -130,7 +130,8 @@ def relabel_file(data: DataConfig, tokenizer: PreTrainedTokenizerBase, output: P
         raise RunError(f"{output}: there is something already. Choose another folder with --output")
     done = RelabelledFile()
     with progress("Tokenising", None, "rows") as advance:
-        rows = _counted(read_spans(data, tokenizer, done.report), done, advance)
+        read = islice(read_spans(data, tokenizer, done.report), data.limit)
+        rows = _counted(read, done, advance)
         for number, part in enumerate(iter(lambda: list(islice(rows, ROWS_PER_FILE)), [])):
             if output is not None:
                 path = output / f"part-{number:05}.parquet"
