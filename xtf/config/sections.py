@@ -250,3 +250,12 @@ class EvaluationConfig(Section):
     exact_match_limit: PositiveInt | None = Field(None, description="Generate for the first held-out examples only.")
     max_new_tokens: PositiveInt = Field(160, description="Longest answer to generate.")
     batch_size: PositiveInt = Field(16, description="Answers generated at once.")
+    tasks: tuple[str, ...] = Field(
+        (),
+        description="Benchmarks of the lm-evaluation-harness, by name: gsm8k, arc_challenge, …; needs the extra tasks.",
+    )
+    tasks_folder: str | None = Field(None, description="A folder with tasks of your own, as YAML files of the harness.")
+    tasks_fewshot: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="Worked examples before each question of a task; if unset, as each task has it."
+    )
+    tasks_limit: PositiveInt | None = Field(None, description="First rows of each task only: for a trial run.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from xtf.evaluation.judging import MetricResult
+from xtf.evaluation.tasks import TaskResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +18,7 @@ class ArmResult:
     ``mask_share`` is the share of response tokens that weigh nothing. ``held_out_loss`` is None when there are no
     held-out examples. ``metrics`` says what each metric makes of the generated answers, and ``fits`` how many of the
     ``answered`` rows each metric can judge; ``exact_match`` and ``exact_total`` are those of the first metric, None
-    without one. The base is not trained: 0 steps, no tokens.
+    without one. ``tasks`` are the figures of benchmarks. The base is not trained: 0 steps, no tokens.
     """
 
     arm: str
@@ -33,6 +34,7 @@ class ArmResult:
     metrics: tuple[MetricResult, ...] = ()
     answered: int = 0
     fits: Mapping[str, int] = field(default_factory=dict)
+    tasks: tuple[TaskResult, ...] = ()
 
     @property
     def exact_match(self) -> int | None:
@@ -66,7 +68,9 @@ def kept_result(path: Path, fingerprint: str) -> ArmResult | None:
         if content.pop("fingerprint", None) != fingerprint:
             return None
         metrics = [MetricResult(**{**m, "unjudged": _tuples(m["unjudged"])}) for m in content["metrics"]]
-        return ArmResult(**{**content, "train_losses": tuple(content["train_losses"]), "metrics": tuple(metrics)})
+        tasks = tuple(TaskResult(**task) for task in content.get("tasks", ()))
+        parts = {"train_losses": tuple(content["train_losses"]), "metrics": tuple(metrics), "tasks": tasks}
+        return ArmResult(**{**content, **parts})
     except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
         return None  # not there, or not what was written: the arm is trained or evaluated again
 

@@ -15,6 +15,7 @@ from xtf.evaluation.arm_result import ArmResult, kept_result
 from xtf.evaluation.held_out import held_out_loss
 from xtf.evaluation.held_out_rows import HeldOut, digest_of
 from xtf.evaluation.judging import Judges, choose_judges
+from xtf.evaluation.tasks import check_tasks, run_tasks, tasks_digest
 from xtf.files import digest, write_json
 from xtf.model import LoadedModel
 from xtf.progress import progress as progress_bar
@@ -50,7 +51,7 @@ class Comparison:
 
     Attributes:
         loaded: The base, unchanged by what is trained; its fingerprint stands for it and its tokenizer.
-        held_out: It may have no examples: then nothing is evaluated.
+        held_out: It may have no examples: then only benchmarks are run.
         training: Without ``auto``: see :func:`xtf.training.resolve_auto`.
         evaluation: How answers are generated and judged; its ``limit`` was taken when ``held_out`` was read.
         resume: Whether what an earlier, interrupted comparison left is used.
@@ -80,8 +81,9 @@ class Comparison:
             output_dir: A folder of this comparison alone.
 
         Raises:
-            ConfigError: a metric that is not there, or that can judge none of the rows.
+            ConfigError: a metric that is not there, or that can judge none of the rows; a task that cannot be run.
         """
+        check_tasks(self.evaluation)
         _ = self.judges  # what no metric can judge is said before anything is trained
         examples = examples[: self.training.max_examples]
         results = []
@@ -134,7 +136,7 @@ class Comparison:
         """
         trained = self.trained_fingerprint(arm, seed, leg, before)
         settings = self.evaluation.model_dump(mode="json") if leg.evaluate else None
-        whole = digest(trained, settings, self.held_out.digest)
+        whole = digest(trained, settings, self.held_out.digest, tasks_digest(self.evaluation))
         path = leg.folder / "result.json"
         kept = kept_result(path, whole) if self.resume else None
         if kept is not None:
@@ -165,8 +167,11 @@ class Comparison:
     def _evaluated(self, arm: str, seed: int, leg: Leg, model: Any) -> ArmResult:
         """Evaluate ``model``; what training cost is filled in by the caller."""
         untrained = ArmResult(arm=arm, seed=seed)
+        if not leg.evaluate:
+            return untrained
+        untrained = replace(untrained, tasks=run_tasks(model, self.loaded.tokenizer, self.evaluation))
         examples, judges = self.held_out.examples, self.judges
-        if not leg.evaluate or not examples:
+        if not examples:
             return untrained
         answered = [item for item, asked in zip(examples, judges.asked if judges else (), strict=False) if asked]
         with ExitStack() as stack:

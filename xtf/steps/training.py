@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -168,6 +169,14 @@ def _arm(results: Sequence[ArmResult]) -> dict[str, Any]:
             }
             for place, one in enumerate(first.metrics)
         },
+        "tasks": [
+            {
+                **asdict(one),
+                "value": _spread([r.tasks[place].value for r in results]),
+                "error": [r.tasks[place].error for r in results],
+            }
+            for place, one in enumerate(first.tasks)
+        ],
     }
 
 

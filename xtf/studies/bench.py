@@ -259,10 +259,14 @@ def _retention(setting: Setting, loaded: LoadedModel, path: str | None) -> list[
     return list(read_examples(source, loaded.tokenizer, DataReport()))
 
 
+_NOT_READ = {"path", "split", "limit", "tasks", "tasks_folder", "tasks_fewshot", "tasks_limit"}
+"""Settings of evaluation that stand elsewhere, or that a study does not read."""
+
+
 def bench_digest(bench: Bench) -> str:
     """Stands for everything that a trained arm of this bench is judged by."""
     from xtf.evaluation.held_out_rows import digest_of
 
-    evaluation = bench.setting.config.evaluation.model_dump(mode="json", exclude={"path", "split", "limit"})
+    evaluation = bench.setting.config.evaluation.model_dump(mode="json", exclude=_NOT_READ)
     parts: NDArray[np.bool_] = bench.development
     return digest(bench.held_out.digest, digest_of(bench.retention), evaluation, parts.tolist())

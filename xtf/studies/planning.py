@@ -218,6 +218,8 @@ def _check_for_study(study: StudyConfig, config: RunConfig, spec: SettingConfig,
     problems = []
     if config.training is None:
         problems.append("training: required, but not given: a study trains every arm")
+    if config.evaluation.tasks:
+        problems.append("evaluation.tasks: a study runs no benchmarks; leave them out, and give them to xtf train")
     if config.evaluation.path is None:
         problems.append("evaluation.path: required, but not given: clean held-out rows judge the arms")
     if config.strategy.kind != "fixed":

@@ -63,6 +63,7 @@ def print_run_head(console: Console, run: RunReader) -> None:
 
 
 _REASONS = 8
+_TASKS = "Benchmarks (lm-evaluation-harness): mean over seeds ± greatest standard error over rows"
 """Masked tokens of the example shown whose reasons are printed."""
 
 
@@ -153,7 +154,28 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
     console.print(table)
     for line in judging_lines(metrics.get("metrics")):
         console.print(Text(line))
+    _print_tasks(console, metrics["arms"])
     console.print(Text(metrics["note"], style="dim"))
+
+
+def _print_tasks(console: Console, arms: Sequence[Mapping[str, Any]]) -> None:
+    """Print the benchmarks, a row a figure and a column an arm; nothing if there are none."""
+    if not any(arm.get("tasks") for arm in arms):
+        return
+    table = Table("task", "figure", "rows", box=None, title=_TASKS, title_justify="left")
+    for arm in arms:
+        table.add_column(Text(visible(arm["arm"])), justify="right")
+    for place, one in enumerate(arms[0]["tasks"]):
+        cells = [_task_cell(arm["tasks"][place]) for arm in arms]
+        table.add_row(Text(visible(one["task"])), Text(visible(one["metric"])), f"{one['rows']:,}", *cells)
+    console.print()
+    console.print(table)
+
+
+def _task_cell(found: Mapping[str, Any]) -> str:
+    """A figure of a benchmark: the mean over seeds ± the greatest of their standard errors over rows."""
+    errors = [error for error in found["error"] if error is not None]
+    return f"{found['value']['mean']:.4f}" + (f" ± {max(errors):.4f}" if errors else "")
 
 
 def judging_lines(found: Mapping[str, Any] | None) -> list[str]:

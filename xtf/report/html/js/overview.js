@@ -118,7 +118,18 @@ const Overview = (() => {
     const unjudged = chosen.flatMap((one) => one.unjudged.map((part) =>
       el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.count(metrics.metrics.answered)} rows not judged: ${part.reason}`)));
     return section("Training", metrics.note, chart, ...unjudged,
-      table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time"], rows, "numbers wide"));
+      table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time"], rows, "numbers wide"), ...tasks(metrics.arms));
+  }
+
+  function tasks(arms) {
+    if (!arms[0].tasks?.length) return [];
+    const cell = (found) => {
+      const errors = found.error.filter((error) => error !== null);
+      return `${found.value.mean.toFixed(4)}${errors.length ? ` ± ${Math.max(...errors).toFixed(4)}` : ""}`;
+    };
+    const rows = arms[0].tasks.map((one, place) => [one.task, one.metric, Base.count(one.rows), ...arms.map((arm) => cell(arm.tasks[place]))]);
+    return [el("p", {}, "Benchmarks (lm-evaluation-harness): mean over seeds ± greatest standard error over rows"),
+      table(["task", "figure", "rows", ...arms.map((arm) => arm.arm)], rows, "numbers wide")];
   }
 
   function details(run) {
