@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from xtf.attribute import Attribute, AttributeParams, LogProb, Reference, Signals
+from xtf.attribute import Attribute, AttributeParams, LogProb, Reference, Signals, probability_text
 
 if TYPE_CHECKING:
     import torch
@@ -47,4 +47,4 @@ class KnowledgeNovelty(Attribute[KnowledgeNoveltyParams]):
     def describe(self, score: float) -> str:
         probability = 1.0 - score if self.params.measure == "probability" else math.exp(-score)
         who = "the reference model" if self.params.reference else "the model"
-        return f"{who} gives it probability {probability:.3g}"
+        return f"{who} gives it probability {probability_text(probability)}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from xtf.attribute import Attribute, LogProb, NoParams, Signals
+from xtf.attribute import Attribute, LogProb, NoParams, Signals, probability_text
 
 if TYPE_CHECKING:
     import torch
@@ -31,4 +31,4 @@ class ProFit(Attribute[NoParams]):
         return signals[LogProb()].exp()
 
     def describe(self, score: float) -> str:
-        return f"the model gives it probability {score:.3g}"
+        return f"the model gives it probability {probability_text(score)}"

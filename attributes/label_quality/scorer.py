@@ -20,6 +20,7 @@ from xtf.attribute import (
     SignalRequest,
     Signals,
     TopTokens,
+    probability_text,
 )
 from xtf.errors import PluginError
 from xtf.noise import choose_kinds
@@ -139,15 +140,16 @@ class LabelQuality(Attribute[LabelQualityParams]):
         )
 
     def describe(self, score: float) -> str:
-        return f"is right with probability {score:.2f}"
+        return f"is right with probability {probability_text(score, '.2f')}"
 
     def describe_token(self, score: float, details: Mapping[str, str | float]) -> str:
-        own, best = float(details["probability"]), float(details["alternative_probability"])
-        if best <= own:
-            model = f"the model would have written it too ({own:.2f})"
+        names = ("probability", "alternative_probability", "kind_probability")
+        own, best, kind = (probability_text(float(details[name]), ".2f") for name in names)
+        if float(details["alternative_probability"]) <= float(details["probability"]):
+            model = f"the model would have written it too ({own})"
         else:
-            model = f"the model would have written {details['alternative']!r} ({best:.2f} against {own:.2f})"
+            model = f"the model would have written {details['alternative']!r} ({best} against {own})"
         checked = f"; it stands {details['sum']}" if details["sum"] in SUMS[IN_FALSE_SUM:] else ""
         if score >= DOUBTFUL:
-            return f"looks right ({score:.2f}){checked}; {model}"
-        return f"looks like {details['kind']} ({float(details['kind_probability']):.2f}){checked}; {model}"
+            return f"looks right ({probability_text(score, '.2f')}){checked}; {model}"
+        return f"looks like {details['kind']} ({kind}){checked}; {model}"

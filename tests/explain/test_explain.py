@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, MultiOtsu, Never, Outside, TopShare
 from tests.labelling.scored import COARSE, shard, stream
+from xtf.attribute import probability_text
 from xtf.config import CombineConfig
 from xtf.explain import ExampleExplanation, Flip, explain_example
 from xtf.explain.flips import numbers_apart, round_past
@@ -95,6 +96,10 @@ def test_the_flips_of_all_attributes_together_flip_the_token(
         changed = thresholds | {flip.attribute: moved(thresholds[flip.attribute], flip) for flip in token.flips}
         after = fit_rules(list("abc"), changed, combine, stream(part))
         assert bool(judge(after, part).noise[token.index]) != token.noise
+        for left_out in token.flips:
+            without = {**changed, left_out.attribute: thresholds[left_out.attribute]}
+            rules = fit_rules(list("abc"), without, combine, stream(part))
+            assert bool(judge(rules, part).noise[token.index]) == token.noise, "each named move is needed"
         assert token.flip is not None
         assert token.flip.startswith("kept if the " if token.noise else "masked if the ")
 
@@ -180,7 +185,8 @@ def test_sentences_of_a_simple_cut() -> None:
             "kept if the knowledge_novelty cut were 0.0123 or lower",
         ),
         (
-            "Kept: ' t2' lacks nothing; closest is knowledge novelty (0.31, 0.26 from its cut).",
+            "Kept: ' t2' lacks nothing; closest is knowledge novelty "
+            "(0.31, 0.26 from its cut, 25 percentile points away).",
             "masked if the knowledge_novelty cut were 0.311 or higher",
         ),
         ("Kept: ' t3' is protected, because it ends the turn or belongs to the template.", None),
@@ -198,6 +204,25 @@ def test_a_guard_is_named() -> None:
     assert sentences(values, Below(cut=1.0), CombineConfig(max_noise_share=0.5))[2][1] == (
         "masked without the guard max_noise_share"
     )
+
+
+def test_the_closest_attribute_is_so_by_the_figure_that_is_printed() -> None:
+    part = shard([{"a": [0.0, 0.4, 0.5, 0.6, 0.9], "b": [0.0, 5.0, 30.0, 90.0, 10.0]}])
+    _, found = explained(part, {"a": Below(cut=0.1), "b": Below(cut=1.0)})
+    *_, last = found.tokens
+    assert "closest is b (10, 9 from its cut" in last.sentence
+    between = re.search(r"([0-9.]+) percentile points away", last.sentence)
+    assert between is not None
+    flips = [verdict.flip for verdict in last.verdicts if verdict.flip is not None]
+    assert float(between[1]) == pytest.approx(min(flip.distance for flip in flips), rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("probability", "fine", "coarse"),
+    [(0.9998, "over 0.999", "over 0.99"), (1.0, "1", "1.00"), (0.004, "0.004", "under 0.01"), (0.5, "0.5", "0.50")],
+)
+def test_no_probability_is_rounded_to_certainty(probability: float, fine: str, coarse: str) -> None:
+    assert (probability_text(probability), probability_text(probability, ".2f")) == (fine, coarse)
 
 
 def test_a_close_call_shows_enough_digits() -> None:

@@ -3,7 +3,7 @@
 Everything that a scorer of your own needs can be imported from here; ``xtf.testing`` holds the checks it must pass.
 """
 
-from xtf.attribute.base import Attribute, AttributeParams, Detail, FitContext, NoParams, Scored
+from xtf.attribute.base import Attribute, AttributeParams, Detail, FitContext, NoParams, Scored, probability_text
 from xtf.attribute.reference import Reference, Roles, Target
 from xtf.attribute.signals import (
     AlternativeLogProb,
@@ -68,4 +68,5 @@ __all__ = [
     "Target",
     "TokenEmbedding",
     "TopTokens",
+    "probability_text",
 ]

@@ -35,6 +35,14 @@ if TYPE_CHECKING:
     import torch
 
 
+def probability_text(probability: float, form: Literal[".2f", ".3g"] = ".3g") -> str:
+    """A probability in words that never rounds to certainty: 0.99998 is ``over 0.999``, not 1."""
+    text, least = format(probability, form), 10.0 ** -int(form[1])
+    if probability < 1.0 and float(text) >= 1.0:
+        return f"over {1.0 - least:g}"
+    return f"under {least:g}" if probability > 0.0 and float(text) == 0.0 else text
+
+
 @dataclass(frozen=True, slots=True)
 class Detail:
     """What one more number of a token means, beside its score.

@@ -331,7 +331,13 @@ def _reason(masked: bool, verdicts: Sequence[AttributeVerdict], combined: Attrib
     if not deciding:
         return "lacks nothing"
     closest = min(deciding, key=lambda verdict: verdict.flip.distance if verdict.flip else math.inf)
-    return f"lacks nothing; closest is {spoken(closest.name)} ({kept_text(closest.value, closest.margin)})"
+    numbers = kept_text(closest.value, closest.margin) + _away(closest)
+    return f"lacks nothing; closest is {spoken(closest.name)} ({numbers})"
+
+
+def _away(verdict: AttributeVerdict) -> str:
+    """How far a kept score is from its cut in percentiles, by which the closest attribute is chosen."""
+    return "" if verdict.flip is None else f", {verdict.flip.distance:.2g} percentile points away"
 
 
 def _lack(verdict: AttributeVerdict) -> str:
