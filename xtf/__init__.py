@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     )
     from xtf.attribute.registry import register
     from xtf.errors import XTFError
+    from xtf.progress import Activity, watch_progress
 
 _HOMES = {
     "xtf.attribute": (
@@ -70,6 +71,7 @@ _HOMES = {
         "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
     "xtf.errors": "XTFError",
+    "xtf.progress": "Activity watch_progress",
     "xtf.attribute.registry": "register",
     "xtf.api": (
         "Run apply_spans detect evaluate export inspect label load_config open_run plant run score study train"
@@ -78,6 +80,7 @@ _HOMES = {
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 __all__ = [
+    "Activity",
     "AlternativeLogProb",
     "AttentionReceived",
     "AttentionRowMean",
@@ -122,6 +125,7 @@ __all__ = [
     "score",
     "study",
     "train",
+    "watch_progress",
 ]
 
 

@@ -19,6 +19,7 @@ import yaml
 from tests.benchmarks.detecting import detecting
 from tests.benchmarks.influence import influence
 from tests.benchmarks.memory import long_example_memory
+from tests.benchmarks.page import page_seconds
 from tests.benchmarks.scoring import against_published, padding_share, scoring
 from tests.benchmarks.setting import MODEL, QUICKSTART, setting
 from tests.benchmarks.targets import shown
@@ -30,7 +31,7 @@ from xtf.runs.versions import versions
 SHARD = 256
 """Padding depends on how many examples batches are chosen from: on a CPU, a shard of so many."""
 
-GROUPS = ("scoring", "detecting", "memory", "influence", "training", "labelling", "start")
+GROUPS = ("scoring", "detecting", "memory", "influence", "training", "labelling", "page", "start")
 
 
 def main() -> None:
@@ -147,6 +148,7 @@ _MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "influence": _influence,
     "training": _training,
     "labelling": _labelling,
+    "page": lambda options: page_seconds(),
     "start": _start,
 }
 

@@ -16,6 +16,7 @@ from xtf.data.report import DataReport, RowError
 from xtf.data.schema import recognise
 from xtf.data.sources import Row, find_sources, read_rows
 from xtf.errors import DataError
+from xtf.progress import busy
 
 SETTINGS = (
     *("split", "columns", "roles", "template_args", "system", "template_adds"),
@@ -38,6 +39,13 @@ def fingerprint(config: DataConfig, rows: Any = None) -> str:
             digest.update(_canonical(row.value) + b"\n")
         digest.update(_canonical(report.to_dict()))  # of rows that are no rows, their places
         return digest.hexdigest()
+    with busy(f"Checking {config.place}"):
+        _add_sources(digest, config)
+    return digest.hexdigest()
+
+
+def _add_sources(digest: Any, config: DataConfig) -> None:
+    """Put the content of ``config.path`` into a digest."""
     sources = find_sources(config)
     files = sum(len(source.files or ()) for source in sources)
     for source in sources:
@@ -49,7 +57,6 @@ def fingerprint(config: DataConfig, rows: Any = None) -> str:
                 digest.update(_canonical(row.value) + b"\n")
         elif source.files is None:
             digest.update(hub_identity(source.path).encode())
-    return digest.hexdigest()
 
 
 def _readable(rows: Iterator[Row], config: DataConfig) -> Iterator[Row]:

@@ -10,6 +10,7 @@ import numpy as np
 from xtf.config import DataConfig
 from xtf.data.reader import read_examples
 from xtf.data.report import DataReport
+from xtf.progress import progress
 from xtf.tokens import Ruling, TokenizedExample
 
 if TYPE_CHECKING:
@@ -113,14 +114,16 @@ def inspect_examples(
     views: list[ExampleView] = []
     totals = np.zeros(3, dtype=np.int64)
     longest = 0
-    for example in read_examples(config, tokenizer, report, rows):
-        if len(views) < count:
-            views.append(_view(example, tokenizer))
-        totals += (len(example), example.is_response.sum(), example.is_protected.sum())
-        longest = max(longest, len(example))
-        if report.examples == most_examples or (most_tokens is not None and totals[0] >= most_tokens):
-            stopped = True
-            break
+    with progress("Reading", most_examples, "examples") as advance:
+        for example in read_examples(config, tokenizer, report, rows):
+            if len(views) < count:
+                views.append(_view(example, tokenizer))
+            totals += (len(example), example.is_response.sum(), example.is_protected.sum())
+            longest = max(longest, len(example))
+            advance(1)
+            if report.examples == most_examples or (most_tokens is not None and totals[0] >= most_tokens):
+                stopped = True
+                break
     tokens, response, protected = (int(total) for total in totals)
     has_template = bool(getattr(tokenizer, "chat_template", None))
     return Inspection(tuple(views), report, tokens, response, protected, longest, has_template, stopped)

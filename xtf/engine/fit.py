@@ -14,6 +14,7 @@ from xtf.attribute.registry import AnyAttribute
 from xtf.config import ColumnsConfig, DataConfig
 from xtf.engine.batches import TokenBudget, fitting_tokens
 from xtf.files import digest
+from xtf.progress import busy, progress
 from xtf.runs.folder import RunFolder
 from xtf.runs.vocabulary import read_vocabulary
 from xtf.tokens import TokenizedExample
@@ -85,7 +86,10 @@ class EngineFitContext:
         from xtf.model import SignalPass
 
         signal_pass = SignalPass(self._loaded, requests, embedder=self._embedder)
-        yield from run_batches(examples, signal_pass, self._budget or fitting_tokens(self._loaded))
+        with progress("Reading the model", len(examples), "examples") as advance:
+            for rows, signals in run_batches(examples, signal_pass, self._budget or fitting_tokens(self._loaded)):
+                yield rows, signals
+                advance(len(rows))
 
     def _ids(self, text: str) -> NDArray[np.int32]:
         return np.asarray(self._loaded.tokenizer(text, add_special_tokens=False)["input_ids"], np.int32)
@@ -118,7 +122,8 @@ def fit_attributes(
         if state is not None:
             attribute.load_state(state)
             continue
-        attribute.fit(context)
+        with busy(f"Fitting {name}"):
+            attribute.fit(context)
         learned = attribute.state()
         if learned:
             folder.write_tensors(key, learned)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xtf.errors import ModelError
+from xtf.progress import busy
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -99,12 +100,13 @@ def _from_hub(repo: str, revision: str | None, *, weights: bool, code: bool) -> 
     disable_progress_bars()
     wanted = (*_TOKENIZER_FILES, *(("*.safetensors",) if weights else ()), *(("*.py",) if code else ()))
     try:
-        folder = snapshot_download(
-            repo,
-            revision=revision,
-            allow_patterns=list(wanted),
-            ignore_patterns=["original/*", "consolidated*", "onnx/*", "openvino/*"],
-        )
+        with busy(f"Looking up {repo}" if not weights else f"Fetching {repo}"):
+            folder = snapshot_download(
+                repo,
+                revision=revision,
+                allow_patterns=list(wanted),
+                ignore_patterns=["original/*", "consolidated*", "onnx/*", "openvino/*"],
+            )
     except LocalEntryNotFoundError:
         raise ModelError(
             f"{repo}: no such folder here, and the hub cannot be reached. Check the spelling and the network, "

@@ -74,7 +74,7 @@ def plant_file(
     report = DataReport()
     rows: list[str] = []
     truths: list[str] = []
-    with progress("Planting", None, "examples") as advance:
+    with progress("Planting", data.limit, "examples") as advance:
         for name, row, conversation in read_named_conversations(data, report):
             value, turns = planter.plant(name, row, conversation)
             rows.append(json.dumps(_named(value, name, row, data.columns), ensure_ascii=False, default=str))

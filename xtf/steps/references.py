@@ -27,6 +27,7 @@ from xtf.model.adapters import Adapter, Adapters
 from xtf.model.direction import Direction, task_direction
 from xtf.model.forward import Forward
 from xtf.model.source import folder_fingerprint, read_json
+from xtf.progress import busy
 from xtf.runs.folder import RunFolder
 from xtf.runs.tables import examples_of
 from xtf.tokens import TokenizedExample, fold_of
@@ -188,7 +189,8 @@ class ReferenceModels:
     def _examples(self, path: str | None, share: float | None, *, last: bool) -> list[TokenizedExample]:
         if path is not None:
             source = self._config.data.model_copy(update={"path": path, "limit": None})
-            return list(read_examples(source, self._loaded.tokenizer, DataReport()))
+            with busy(f"Reading {source.place}"):
+                return list(read_examples(source, self._loaded.tokenizer, DataReport()))
         assert share is not None
         records = self._folder.records("tokens")
         total = sum(record.rows for record in records)

@@ -19,7 +19,7 @@ from xtf.engine.stream import TokenShards
 from xtf.errors import DegenerateAttributeError
 from xtf.labelling import degenerate
 from xtf.labelling.distribution import measure
-from xtf.progress import notice
+from xtf.progress import busy, notice
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.locks import hold_after_waiting, wait_until
@@ -194,7 +194,8 @@ def _measure(run: RunReader, config: RunConfig, fingerprints: Mapping[str, str])
     Raises:
         DegenerateAttributeError: unless the configuration allows degenerate attributes.
     """
-    distributions = measure(list(fingerprints), run.shards)
+    with busy("Measuring the scores"):
+        distributions = measure(list(fingerprints), run.shards)
     for name, distribution in distributions.items():
         write_distribution(run.folder, name, distribution)
     flagged = {name: text for name, d in distributions.items() if (text := degenerate(d)) is not None}

@@ -17,7 +17,7 @@ from xtf.evaluation import ArmResult, Comparison, HeldOut, MetricResult
 from xtf.files import write_json
 from xtf.labelling import LabelRules
 from xtf.model import LoadedModel, load_model
-from xtf.progress import notice
+from xtf.progress import busy, notice
 from xtf.runs import RunReader
 from xtf.steps.labellings import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import Given, write_config
@@ -41,7 +41,8 @@ def train_run(run: RunReader, config: RunConfig, given: Given) -> dict[str, Any]
         started = time.monotonic()
         write_config(run.folder, config)
         rules = rules_of_arms(run, config)
-        examples, labelled = labellings(run, rules, config.training.max_examples, truth_of_arms(config))
+        with busy("Reading the labels"):
+            examples, labelled = labellings(run, rules, config.training.max_examples, truth_of_arms(config))
         loaded = loaded_model(config, given)
         rescoring = {}
         if config.training.rescore_steps is not None and (rules := _rescored_rules(run, config, rules)):
@@ -101,7 +102,8 @@ def held_out_examples(
     if settings.path is None:
         return HeldOut()
     source = config.data.model_copy(update=settings.model_dump(include={"path", "split", "limit"}))
-    read = list(read_examples_with_rows(source, tokenizer, DataReport()))
+    with busy(f"Reading {source.place}"):
+        read = list(read_examples_with_rows(source, tokenizer, DataReport()))
     rows = {example.example_id: row for example, row in read}
     values = {name: row.value for name, row in rows.items()}
     held_out = HeldOut([example for example, _ in read], values).apart_from(trained)

@@ -23,6 +23,7 @@ from xtf.model import LoadedModel, model_fingerprint
 from xtf.noise import Planting, choose_kinds
 from xtf.noise.texts import read_texts
 from xtf.noise.truth import read_truth
+from xtf.progress import busy
 from xtf.runs import RunReader
 from xtf.steps.labelling import label_run
 from xtf.steps.labellings import arm_rules, labellings
@@ -220,7 +221,8 @@ def _rules(run: RunReader, config: RunConfig) -> tuple[dict[str, LabelRules], di
 def _as_they_were(setting: Setting, loaded: LoadedModel) -> Iterator[TokenizedExample]:
     """The training rows before anything was planted: a held-out row must be none of them either."""
     if setting.spec.plant is not None:
-        yield from read_examples(setting.source.data, loaded.tokenizer, DataReport())
+        with busy(f"Reading {setting.source.data.place}"):
+            yield from read_examples(setting.source.data, loaded.tokenizer, DataReport())
 
 
 def _learnt(
@@ -256,7 +258,8 @@ def _retention(setting: Setting, loaded: LoadedModel, path: str | None) -> list[
         source = DataConfig(path=str(place))
     else:
         source = setting.config.data.model_copy(update={"path": path, "limit": None, "split": "train"})
-    return list(read_examples(source, loaded.tokenizer, DataReport()))
+    with busy(f"Reading {source.place}"):
+        return list(read_examples(source, loaded.tokenizer, DataReport()))
 
 
 _NOT_READ = {"path", "split", "limit", "tasks", "tasks_folder", "tasks_fewshot", "tasks_limit"}

@@ -17,13 +17,13 @@ from xtf.errors import OutOfSpaceError, RunError
 from xtf.evaluation.held_out_rows import digest_of
 from xtf.files import digest, write_json
 from xtf.model import LoadedModel, load_model
-from xtf.progress import notice, progress
+from xtf.progress import duration, notice, progress
 from xtf.runs.folder import RunFolder
 from xtf.studies.analysis import analyse
 from xtf.studies.bench import Bench, bench_digest, make_bench, make_data
 from xtf.studies.outcomes import Outcome, measure, read_outcome, rows_to_measure, write_outcome
 from xtf.studies.planning import Plan, Training, candidate_name, explained, plan_study
-from xtf.studies.timing import Timing, describe_plan, in_words, time_of
+from xtf.studies.timing import Timing, describe_plan, time_of
 from xtf.training import ArmRows, Labelling, TrainingJob, TrainingRow, labelled_rows, train_model
 from xtf.training.weights import held_in, weights_dtype
 
@@ -288,4 +288,4 @@ def _said(running: Study, number: int, training: Training, timing: Timing) -> st
     losses = np.concatenate([np.zeros(0, np.float32), *outcome.held_out])
     seconds = [float(one.facts["seconds"]) for one in running.outcomes.values()]
     left = (count - number) * (sum(seconds) / len(seconds) if seconds else timing.training)
-    return f"{what}: held-out loss {losses.mean(dtype=np.float64):.4f}; about {in_words(left)} left"
+    return f"{what}: held-out loss {losses.mean(dtype=np.float64):.4f}; about {duration(left)} left"

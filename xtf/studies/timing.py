@@ -16,6 +16,7 @@ from xtf.evaluation.answers import Generation, generate_answers
 from xtf.evaluation.held_out import token_losses
 from xtf.files import read_sealed_json
 from xtf.model import LoadedModel
+from xtf.progress import duration, progress
 from xtf.studies.planning import Plan, Setting
 from xtf.training import ArmRows, Labelling, TrainingJob, resolve_auto, train_model
 
@@ -48,7 +49,11 @@ def time_of(plan: Plan, load: Callable[[ModelConfig], LoadedModel]) -> Timing:
     known = done_so_far(plan)
     if known is not None:
         return known
-    each = [_trial(setting, load(setting.config.model)) for setting in plan.settings.values()]
+    with progress("Timing a trial", len(plan.settings), "settings") as advance:
+        each = []
+        for setting in plan.settings.values():
+            each.append(_trial(setting, load(setting.config.model)))
+            advance(1)
     return Timing(sum(each) / len(each), 0, f"a trial of {TRIAL_UPDATES} updates")
 
 
@@ -110,20 +115,8 @@ def describe_plan(plan: Plan, timing: Timing | None) -> str:
     if timing is not None:
         left = (count - timing.done) * timing.training
         done = f"{timing.done} done; the rest takes" if timing.done else "They take"
-        lines.append(f"  {done} about {in_words(left)} by {timing.source}; scoring, if needed, comes before.")
+        lines.append(f"  {done} about {duration(left)} by {timing.source}; scoring, if needed, comes before.")
     return "\n".join(lines)
-
-
-def in_words(seconds: float) -> str:
-    """A duration as people say it.
-
-    >>> in_words(40), in_words(600), in_words(8000)
-    ('40 s', '10 min', '2 h 13 min')
-    """
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _count(number: int, what: str) -> str:
