@@ -30,6 +30,12 @@ class Outcome(NamedTuple):
 Cli = Callable[..., Outcome]
 
 
+@pytest.fixture(autouse=True)
+def no_lines_of_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests read what commands say on standard error; how far they are depends on how busy the machine is."""
+    monkeypatch.setattr("xtf.progress.displays.LONG", float("inf"))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _offline_and_on_one_thread() -> None:
     """No test may reach for the network; models this small run fastest on one thread, above all on a busy machine."""
