@@ -36,8 +36,8 @@ class InfluenceParams(AttributeParams):
     parameters: Literal["linear", "last_k", "all", "lora"] = Field("linear", description="gradient: which weights.")
     k: PositiveInt = Field(4, description="gradient, last_k: how many layers.")
     adapter: Reference | None = Field(None, description="gradient, lora: adapter, train_on or share. Default: fresh.")
-    preconditioner: Literal["none", "adam", "fisher_diagonal"] = Field("none", description="gradient.")
-    damping: float = Field(0.1, gt=0.0, description="gradient, fisher_diagonal: multiple of the diagonal's mean.")
+    preconditioner: Literal["none", "adam", "fisher_diagonal", "ekfac"] = Field("none", description="gradient.")
+    damping: float = Field(0.1, gt=0.0, description="gradient, fisher_diagonal, ekfac: multiple of the mean.")
 
     mode: Literal["auto", "forward", "finite"] = Field(
         "auto", description="gradient: exact forward mode, or central differences, faster and right to 0.01 %."

@@ -23,10 +23,12 @@ SCORED, TRUSTED, STEPS = 16, 8, (1, 4, 16)
 DERIVATIVES: dict[str, dict[str, Any]] = {
     "linear weights, plain gradient": {"parameters": "linear"},
     "linear weights, Adam": {"parameters": "linear", "preconditioner": "adam"},
+    "linear weights, EK-FAC": {"parameters": "linear", "preconditioner": "ekfac"},
     "LoRA, plain gradient": {"parameters": "lora"},
     "LoRA, Adam": {"parameters": "lora", "preconditioner": "adam"},
+    "LoRA, EK-FAC": {"parameters": "lora", "preconditioner": "ekfac"},
 }
-COLOURS = ("#9ecae1", "#3182bd", "#fdae6b", "#e6550d")
+COLOURS = ("#9ecae1", "#3182bd", "#08519c", "#fdae6b", "#e6550d", "#8c2d04")
 
 
 def main() -> None:
@@ -91,10 +93,10 @@ def drawing(found: dict[str, list[float]], among: float) -> str:
         start = left + place * group + 12
         for bar, (colour, values) in enumerate(zip(COLOURS, found.values(), strict=True)):
             tall = max(values[place], 0.0) * (bottom - top)
-            x = start + bar * 26
-            parts.append(f'<rect x="{x:.1f}" y="{bottom - tall:.1f}" width="22" height="{tall:.1f}" fill="{colour}"/>')
+            x = start + bar * 18
+            parts.append(f'<rect x="{x:.1f}" y="{bottom - tall:.1f}" width="15" height="{tall:.1f}" fill="{colour}"/>')
             parts.append(
-                f'<text x="{x + 11:.1f}" y="{bottom - tall - 4:.1f}" font-size="9" text-anchor="middle">'
+                f'<text x="{x + 7.5:.1f}" y="{bottom - tall - 4:.1f}" font-size="7" text-anchor="middle">'
                 f"{values[place]:.2f}</text>"
             )
         label = f"{steps} update{'s' if steps > 1 else ''}"
@@ -104,8 +106,8 @@ def drawing(found: dict[str, list[float]], among: float) -> str:
         y = 60 + 22 * line
         parts.append(f'<rect x="{width - 190}" y="{y - 10}" width="12" height="12" fill="{colour}"/>')
         parts.append(f'<text x="{width - 172}" y="{y}">{name}</text>')
-    parts.append(f'<text x="{width - 190}" y="170">references among themselves,</text>')
-    parts.append(f'<text x="{width - 190}" y="186">1 against 16 updates: {among:.2f}</text></svg>')
+    parts.append(f'<text x="{width - 190}" y="{82 + 22 * len(found)}">references among themselves,</text>')
+    parts.append(f'<text x="{width - 190}" y="{98 + 22 * len(found)}">1 against 16 updates: {among:.2f}</text></svg>')
     return "\n".join(parts) + "\n"
 
 

@@ -36,6 +36,7 @@ VARIANTS: dict[str, list[dict[str, Any]]] = {
         {"method": "gradient"},
         {"method": "gradient", "target": {"path": "trusted.jsonl"}, "parameters": "last_k", "k": 2},
         {"method": "gradient", "parameters": "lora", "adapter": {"share": 0.2}, "preconditioner": "adam"},
+        {"method": "gradient", "parameters": "lora", "preconditioner": "ekfac"},
     ],
     "entropy": [{}],
     "dft": [{}],

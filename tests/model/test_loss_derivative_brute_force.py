@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import importlib.util
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from tests.model.test_signals_brute_force import example
 from tests.tiny import TinyKind, tiny_model, tiny_tokenizer
@@ -28,7 +31,7 @@ SCORED = [example("a", 19, [(4, 19)], 0), example("b", 9, [(3, 5), (7, 9)], 1), 
 TRUSTED = [example(f"t{i}", 8 + i, [(3, 8 + i)], 10 + i) for i in range(11)]
 
 Parameters = Literal["linear", "last_k", "all", "lora"]
-Preconditioner = Literal["none", "adam", "fisher_diagonal"]
+Preconditioner = Literal["none", "adam", "fisher_diagonal", "ekfac"]
 
 
 def losses(model: Any, item: TokenizedExample) -> Tensor:
@@ -92,8 +95,61 @@ def brute_force(
     if request.preconditioner == "fisher_diagonal":
         fisher = torch.stack([torch.stack(tokens).sum(0).square() for tokens in flat]).sum(0) / count
         mean = mean / (fisher + request.damping * fisher.mean())
+    if request.preconditioner == "ekfac":
+        mean = by_ekfac(model, names, request.damping, trusted, by_example)
     tokens = per_token_gradients(model, names, scored)
     return torch.stack([torch.cat([g.flatten() for g in token]) @ mean for token in tokens])
+
+
+def by_ekfac(
+    model: Any, names: list[str], damping: float, trusted: list[TokenizedExample], by_example: list[list[list[Tensor]]]
+) -> Tensor:
+    """The direction, flat: each weight's gradient divided in the eigenvectors of its two covariances."""
+    sides = covariances(copy.deepcopy(model).double(), names, trusted)
+    count = sum(map(len, by_example))
+    directions = []
+    for place, name in enumerate(names):
+        gradients = torch.stack([torch.stack([token[place] for token in tokens]).sum(0) for tokens in by_example])
+        left, right = torch.eye(1).double(), torch.eye(1).double()
+        if name in sides:
+            left, right = (torch.linalg.eigh(side).eigenvectors for side in sides[name])
+            gradients = torch.einsum("mi,emn,nj->eij", left, gradients, right)
+        fisher = gradients.square().sum(0) / count
+        turned = gradients.sum(0) / count
+        if fisher.any():
+            turned = turned / (fisher + damping * fisher.mean())
+        directions.append(left @ turned @ right.T if name in sides else turned)
+    return torch.cat([direction.flatten() for direction in directions])
+
+
+def covariances(model: Any, names: list[str], items: list[TokenizedExample]) -> dict[str, tuple[Tensor, Tensor]]:
+    """Of each linear layer's weight, in the order of its sides; gradients are those of zeros added to the outputs."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+    for item in items:
+        seen: dict[str, tuple[Any, Tensor, Tensor]] = {}
+
+        def added(layer: Any, inputs: Any, output: Tensor, name: str, seen: dict[str, Any] = seen) -> Tensor:
+            nothing = torch.zeros_like(output, requires_grad=True)
+            seen[name] = (layer, inputs[0], nothing)
+            return output + nothing
+
+        handles = [
+            layer.register_forward_hook(functools.partial(added, name=f"{path}.weight"))
+            for path, layer in model.named_modules()
+            if f"{path}.weight" in names and isinstance(layer, torch.nn.Linear | Conv1D) and "lm_head" not in path
+        ]
+        with torch.enable_grad():
+            total = losses(model, item).sum()
+            gradients = torch.autograd.grad(total, [nothing for _, _, nothing in seen.values()], allow_unused=True)
+        for handle in handles:
+            handle.remove()
+        for (name, (layer, given, _)), gradient in zip(seen.items(), gradients, strict=True):
+            assert gradient is not None
+            inside, outside = (sum(torch.outer(v, v) for v in side[0].detach()) for side in (given, gradient))
+            pair = (inside, outside) if isinstance(layer, Conv1D) else (outside, inside)
+            before = found.get(name, (0.0, 0.0))
+            found[name] = (before[0] + pair[0], before[1] + pair[1])
+    return found
 
 
 def derivative(
@@ -127,7 +183,7 @@ def wide_adapter(adapters: Adapters) -> Adapter:
     return adapter
 
 
-@pytest.mark.parametrize("preconditioner", ["none", "adam", "fisher_diagonal"])
+@pytest.mark.parametrize("preconditioner", ["none", "adam", "fisher_diagonal", "ekfac"])
 @pytest.mark.parametrize("parameters", ["linear", "last_k", "all", "lora"])
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "gpt2"])
 def test_equals_dot_products_of_gradients(

@@ -9,6 +9,9 @@ them, the gradient of the mean loss is ``g = sum_b G_b / N``, and the direction 
 * ``fisher_diagonal``: ``v = g / (F + damping * mean(F))`` with ``F = sum_e G_e^2 / N`` over single examples: the
   diagonal empirical Fisher information of whole responses, per token. The mean is over all chosen parameters (damping
   as in arXiv 2308.03296).
+* ``ekfac``: the same in the bases of :mod:`xtf.model.kronecker`, where such a diagonal says more, the mean being over
+  one weight matrix. Parameters that are no linear layer's weight keep the bases that they have. Information is that of
+  the answers as they are written, not of answers drawn from the model.
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from xtf.attribute import LossDerivative
 from xtf.errors import DataError, ModelError
 from xtf.model.forward import Forward
 from xtf.model.head import target_losses
+from xtf.model.kronecker import Basis, Covariances
 from xtf.progress import progress
 from xtf.tokens import TokenBatch, TokenizedExample
 
@@ -69,7 +73,8 @@ def task_direction(
     """Return the direction of ``request`` from its target examples; one backward pass over them.
 
     Needs, beside the model, the gradients of the chosen parameters twice (three times with a preconditioner), in
-    float32, and the activations of one example at a time.
+    float32, and the activations of one example at a time. ``ekfac`` makes two backward passes, and needs the square of
+    each side of each weight.
 
     Args:
         forward: The model, with the adapter of ``request`` switched on if there is one.
@@ -87,8 +92,9 @@ def task_direction(
             f"{request.target.shown}: the target set has no response tokens, so it has no loss to lower. "
             "Give trusted examples with an answer in them."
         )
-    group = 1 if request.preconditioner == "fisher_diagonal" else ADAM_GROUP
+    group = 1 if request.preconditioner in ("fisher_diagonal", "ekfac") else ADAM_GROUP
     parameters = chosen_parameters(forward, request, adapter)
+    bases = _kronecker_bases(forward, parameters, request, examples) if request.preconditioner == "ekfac" else {}
     total = {name: torch.zeros(p.shape, device=p.device) for name, p in parameters.items()}
     squares = {name: torch.zeros_like(t) for name, t in total.items()} if request.preconditioner != "none" else {}
     groups = 0
@@ -100,40 +106,73 @@ def task_direction(
             for name, gradient in found.items():
                 total[name] += gradient / tokens
                 if squares:
-                    squares[name] += (gradient / here if group > 1 else gradient).square()
+                    turned = bases[name].enter(gradient) if name in bases else gradient
+                    squares[name] += (turned / here if group > 1 else turned).square()
             groups += 1
             advance(len(members))
     with torch.no_grad():
-        _precondition(total, squares, request, groups if group > 1 else tokens)
+        for square in squares.values():
+            square /= groups if group > 1 else tokens
+        _precondition(total, squares, bases, request)
     return {plain_name(name, adapter): value.cpu() for name, value in _checked(total, request).items()}
 
 
-def _precondition(total: Direction, squares: Direction, request: LossDerivative, count: int) -> None:
-    for square in squares.values():
-        square /= count
+def _precondition(total: Direction, squares: Direction, bases: dict[str, Basis], request: LossDerivative) -> None:
     if request.preconditioner == "adam":
         for name, value in total.items():
             value /= squares[name].sqrt() + ADAM_EPSILON
     elif request.preconditioner == "fisher_diagonal":
-        size = sum(square.numel() for square in squares.values())
-        mean = sum(float(square.sum(dtype=torch.float64)) for square in squares.values()) / size
+        damping = request.damping * _mean(list(squares.values()))
         for name, value in total.items():
-            value /= squares[name] + request.damping * mean
+            value /= squares[name] + damping
+    elif request.preconditioner == "ekfac":
+        for name, value in total.items():
+            damped = squares[name] + request.damping * _mean([squares[name]])
+            if not damped.any():
+                continue  # no gradient, as that of a fresh adapter's A
+            basis = bases.get(name)
+            total[name] = value / damped if basis is None else basis.leave(basis.enter(value) / damped)
+
+
+def _mean(parts: Sequence[Tensor]) -> float:
+    return sum(float(part.sum(dtype=torch.float64)) for part in parts) / sum(part.numel() for part in parts)
+
+
+def _kronecker_bases(
+    forward: Forward, parameters: dict[str, nn.Parameter], request: LossDerivative, examples: Sequence[TokenizedExample]
+) -> dict[str, Basis]:
+    covariances = Covariances(forward.loaded.model, parameters)
+    with (
+        _differentiable(parameters),
+        covariances.watched(),
+        progress("Target curvature", len(examples), "examples") as advance,
+    ):
+        for example in examples:
+            _summed_gradient(forward, parameters, [example])
+            advance(1)
+    try:
+        return covariances.bases()
+    except torch.linalg.LinAlgError:
+        raise _not_finite(request) from None
 
 
 def _checked(total: Direction, request: LossDerivative) -> Direction:
     norm = sum(float(value.double().square().sum()) for value in total.values())
     if not norm < float("inf"):
-        raise ModelError(
-            f"{request.target.shown}: the gradient of the target set's loss is not finite under this model. Check the "
-            "model, or load it with model.dtype: float32."
-        )
+        raise _not_finite(request)
     if norm == 0.0:
         raise ModelError(
             f"{request.target.shown}: the gradient of the target set's loss is zero: the model predicts it perfectly, "
             "and no token can help. Use another target set."
         )
     return total
+
+
+def _not_finite(request: LossDerivative) -> ModelError:
+    return ModelError(
+        f"{request.target.shown}: the gradient of the target set's loss is not finite under this model. Check the "
+        "model, or load it with model.dtype: float32."
+    )
 
 
 def _summed_gradient(

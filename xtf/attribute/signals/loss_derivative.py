@@ -27,7 +27,7 @@ class LossDerivative(SignalRequest):
         k, r, seed: Layers for ``last_k``; rank and seed of the fresh adapter.
         adapter: An adapter that exists (``adapter``) or that the run trains (``train_on``, ``share``).
         preconditioner: ``P``, estimated on ``target``.
-        damping: For ``fisher_diagonal``: added to the diagonal, as a multiple of its mean.
+        damping: For ``fisher_diagonal`` and ``ekfac``: added to the diagonal, as a multiple of its mean.
         mode: ``forward``: exact, by forward-mode differentiation. ``finite``: central differences, two forward passes,
             right to about one part in 10,000 in float32. ``auto``: forward where the model's kernels allow it.
     """
@@ -39,6 +39,6 @@ class LossDerivative(SignalRequest):
     r: int = 8
     seed: int = 0
     adapter: Reference | None = None
-    preconditioner: Literal["none", "adam", "fisher_diagonal"] = "none"
+    preconditioner: Literal["none", "adam", "fisher_diagonal", "ekfac"] = "none"
     damping: float = 0.1
     mode: Literal["auto", "forward", "finite"] = "auto"
