@@ -72,6 +72,10 @@ class LabelQuality(Attribute[LabelQualityParams]):
     name: ClassVar[str] = "label_quality"
     Params = LabelQualityParams
     is_probability: ClassVar[bool] = True
+    evidence: ClassVar[str] = (
+        "masking what it holds to be wrong beats a random mask of the same size by 0.033 nats a token [0.025, 0.042] "
+        "on GSM8K with planted mistakes, 102 % of what knowing them all gains [78 %, 153 %] (docs/evidence.md)"
+    )
 
     _detector: Detector
 

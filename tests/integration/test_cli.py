@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.conftest import Cli, chat_row, chat_rows, tiny_config, write_config, write_jsonl
+from xtf.attribute import registry
 
 COMMANDS = (
     "run",
@@ -205,6 +206,14 @@ def test_attributes_lists_and_shows(cli: Cli) -> None:
     assert "xtf-rarity" in outcome.out
     assert "measure" in cli("attributes", "knowledge_novelty").out
     assert "Did you mean 'random'?" in cli("attributes", "randm").err
+
+
+def test_attributes_says_what_studies_found(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    scorer = registry.load("random")
+    monkeypatch.setattr(scorer, "evidence", "no better [than] itself")
+    assert "in studies: no better [than] itself" in cli("attributes", "random").out
+    monkeypatch.setattr(scorer, "evidence", "")
+    assert "not put to the test by training yet" in cli("attributes", "random").out
 
 
 def test_init_writes_a_config_that_passes_check(cli: Cli, tmp_path: Path) -> None:

@@ -113,6 +113,17 @@ def parsed(page: Path) -> Elements:
     return elements
 
 
+def test_no_probability_is_said_to_be_zero(tmp_path: Path) -> None:
+    study = study_of()
+    study["settings"][0]["contrasts"] = [contrast("sure", gain(0.03, 0.008, 1e-7)), contrast("unsure", gain(0, 1, 0.4))]
+    out = StringIO()
+    terminal.print_study(Console(file=out, width=80), study)
+    for text in (parsed(write_study(study, tmp_path)).text, out.getvalue()):
+        assert "< 0.001" in text
+        assert "0.400" in text
+        assert " 0.000" not in text
+
+
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     plain = parsed(write_study(study_of(), tmp_path))
     hostile = parsed(write_study(study_of(HOSTILE), tmp_path))

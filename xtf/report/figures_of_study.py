@@ -36,3 +36,11 @@ def number(value: float | None) -> str:
 def share(value: float | None) -> str:
     """A share in per cent."""
     return "–" if value is None else f"{value:.1%}"
+
+
+def p_value(gain: Mapping[str, Any] | None) -> str:
+    """The corrected p-value of a gain: "–" where nothing was tested, and never 0."""
+    value = None if gain is None else gain["p_corrected"]
+    if value is None:
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

@@ -13,7 +13,7 @@ import yaml
 
 from xtf.display import visible
 from xtf.files import write_text
-from xtf.report.figures_of_study import describe_setting, interval, number, share
+from xtf.report.figures_of_study import describe_setting, interval, number, p_value, share
 from xtf.report.html.study_figure import figure
 
 _STYLE = """
@@ -134,7 +134,7 @@ def _tested(contrast: Mapping[str, Any]) -> list[str]:
     return [
         contrast["arm"],
         interval(gain),
-        f"{gain['p_corrected']:.3f}" if known else "–",
+        p_value(gain),
         number(gain["smallest_effect"]) if known else "–",
         gap,
     ]

@@ -48,3 +48,4 @@ def _print_one(console: Console, name: str) -> None:
     if not any(field.is_required() for field in fields.values()):
         default_cut = ", ".join(f"{k}: {v}" for k, v in scorer(scorer.Params()).default_cut().items())
         console.print(f"\ndefault cut: {{{default_cut}}}", markup=False)
+    console.print(f"\nin studies: {scorer.evidence or 'not put to the test by training yet'}", markup=False)

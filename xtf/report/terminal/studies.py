@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xtf.display import visible
-from xtf.report.figures_of_study import describe_setting, interval, number, share
+from xtf.report.figures_of_study import describe_setting, interval, number, p_value, share
 
 if TYPE_CHECKING:
     from xtf.studies import Plan
@@ -59,12 +59,11 @@ def _contrasts(setting: Mapping[str, Any]) -> Table:
     table = _table("arm against random", ["gain in nats [95 %]", "p (Holm)", "of the gap [95 %]"])
     for one in setting["contrasts"]:
         gain, found = one["gain"], one["recovered"]
-        p = "" if gain is None or gain["p_corrected"] is None else f"{gain['p_corrected']:.3f}"
         gap = ""
         if found is not None and found["value"] is not None:
             ends = "" if found["low"] is None else f" [{found['low']:.0%}, {found['high']:.0%}]"
             gap = f"{found['value']:.0%}{ends}"
-        table.add_row(Text(visible(one["arm"])), interval(gain), p, gap)
+        table.add_row(Text(visible(one["arm"])), interval(gain), p_value(gain), gap)
     return table
 
 
