@@ -145,10 +145,12 @@ def covariances(model: Any, names: list[str], items: list[TokenizedExample]) -> 
             handle.remove()
         for (name, (layer, given, _)), gradient in zip(seen.items(), gradients, strict=True):
             assert gradient is not None
-            inside, outside = (sum(torch.outer(v, v) for v in side[0].detach()) for side in (given, gradient))
-            pair = (inside, outside) if isinstance(layer, Conv1D) else (outside, inside)
-            before = found.get(name, (0.0, 0.0))
-            found[name] = (before[0] + pair[0], before[1] + pair[1])
+            inside, outside = (
+                torch.stack([torch.outer(v, v) for v in side[0].detach()]).sum(0) for side in (given, gradient)
+            )
+            rows, columns = (inside, outside) if isinstance(layer, Conv1D) else (outside, inside)
+            before = found.get(name)
+            found[name] = (rows, columns) if before is None else (before[0] + rows, before[1] + columns)
     return found
 
 

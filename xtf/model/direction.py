@@ -150,10 +150,9 @@ def _kronecker_bases(
         for example in examples:
             _summed_gradient(forward, parameters, [example])
             advance(1)
-    try:
-        return covariances.bases()
-    except torch.linalg.LinAlgError:
-        raise _not_finite(request) from None
+    if not covariances.finite:
+        raise _not_finite(request)
+    return covariances.bases()
 
 
 def _checked(total: Direction, request: LossDerivative) -> Direction:

@@ -8,7 +8,7 @@ two sides. In them the diagonal of the Fisher information is estimated anew, fro
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -62,29 +62,32 @@ class Covariances:
     @contextmanager
     def watched(self) -> Iterator[None]:
         """Add what forward and backward passes show in here. Padding must not be among it."""
-        handles = [layer.register_forward_hook(self._watch) for layer in self._layers]
+        handles = [layer.register_forward_hook(self._watch(name)) for layer, name in self._layers.items()]
         try:
             yield
         finally:
             for handle in handles:
                 handle.remove()
 
-    def _watch(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        name = self._layers[layer]
-        given = inputs[0].detach()
+    def _watch(self, name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+        def watch(layer: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
+            given = inputs[0].detach()
 
-        def add(gradient: Tensor) -> None:
-            _add_outer(self._inputs, name, given)
-            _add_outer(self._outputs, name, gradient)
+            def add(gradient: Tensor) -> None:
+                _add_outer(self._inputs, name, given)
+                _add_outer(self._outputs, name, gradient)
 
-        output.register_hook(add)
+            output.register_hook(add)
+
+        return watch
+
+    @property
+    def finite(self) -> bool:
+        """Whether every sum is a number."""
+        return all(bool(sums.isfinite().all()) for sides in (self._inputs, self._outputs) for sums in sides.values())
 
     def bases(self) -> dict[str, Basis]:
-        """The bases of each weight that was watched, by its name.
-
-        Raises:
-            torch.linalg.LinAlgError: a sum is not finite.
-        """
+        """The bases of each weight that was watched, by its name."""
         found = {}
         for layer, name in self._layers.items():
             if self._inputs[name].numel():
@@ -94,7 +97,8 @@ class Covariances:
 
 
 def _eigenvectors(matrix: Tensor) -> Tensor:
-    return torch.linalg.eigh(matrix.cpu().double()).eigenvectors.to(matrix)
+    vectors: Tensor = torch.linalg.eigh(matrix.cpu().double()).eigenvectors
+    return vectors.to(matrix)
 
 
 def _add_outer(sums: dict[str, Tensor], name: str, vectors: Tensor) -> None:
