@@ -14,12 +14,13 @@ from pydantic.fields import FieldInfo
 
 from xtf.config import CUTS, RULES, CombineConfig, PluginSection, RunConfig, StudyConfig
 from xtf.config.kinds import Kinds
+from xtf.scorer import Scorer
 
 HEAD = """# Reference: every setting
 
 Made from the types in `xtf/config/` and `xtf/labelling/` by `python docs/make_reference.py`. Every key can be
 overridden on the command line: `--set data.limit=100`. Unknown keys are refused. Parameters of a scorer:
-`xtf attributes NAME`.
+`xtf attributes NAME`. At the end: what `xtf.Scorer` can do, from `xtf/scorer.py`.
 """
 
 
@@ -48,6 +49,7 @@ def reference_page() -> str:
             for inner_name, inner in section.model_fields.items():
                 for nested in _sections(inner.annotation) if name == "settings" else ():
                     lines += _section(f"`settings.NAME.{inner_name}` of a study", nested)
+    lines += _methods("`xtf.Scorer`", Scorer)
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -67,6 +69,24 @@ def _section(title: str, section: type[BaseModel], level: int = 2) -> list[str]:
             cells = (f"`{name}`", f"`{_type(field)}`", _default(field), field.description or "")
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return [*lines, ""] if len(lines) > 4 else [*lines[:2]]
+
+
+def _methods(title: str, kind: type[Any]) -> list[str]:
+    """What can be done with an object, from its signatures and docstrings."""
+    about = (inspect.getdoc(kind) or "").split("\n")[0]
+    lines = [f"## {title}\n", f"{about}\n", "| in Python | what |", "|---|---|"]
+    for name, member in {kind.__name__: kind, **vars(kind)}.items():
+        if name.startswith("_") and name != "__call__":
+            continue
+        words = (inspect.getdoc(member) or "").split("\n\n")[0].replace("\n", " ").replace("``", "`")
+        call = f"scorer.{name}"
+        if not isinstance(member, property):
+            target = getattr(member, "__func__", member)
+            names = [n for n in inspect.signature(target).parameters if n not in ("self", "cls")]
+            owner = "" if member is kind else "xtf.Scorer." if isinstance(member, classmethod) else "scorer."
+            call = f"{'xtf.' if member is kind else owner}{name}({', '.join(names)})".replace(".__call__", "")
+        lines.append(f"| `{call}` | {words} |")
+    return [*lines, ""]
 
 
 def _sections(annotation: Any) -> list[type[BaseModel]]:

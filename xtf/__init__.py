@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from xtf.attribute.registry import register
     from xtf.errors import XTFError
     from xtf.progress import Activity, watch_progress
+    from xtf.scorer import Scorer
 
 _HOMES = {
     "xtf.attribute": (
@@ -72,6 +73,7 @@ _HOMES = {
     ),
     "xtf.errors": "XTFError",
     "xtf.progress": "Activity watch_progress",
+    "xtf.scorer": "Scorer",
     "xtf.attribute.registry": "register",
     "xtf.api": (
         "Run apply_spans detect evaluate export inspect label load_config open_run plant run score study train"
@@ -104,6 +106,7 @@ __all__ = [
     "Roles",
     "Run",
     "Scored",
+    "Scorer",
     "SignalRequest",
     "Signals",
     "SurpriseSpread",

@@ -129,7 +129,7 @@ def test_a_change_of_the_signals_code_scores_again(
 ) -> None:
     from xtf.config import RunConfig
     from xtf.steps.fingerprints import attribute_fingerprint
-    from xtf.steps.scoring import build_attributes
+    from xtf.steps.scorers import build_attributes
 
     config = RunConfig.model_validate(tiny_config(tmp_path, tiny_folder, attributes={"hesitation": {}}))
     inputs = {"data": "d", "model": "m", "seed": "0"}

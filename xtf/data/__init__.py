@@ -19,6 +19,7 @@ from xtf.data.reader import (
     response_texts,
 )
 from xtf.data.report import Count, DataReport, RowError
+from xtf.data.row_batches import RowBatches
 from xtf.data.schema import to_conversation
 from xtf.data.sources import Row, read_rows
 from xtf.data.spool import repeatable
@@ -42,6 +43,7 @@ __all__ = [
     "MaskedTurn",
     "PreTokenized",
     "Row",
+    "RowBatches",
     "RowError",
     "SharedSpan",
     "TokenView",

@@ -8,7 +8,7 @@ from typing import Any
 
 from xtf.data.plain import plain, without_arrays
 from xtf.data.unread import Unread
-from xtf.errors import DataError, kind_of
+from xtf.errors import DataError, kind_of, listed
 
 
 def memory_rows(rows: Any, prefix: str = "") -> Iterator[Unread]:
@@ -24,6 +24,27 @@ def memory_rows(rows: Any, prefix: str = "") -> Iterator[Unread]:
             "Of a dictionary of splits or columns, pass one split."
         )
     return _placed((partial(without_arrays, row) for row in rows) if table is None else table(rows), prefix)
+
+
+def column_rows(columns: Mapping[str, Any]) -> Iterator[Unread]:
+    """Yield the rows of columns, name to a list of one cell for each row, as those of a table.
+
+    Raises:
+        DataError: they are not equally long lists.
+    """
+    cells = {str(name): columns[name] for name in columns}
+    wrong = [
+        name for name, column in cells.items() if isinstance(column, str | Mapping) or not hasattr(column, "__len__")
+    ]
+    if wrong:
+        raise DataError(
+            f"rows: a mapping holds columns, a list of cells each; no list: {listed(wrong)}. Put one row into a list."
+        )
+    lengths = {name: len(column) for name, column in cells.items()}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"rows: columns of different lengths: {lengths}")
+    rows = (dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True))
+    return _placed((partial(plain, row) for row in rows), "")
 
 
 def is_stream(rows: Any) -> bool:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Read = TypeVar("Read")
 
 
-class _TooLong(Exception):
+class TooLong(Exception):
     """A row that ``data.too_long: drop`` leaves out; no fault of the row."""
 
 
@@ -55,7 +55,7 @@ def read_examples(
         DataError: no such file, an empty one, no usable row in the whole of it, or a bad row with ``on_error: stop``.
         ModelError: the tokenizer is not a fast one.
     """
-    example = _Tokenising(config, tokenizer, report)
+    example = RowTokenizer(config, tokenizer, report)
     yield from _read(config, report, rows, start, stop, example, seen if seen is not None else ExampleIds())
 
 
@@ -63,7 +63,7 @@ def read_examples_with_rows(
     config: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport
 ) -> Iterator[tuple[TokenizedExample, Row]]:
     """As :func:`read_examples`, with the row that each example is read from."""
-    example = _Tokenising(config, tokenizer, report)
+    example = RowTokenizer(config, tokenizer, report)
 
     def both(name: str, row: Row) -> tuple[TokenizedExample, Row]:
         return example(name, row), row
@@ -85,12 +85,21 @@ def read_located_examples(
 ) -> Iterator[LocatedExample]:
     """As :func:`read_examples`, with the conversation of each example and where its tokens stand in the text."""
     report = DataReport()
-    example = _Tokenising(config, tokenizer, report)
+    example = RowTokenizer(config, tokenizer, report)
     yield from _read(config, report, rows, 0, None, example.locate, ExampleIds())
 
 
-class _Tokenising:
-    """Row -> example."""
+class RowTokenizer:
+    """Row -> example.
+
+    Args:
+        config: How to read.
+        tokenizer: A fast tokenizer, with its chat template if it has one.
+        report: Receives what became of each row that is used.
+
+    Raises:
+        ModelError: the tokenizer is not a fast one.
+    """
 
     def __init__(self, config: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport) -> None:
         self._config, self._report = config, report
@@ -99,6 +108,12 @@ class _Tokenising:
             report.decided.setdefault(cause, Count())
 
     def __call__(self, name: str, row: Row) -> TokenizedExample:
+        """The row as the example of that name.
+
+        Raises:
+            RowError: the row cannot be used.
+            TooLong: ``data.too_long: drop`` leaves it out.
+        """
         recognised = _recognised(row, self._config)
         return self._example(name, row, recognised, self._tokenise(recognised.value))
 
@@ -174,7 +189,7 @@ def _read(
         try:
             name = seen.name(row, config.columns)
             result = convert(name, row)
-        except _TooLong:
+        except TooLong:
             report.dropped_too_long += 1
             continue
         except RowError as error:
@@ -207,7 +222,7 @@ def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -
     size = len(tokens.input_ids)
     is_long = size > config.max_length
     if is_long and config.too_long == "drop":
-        raise _TooLong
+        raise TooLong
     keep = slice(config.max_length)
     whole = tokens.example(name)
     if not whole.is_learnable.any():

@@ -34,23 +34,25 @@ class TokenBudget:
         folder: The run, which remembers a halved budget for the next start on the same kind of device.
         device: The kind of device: ``cpu``, ``cuda``.
         tokens: The budget to begin with.
+        remembers: Whether to write a halved budget down; without it the folder is only read.
 
     Attributes:
         tokens: The budget now.
     """
 
-    def __init__(self, folder: RunFolder, device: str, tokens: int) -> None:
-        self._folder, self._device = folder, device
+    def __init__(self, folder: RunFolder, device: str, tokens: int, *, remembers: bool = True) -> None:
+        self._folder, self._device, self._remembers = folder, device, remembers
         self.tokens = min(tokens, self._remembered() or tokens)
 
     def exceeded(self, tokens: int) -> None:
         """Take note that a batch of ``tokens`` padded tokens did not fit."""
         self.tokens = max(1, min(self.tokens, tokens // 2))
-        write_sealed_json(self._path, {"device": self._device, "tokens": self.tokens})
+        if self._remembers:
+            write_sealed_json(self._path, {"device": self._device, "tokens": self.tokens})
 
     @property
     def _path(self) -> Path:
-        return self._folder.state / "batch.json"
+        return budget_path(self._folder)
 
     def _remembered(self) -> int | None:
         try:
@@ -58,6 +60,11 @@ class TokenBudget:
         except RunError:
             return None
         return int(found["tokens"]) if found.get("device") == self._device else None
+
+
+def budget_path(folder: RunFolder) -> Path:
+    """Where a run remembers a halved budget."""
+    return folder.state / "batch.json"
 
 
 def fitting_shard(device: str) -> int:

@@ -114,16 +114,23 @@ def fit_attributes(
     attributes: Mapping[str, AnyAttribute],
     fingerprints: Mapping[str, str],
     context: EngineFitContext,
-) -> None:
-    """Fit each scorer, or restore what an earlier start of the same run learned."""
+) -> dict[str, str | None]:
+    """Fit each scorer, or restore what an earlier start of the same run learned.
+
+    Returns:
+        Attribute name to the tensors in the folder's ``state/`` that hold what it learned; None if it learned nothing.
+    """
+    keys: dict[str, str | None] = {}
     for name, attribute in attributes.items():
         key = f"fitted-{name}-{digest(fingerprints[name])}"
         state = folder.read_tensors(key)
         if state is not None:
             attribute.load_state(state)
-            continue
-        with busy(f"Fitting {name}"):
-            attribute.fit(context)
-        learned = attribute.state()
-        if learned:
-            folder.write_tensors(key, learned)
+        else:
+            with busy(f"Fitting {name}"):
+                attribute.fit(context)
+            state = attribute.state()
+            if state:
+                folder.write_tensors(key, state)
+        keys[name] = key if state else None
+    return keys

@@ -43,19 +43,20 @@ class Columns:
     fingerprints: Mapping[str, str]
 
 
-class Scorer(Protocol):
-    """Where :func:`score_shards` gets its signals from."""
+class Scorers(Protocol):
+    """What :func:`score_shards` scores with."""
 
-    budget: TokenBudget
+    def ready(self, names: Sequence[str]) -> None:
+        """Fit the attributes of those names, and load what they are measured against, unless it is done."""
 
-    def signals_for(self, names: Sequence[str]) -> SignalPass:
-        """The pass that computes what the attributes of those names ask for, fitted and ready."""
+    def score(self, examples: Sequence[TokenizedExample], names: Sequence[str], advance: Advance) -> dict[str, Column]:
+        """Their scores and details, ``(tokens,)`` each, examples end to end; as :func:`score_examples`."""
 
 
 def score_shards(
     folder: RunFolder,
     wanted: Columns,
-    scorer: Scorer,
+    scorers: Scorers,
     shards: Iterable[tuple[ShardRecord, Sequence[str]]],
     total: Callable[[], int | None],
 ) -> None:
@@ -65,7 +66,7 @@ def score_shards(
         folder: The run.
         wanted: All of its columns; those of a shard whose recorded fingerprint is another are dropped, others are kept
             as they are.
-        scorer: Asked only when a shard lacks something.
+        scorers: Asked only when a shard lacks something.
         shards: Those that lack something, with the names of what they lack; a thread goes through them.
         total: Tokens of all these shards, or None while nobody knows.
     """
@@ -80,10 +81,9 @@ def score_shards(
         progress("Scoring", None, "tokens") as advance,
     ):
         for shard, names, table in jobs:
-            lacking = {name: wanted.attributes[name] for name in names}
-            signal_pass = scorer.signals_for(names)
+            scorers.ready(names)
             advance(0, total=total())
-            columns = _score_examples(examples_of(table), lacking, signal_pass, scorer.budget, advance)
+            columns = scorers.score(examples_of(table), names, advance)
             later(partial(_write, folder, shard, table, columns, wanted.fingerprints))
 
 
@@ -131,14 +131,18 @@ def _kept_columns(
     return kept, {name: have[name] for name in names}
 
 
-def _score_examples(
+def score_examples(
     examples: Sequence[TokenizedExample],
     attributes: Mapping[str, AnyAttribute],
     signal_pass: SignalPass,
     budget: TokenBudget,
     advance: Advance,
 ) -> dict[str, Column]:
-    """Flat columns of ``examples``: the score of each attribute and its details."""
+    """The score of each attribute and its details, ``(tokens,)`` each, ``examples`` end to end.
+
+    The same examples in the same order under the same budget make the same batches, and so the same values, bit by
+    bit; in other batches a kernel may round the last digit otherwise.
+    """
     starts = np.cumsum([0, *(len(example) for example in examples)])
     columns: dict[str, Column] = {}
     for rows, signals in run_batches(examples, signal_pass, budget):

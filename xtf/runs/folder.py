@@ -220,13 +220,13 @@ class RunFolder:
         from safetensors.torch import save
 
         data = save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
-        write_sealed(self.state / f"{name}.safetensors", data)
+        write_sealed(self.tensors_path(name), data)
 
     def read_tensors(self, name: str) -> dict[str, Any] | None:
         """Load what :meth:`write_tensors` saved, or None if there is no such file or it is damaged."""
         from safetensors.torch import load
 
-        path = self.state / f"{name}.safetensors"
+        path = self.tensors_path(name)
         if not path.exists():
             return None
         try:
@@ -234,6 +234,10 @@ class RunFolder:
         except RunError as error:
             notice(f"{error}; it is made again.")
             return None
+
+    def tensors_path(self, name: str) -> Path:
+        """Where :meth:`write_tensors` saves, written or not."""
+        return self.state / f"{name}.safetensors"
 
     # -- lock ----------------------------------------------------------------------------------------------------
 

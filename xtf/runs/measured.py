@@ -21,7 +21,7 @@ def write_distribution(folder: RunFolder, name: str, distribution: Distribution)
     content = io.BytesIO()
     savez: Any = np.savez
     savez(content, **distribution.to_arrays())
-    write_sealed(_distribution_path(folder, name), content.getvalue())
+    write_sealed(distribution_path(folder, name), content.getvalue())
 
 
 def read_distribution(folder: RunFolder, name: str) -> Distribution:
@@ -31,7 +31,7 @@ def read_distribution(folder: RunFolder, name: str) -> Distribution:
         RunError: naming the file, if it is missing or damaged.
     """
     try:
-        content = read_sealed(_distribution_path(folder, name))
+        content = read_sealed(distribution_path(folder, name))
     except RunError as error:
         raise RunError(f"{error}. Measure the scores again: xtf score {folder.config_path}") from None
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
@@ -64,5 +64,6 @@ def read_rules(folder: RunFolder, distributions: Callable[[], Mapping[str, Distr
     return LabelRules.from_dict(described, distributions())
 
 
-def _distribution_path(folder: RunFolder, name: str) -> Path:
+def distribution_path(folder: RunFolder, name: str) -> Path:
+    """Where the distribution of an attribute's scores is."""
     return folder.state / f"distribution-{name}.npz"

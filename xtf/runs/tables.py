@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from xtf.labelling.shard import Labels, ScoredShard
-from xtf.tokens import TOKEN_COLUMNS, TokenizedExample, usual_weights
+from xtf.tokens import TOKEN_COLUMNS, BoolArray, TokenizedExample, usual_weights
 
 if TYPE_CHECKING:
     from numpy import int64
@@ -87,24 +87,49 @@ def scored_shard(tokens: pa.Table, scores: pa.Table, names: Sequence[str]) -> Sc
     )
 
 
+def shard_of(examples: Sequence[TokenizedExample], columns: Mapping[str, Column]) -> ScoredShard:
+    """Examples in memory end to end with ``(tokens,)`` scores and details, as :func:`scored_shard` reads them."""
+    tokens = {name: _joined((getattr(e, name) for e in examples), dtype) for name, dtype in TOKEN_COLUMNS.items()}
+    return ScoredShard(
+        [example.example_id for example in examples],
+        np.cumsum([0, *(len(example) for example in examples)]).astype(np.int64),
+        tokens["input_ids"],
+        tokens["is_response"],
+        tokens["is_protected"],
+        {name: column.astype(np.float32, copy=False) for name, column in columns.items() if "." not in name},
+        details={name: column for name, column in columns.items() if "." in name},
+        weights=tokens["weights"],
+        rulings=tokens["rulings"],
+    )
+
+
 def labels_table(shard: ScoredShard, labels: Labels) -> pa.Table:
     """``labels/``: what a trainer reads; rows that keep nothing to learn are dropped."""
+    kept_rows = keeps_something(shard, labels)
+    columns = {name: _lists(shard.offsets, values) for name, values in label_columns(shard, labels).items()}
+    table = pa.table({"example_id": pa.array(shard.example_ids, pa.string()), **columns})
+    return table if kept_rows.all() else table.filter(pa.array(kept_rows))
+
+
+def keeps_something(shard: ScoredShard, labels: Labels) -> BoolArray:
+    """``(examples,)`` bool: whether an example keeps anything to learn but the end of its turn."""
+    kept: BoolArray = shard.counts(shard.learnable() & ~labels.noise) > 0
+    return kept
+
+
+def label_columns(shard: ScoredShard, labels: Labels) -> dict[str, NDArray[Any]]:
+    """The list columns of ``labels/``, ``(tokens,)`` each, of every example."""
     prompt = ~shard.is_response & (shard.weights > 0)
     supervised = (shard.is_response & ~labels.noise) | prompt
-    kept_rows = shard.counts(shard.learnable() & ~labels.noise) > 0
-    table = pa.table(
-        {
-            "example_id": pa.array(shard.example_ids, pa.string()),
-            "input_ids": _lists(shard.offsets, shard.input_ids),
-            "attention_mask": _lists(shard.offsets, np.ones(len(shard.input_ids), np.int8)),
-            "labels": _lists(shard.offsets, np.where(supervised, shard.input_ids, -100).astype(np.int32)),
-            "assistant_masks": _lists(shard.offsets, supervised.astype(np.int8)),
-            "weights": _lists(shard.offsets, labels.weights),
-            "noise": _lists(shard.offsets, labels.noise),
-            "reasons": _lists(shard.offsets, labels.reasons),
-        }
-    )
-    return table if kept_rows.all() else table.filter(pa.array(kept_rows))
+    return {
+        "input_ids": shard.input_ids,
+        "attention_mask": np.ones(len(shard.input_ids), np.int8),
+        "labels": np.where(supervised, shard.input_ids, -100).astype(np.int32),
+        "assistant_masks": supervised.astype(np.int8),
+        "weights": labels.weights,
+        "noise": labels.noise,
+        "reasons": labels.reasons,
+    }
 
 
 def verdicts_table(shard: ScoredShard, labels: Labels) -> pa.Table:

@@ -28,7 +28,8 @@ from xtf.steps.labelling import label_run
 from xtf.steps.labellings import labellings
 from xtf.steps.parts import RoundFacts, begin_round, cut_into_parts
 from xtf.steps.preparing import Given, Prepared, prepared, write_config
-from xtf.steps.scoring import build_attributes, score_folder
+from xtf.steps.scorers import build_attributes
+from xtf.steps.scoring import score_folder
 from xtf.steps.training import held_out_examples, loaded_model, metrics_of
 from xtf.tokens import TokenizedExample
 from xtf.training import Labelling, labelled_rows, resolve_auto

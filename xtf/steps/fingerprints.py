@@ -41,6 +41,12 @@ def attribute_fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], co
     )
 
 
+def code_fingerprint(attribute: AnyAttribute) -> str:
+    """Of the code alone that turns signals into an attribute's scores: the scorer's, its signals' and XTF's."""
+    foreign = [source_of(kind) for kind in _foreign_signals(attribute)]
+    return digest(source_of(type(attribute)), foreign, xtf_source())
+
+
 def _foreign_signals(attribute: AnyAttribute) -> list[type]:
     """Kinds of signals that come from other packages than XTF; its own code counts in any case."""
     kinds = {type(request) for request in attribute.requires()}

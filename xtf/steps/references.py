@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy as np
 from xtf.attribute import LossDerivative, Reference, SignalRequest
 from xtf.config import LoraSettings, RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
-from xtf.errors import DataError, ModelError
+from xtf.errors import DataError, ModelError, RunError
 from xtf.files import digest
 from xtf.model import LoadedModel, SignalPass, load_model, model_fingerprint, tokenizer_fingerprint
 from xtf.model.adapters import Adapter, Adapters
@@ -41,8 +41,11 @@ def needs_reference(request: SignalRequest) -> bool:
 class ReferenceModels:
     """Makes and loads what the signals of one scoring pass are measured against.
 
-    :meth:`prepare` trains and differentiates the bare base; only then do :meth:`reference` and :meth:`direction` put
-    adapters on it, and :meth:`close` takes them off.
+    :meth:`prepare` trains and differentiates the bare base, or :meth:`restore` finds what that made; only then do
+    :meth:`reference` and :meth:`direction` put adapters on it, and :meth:`close` takes them off.
+
+    Attributes:
+        made: What :meth:`prepare` has made or found: a digest of what was asked for, to the name in the folder.
     """
 
     def __init__(self, folder: RunFolder, config: RunConfig, loaded: LoadedModel) -> None:
@@ -52,6 +55,7 @@ class ReferenceModels:
         self._directions: dict[LossDerivative, Direction] = {}
         self._folders: dict[Reference, Path] = {}
         self._facts: dict[str, dict[str, Any]] = {}
+        self.made: dict[str, str] = {}
 
     def close(self) -> None:
         """Take every adapter off the base."""
@@ -71,6 +75,30 @@ class ReferenceModels:
         for request in requests:
             if isinstance(request, LossDerivative):
                 self._directions[request] = self._direction(request)
+
+    def restore(self, requests: Iterable[SignalRequest], made: Mapping[str, str]) -> None:
+        """Find what :meth:`prepare` has ``made`` for ``requests``, without the examples that it was made from.
+
+        Raises:
+            RunError: the folder lacks some of it.
+        """
+        requests = sorted(requests, key=repr)
+        for spec in references_of(requests):
+            if spec.is_trained_here:
+                folder = reference_folder(self._folder, made.get(_asked(spec), "?"))
+                if not folder.is_dir():
+                    raise RunError(f"{folder}: missing: {spec.shown}. Save the scorer again, or fit it anew.")
+                self._folders[spec] = folder
+        for request in requests:
+            if isinstance(request, LossDerivative):
+                key = made.get(_asked(request), "?")
+                direction = self._folder.read_tensors(key)
+                if direction is None:
+                    raise RunError(
+                        f"{self._folder.tensors_path(key)}: missing or damaged: the direction of "
+                        f"{request.target.shown}. Save the scorer again, or fit it anew."
+                    )
+                self._directions[request] = direction
 
     def reference(self, spec: Reference) -> LoadedModel | Adapter:
         """The model of a reference, or the adapter that makes the base it; each is loaded once."""
@@ -116,8 +144,8 @@ class ReferenceModels:
         if spec in self._folders:
             return self._folders[spec]
         examples = self._warm_up(spec)
-        key = self._key("reference", spec.model_dump(mode="json"), _digest_of(examples))
-        folder = self._folder.path / "references" / key
+        key = self.made[_asked(spec)] = self._key("reference", spec.model_dump(mode="json"), _digest_of(examples))
+        folder = reference_folder(self._folder, key).parent
         with _named(spec):
             self._facts[f"references/{key}"] = {"what": spec.shown, **self._train(spec, examples, folder, key)}
         self._folders[spec] = folder / "model"
@@ -151,7 +179,7 @@ class ReferenceModels:
         if request.adapter is not None and request.adapter.is_trained_here:
             point = self._trained(request.adapter).parent.name
         spec = {**asdict(request), "target": "", "adapter": point, "mode": "auto"}  # the way down the same direction
-        key = f"direction-{self._key('direction', spec, _digest_of(examples))}"
+        key = self.made[_asked(request)] = f"direction-{self._key('direction', spec, _digest_of(examples))}"
         direction: Direction | None = self._folder.read_tensors(key)
         if direction is None:
             with Adapters(self._loaded) as adapters:
@@ -204,6 +232,23 @@ class ReferenceModels:
 
     def _key(self, *parts: object) -> str:
         return digest(self._loaded.fingerprint, tokenizer_fingerprint(self._loaded.tokenizer), *parts)
+
+
+def reference_folder(folder: RunFolder, key: str) -> Path:
+    """Where a run keeps the adapter that it has trained under a key of :attr:`ReferenceModels.made`."""
+    return folder.path / "references" / key / "model"
+
+
+def made_for(requests: Iterable[SignalRequest], made: Mapping[str, str]) -> dict[str, str]:
+    """Of what is ``made`` (:attr:`ReferenceModels.made`), as much as ``requests`` ask for."""
+    requests = list(requests)
+    keys = [_asked(spec) for spec in references_of(requests)]
+    keys += [_asked(request) for request in requests if isinstance(request, LossDerivative)]
+    return {key: made[key] for key in sorted(keys) if key in made}
+
+
+def _asked(asked: Reference | LossDerivative) -> str:
+    return digest(repr(asked))
 
 
 def references_of(requests: Iterable[SignalRequest]) -> list[Reference]:

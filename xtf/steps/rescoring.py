@@ -37,9 +37,10 @@ from xtf.model import Embedder, LoadedModel, SignalPass
 from xtf.model.head import base_of
 from xtf.progress import progress
 from xtf.runs import RunReader
+from xtf.runs.tables import shard_of
 from xtf.steps.references import ReferenceModels
-from xtf.steps.scoring import build_attributes
-from xtf.tokens import TOKEN_COLUMNS, FloatArray, TokenBatch, TokenizedExample
+from xtf.steps.scorers import build_attributes
+from xtf.tokens import FloatArray, TokenBatch, TokenizedExample
 from xtf.training import Labelling
 from xtf.training.loss import scoring_forward
 from xtf.training.storage import Pieces
@@ -125,7 +126,6 @@ class Rescorer:
     def scores(self, model: Any, places: Sequence[int], names: Sequence[str]) -> ScoredShard:
         """The examples at ``places`` with the scores of ``names``: of the model in training, or the first ones."""
         examples = [self._examples[place] for place in places]
-        starts = np.cumsum([0, *(len(example) for example in examples)]).astype(np.int64)
         found = {
             name: np.concatenate([self._first_scores[name][place] for place in places])
             for name in names
@@ -134,12 +134,7 @@ class Rescorer:
         anew = {name: self.scorers[name] for name in names if name in self.scorers}
         with scoring_forward(model):
             found |= self._scored_anew(model, examples, places, anew)
-        columns: dict[str, Any] = {
-            name: np.concatenate([getattr(one, name) for one in examples]) for name in TOKEN_COLUMNS
-        }
-        weights, rulings = columns.pop("weights"), columns.pop("rulings")
-        ids = [example.example_id for example in examples]
-        return ScoredShard(ids, starts, **columns, scores=found, weights=weights, rulings=rulings)
+        return shard_of(examples, found)
 
     def _scored_anew(
         self,

@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, replace
+from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig
 from xtf.engine.batches import TokenBudget, fitting_tokens
@@ -26,8 +26,10 @@ from xtf.runs.locks import hold_after_waiting, wait_until
 from xtf.runs.measured import write_distribution
 from xtf.runs.tables import examples_of
 from xtf.runs.worker import Worker
-from xtf.steps.fingerprints import attribute_fingerprint
+from xtf.steps.fingerprints import attribute_fingerprint, code_fingerprint
+from xtf.steps.fitted import record_fitted
 from xtf.steps.preparing import Given, Prepared, prepared
+from xtf.steps.scorers import Scorers, build_attributes
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
@@ -71,68 +73,50 @@ def score_folder(ready: Prepared, attributes: Mapping[str, AnyAttribute]) -> Run
     return run
 
 
-def build_attributes(config: RunConfig) -> dict[str, AnyAttribute]:
-    """The scorers that a configuration names, in its order."""
-    return {name: registry.build(name, spec) for name, spec in config.attributes.items()}
-
-
-class _Scorer:
-    """Loads the model, fits scorers and makes references when the first shard asks for it."""
+class _RunScorers(Scorers):
+    """Fits scorers and makes references, and keeps them in the run, when the first shard asks for it."""
 
     def __init__(self, ready: Prepared, wanted: Columns, loaded: LoadedModel) -> None:
-        from xtf.model import Embedder
-        from xtf.steps.references import ReferenceModels
-
         folder, config = ready.folder, ready.config
+        tokens = config.scoring.tokens_per_batch or fitting_tokens(loaded)
+        budget = TokenBudget(folder, loaded.device.type, tokens)
+        super().__init__(folder, config, loaded, wanted.attributes, budget)
         self._folder, self._config, self._tokens = folder, config, ready.tokens
-        self._attributes, self._fingerprints = wanted.attributes, wanted.fingerprints
-        self._loaded = loaded
-        self.budget = TokenBudget(folder, loaded.device.type, config.scoring.tokens_per_batch or fitting_tokens(loaded))
-        self._embedder = Embedder(loaded)
-        self._context: EngineFitContext | None = None
-        self._references = ReferenceModels(folder, config, loaded)
-        self._passes: dict[tuple[str, ...], SignalPass] = {}
+        self._fingerprints = wanted.fingerprints
+        self._ready: set[str] = set()
 
-    def signals_for(self, names: Sequence[str]) -> SignalPass:
-        """The pass for the attributes of those names, fitted; the same object for the same names."""
-        from xtf.model import SignalPass
-
-        key = tuple(names)
-        if key not in self._passes:
-            chosen = {name: self._attributes[name] for name in names}
-            with hold_after_waiting(self._folder.state / "fit.lock", "the process that fits the scorers"):
-                fit_attributes(self._folder, chosen, self._fingerprints, self._fit_context())
-            self._passes[key] = SignalPass(
-                self._loaded,
-                requests_of(chosen.values()),
-                self._references.reference,
-                direction_loader=self._references.direction,
-                embedder=self._embedder,
-            )
-            self._references.record(self._passes[key])
-        return self._passes[key]
+    def ready(self, names: Sequence[str]) -> None:
+        """Fit the attributes of those names that are not fitted yet, or restore them."""
+        chosen = {name: self.attributes[name] for name in names if name not in self._ready}
+        if not chosen:
+            return
+        with hold_after_waiting(self._folder.state / "fit.lock", "the process that fits the scorers"):
+            states = fit_attributes(self._folder, chosen, self._fingerprints, self._fit_context)
+            entries = {
+                name: {"fingerprint": self._fingerprints[name], "code": code_fingerprint(one), "state": states[name]}
+                for name, one in chosen.items()
+            }
+            record_fitted(self._folder, entries, self.references.made)
+        self._ready |= chosen.keys()
 
     def prepare_references(self, names: Iterable[str]) -> None:
         """Make what the influence of those attributes is measured against."""
         with hold_after_waiting(self._folder.state / "fit.lock", "the process that makes the references"):
-            self._references.prepare(requests_of(self._attributes[name] for name in names))
+            self.references.prepare(requests_of(self.attributes[name] for name in names))
 
-    def close(self) -> None:
-        """Give the model back as it was."""
-        self._references.close()
+    def note(self, signal_pass: SignalPass) -> None:
+        self.references.record(signal_pass)
 
+    @cached_property
     def _fit_context(self) -> EngineFitContext:
-        if self._context is None:
-            examples = _first_examples(self._folder, self._tokens, self._config.scoring.fit_examples)
-            self._context = EngineFitContext(
-                examples,
-                self._loaded,
-                self._embedder,
-                seed=self._config.seed,
-                columns=self._config.data.columns,
-                budget=self.budget,
-            )
-        return self._context
+        return EngineFitContext(
+            _first_examples(self._folder, self._tokens, self._config.scoring.fit_examples),
+            self.loaded,
+            self.embedder,
+            seed=self._config.seed,
+            columns=self._config.data.columns,
+            budget=self.budget,
+        )
 
 
 def _score_missing(ready: Prepared, wanted: Columns) -> None:
@@ -172,11 +156,11 @@ def _score_missing(ready: Prepared, wanted: Columns) -> None:
                 "(docs/benchmarks.md); for float32: --set model.dtype=float32"
             )
         loaded = load_model(config.model.model_copy(update={"dtype": ready.inputs["dtype"]}))
-    with closing(_Scorer(ready, wanted, loaded)) as scorer:
+    with closing(_RunScorers(ready, wanted, loaded)) as scorers:
         if any(needs_reference(request) for request in requests_of(wanted.attributes.values())):
             work = list(work)  # the base must be bare, and a share of the data is known when all of it is
-            scorer.prepare_references({name for _, names in work for name in names})
-        score_shards(folder, wanted, scorer, work, total)
+            scorers.prepare_references({name for _, names in work for name in names})
+        score_shards(folder, wanted, scorers, work, total)
 
 
 def _first_examples(folder: RunFolder, shards: Iterable[ShardRecord], count: int) -> list[TokenizedExample]:
