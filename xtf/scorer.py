@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
 import weakref
@@ -29,6 +30,9 @@ IN_MEMORY = "rows in memory"
 
 PROBLEM = "problem"
 """The column that says why a row is not to be learnt; empty where it is."""
+
+_IMPORTED_BY = os.getpid()
+"""The process that has imported this module itself; one forked from it has another id."""
 
 
 class Scorer:
@@ -175,6 +179,7 @@ class Scorer:
             XTFError: of the kind that names any other mistake.
         """
         with self._lock:
+            _keep_to_threads_that_live()
             if self._ready is None:
                 fitted = self._known()
                 self._ready = _Ready.of(fitted, fitted.load())
@@ -254,6 +259,14 @@ class _Ready:
                 **{name: columns[name][here].copy() for name in self.empty},
                 PROBLEM: "" if kept[place] else "nothing is left to learn",
             }
+
+
+def _keep_to_threads_that_live() -> None:
+    """In a forked process compute on one thread: others do not survive a fork, and OpenMP would wait for them."""
+    if os.getpid() != _IMPORTED_BY:
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def _received(kind: type[Scorer], folder: str, fingerprint: str) -> Scorer:

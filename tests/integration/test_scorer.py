@@ -134,6 +134,26 @@ def test_a_data_set_is_mapped(run: xtf.Run, saved: Path, processes: int) -> None
     assert_equal(list(mapped), of_run(run))
 
 
+def test_a_forked_process_does_not_wait_for_threads_that_are_gone(saved: Path) -> None:
+    """OpenMP's threads stay behind at a fork; computing on more than one would hang for ever."""
+    scorer = xtf.Scorer.load(saved)
+
+    def threads(columns: Mapping[str, Any]) -> dict[str, Any]:
+        scorer(dict(columns))
+        return {"threads": [torch.get_num_threads()] * len(columns["id"])}
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        data = datasets.Dataset.from_list(ROWS[:2])
+        mapped = data.map(threads, batched=True, num_proc=2, load_from_cache_file=False)
+        scorer(ROWS[:1])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+    assert mapped["threads"][:] == [1, 1]
+
+
 def score_in_child(scorer: xtf.Scorer, rows: Sequence[Mapping[str, Any]], sink: Any) -> None:
     """What a process that shares nothing with this one does."""
     torch.set_num_threads(1)
