@@ -93,7 +93,8 @@ class Scorer:
             rows: As for :func:`xtf.score`; if not given, what ``data.path`` names.
 
         Raises:
-            XTFError: of the kind that names the mistake, as in a run.
+            ConfigError: there are neither rows nor a ``data.path``.
+            XTFError: of the kind that names any other mistake, as in a run.
         """
         from xtf.model import load_model
         from xtf.steps.fitted import open_fitted, save_fitted
