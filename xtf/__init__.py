@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         detect,
         evaluate,
         export,
+        find,
         inspect,
         label,
         load_config,
@@ -76,7 +77,7 @@ _HOMES = {
     "xtf.scorer": "Scorer",
     "xtf.attribute.registry": "register",
     "xtf.api": (
-        "Run apply_spans detect evaluate export inspect label load_config open_run plant run score study train"
+        "Run apply_spans detect evaluate export find inspect label load_config open_run plant run score study train"
     ),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
@@ -118,6 +119,7 @@ __all__ = [
     "detect",
     "evaluate",
     "export",
+    "find",
     "inspect",
     "label",
     "load_config",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from xtf.data import Inspection
     from xtf.report import Report
+    from xtf.report.issues import Issues
     from xtf.steps.exporting import Exported
     from xtf.steps.planting import PlantedFile
     from xtf.steps.spans import RelabelledFile
@@ -44,6 +45,16 @@ class Run(RunReader):
         from xtf.report.html.write import Report, html
 
         return Report(html(self, examples, compare))
+
+    def issues(self) -> Issues:
+        """The examples, those with the worst spans first, each judged by its tokens; see :func:`xtf.find`.
+
+        Raises:
+            RunError: the run is not labelled.
+        """
+        from xtf.report.issues import Issues
+
+        return Issues(self)
 
 
 def open_run(path: str | Path) -> Run:
@@ -68,12 +79,21 @@ def load_config(
     Raises:
         ConfigError: with every mistake, one a line.
     """
+    return _checked(*_raw(source), overrides, scorers)
+
+
+def _raw(source: ConfigLike) -> tuple[dict[str, Any], str]:
+    """A configuration yet to be checked, and what messages call it."""
     if isinstance(source, RunConfig):
-        raw, where = source.model_dump(mode="json"), "<config>"
-    elif isinstance(source, Mapping):
-        raw, where = dict(source), "<config>"
-    else:
-        raw, where = read_yaml(source), str(source)
+        return source.model_dump(mode="json"), "<config>"
+    if isinstance(source, Mapping):
+        return dict(source), "<config>"
+    return read_yaml(source), str(source)
+
+
+def _checked(
+    raw: Mapping[str, Any], where: str, overrides: Sequence[str] = (), scorers: Mapping[str, AnyAttribute] | None = None
+) -> RunConfig:
     merged = apply_overrides(raw, overrides)
     if scorers is not None:
         return parse_config(named(merged, scorers), where)
@@ -83,6 +103,16 @@ def load_config(
         where,
         check_attributes=lambda attributes: problems_of_attributes(merged, attributes) + _unknown_metrics(merged),
     )
+
+
+def _with_objects(source: ConfigLike, model: Any, data: Any, scorers: Mapping[str, AnyAttribute] | None) -> RunConfig:
+    """As :func:`load_config`; an object given needs no path in the configuration."""
+    raw, where = _raw(source)
+    if model is not None:
+        raw["model"] = {"path": getattr(model, "name_or_path", "") or "(a model object)", **(raw.get("model") or {})}
+    if data is not None:
+        raw["data"] = {"path": "(rows in memory)", **(raw.get("data") or {})}
+    return _checked(raw, where, (), scorers)
 
 
 def _unknown_metrics(raw: Mapping[str, Any]) -> list[str]:
@@ -97,6 +127,48 @@ def _unknown_metrics(raw: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def find(
+    data: str | Path | Sequence[str | Path] | Rows,
+    model: str | Path | PreTrainedModel,
+    *,
+    tokenizer: PreTrainedTokenizerBase | None = None,
+    overrides: Sequence[str] = (),
+) -> Issues:
+    """Score and label data, and rank its examples by their worst spans; needs no configuration and no folder.
+
+    What looks wrong is judged by ``label_quality``, what the model predicts already by ``knowledge_novelty``. The run
+    lies in the user's cache: the same call goes on where it was interrupted, and is answered from there when done.
+
+    Args:
+        data: A file, a folder, a pattern, a hub id or a list of these, as for ``data.path``; or rows in memory.
+        model: As for ``model.path``; or a model object, which needs ``tokenizer`` too.
+        tokenizer: A tokenizer object.
+        overrides: ``key.path=value`` texts that change any other setting; with ``output=runs/NAME`` the run lies there.
+
+    Raises:
+        XTFError: of the kind that names the mistake.
+    """
+    from xtf.data import repeatable
+    from xtf.report.issues import Issues
+    from xtf.steps.finding import in_cache, settings_of
+    from xtf.steps.preparing import Given
+
+    named = [data] if isinstance(data, str | Path) else list(data) if _are_paths(data) else None
+    rows = None if named is not None else repeatable(data)
+    given = Given(None if isinstance(model, str | Path) else model, tokenizer, rows)
+    sections: dict[str, Any] = {} if given.model is not None else {"model": {"path": str(model)}}
+    if named is not None:
+        sections["data"] = {"path": [str(place) for place in named] if len(named) > 1 else str(named[0])}
+    config = _with_objects(settings_of(sections, overrides), given.model, rows, None)
+    config = config if "output" in config.model_fields_set else in_cache(config, given)
+    scored = score(config, model=given.model, tokenizer=tokenizer, data=rows)
+    return Issues(label(scored), rows)
+
+
+def _are_paths(data: Any) -> bool:
+    return isinstance(data, list | tuple) and bool(data) and all(isinstance(one, str | Path) for one in data)
+
+
 def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
     """Score, label, and train if the configuration has a ``training`` section. See :func:`score` for the objects.
 
@@ -107,7 +179,7 @@ def run(config: ConfigLike, *, overwrite: bool = False, **objects: Any) -> Run:
         XTFError: of the kind that names any other mistake.
     """
     scorers = objects.get("attributes")
-    config = load_config(config, scorers=scorers)
+    config = _with_objects(config, objects.get("model"), objects.get("data"), scorers)
     if config.strategy.kind == "self_evolving":
         from xtf.steps.evolving import evolve_run
         from xtf.steps.preparing import Given
@@ -150,7 +222,7 @@ def score(
     from xtf.steps.preparing import Given
     from xtf.steps.scoring import score_run
 
-    config = load_config(config, scorers=attributes)
+    config = _with_objects(config, model, data, attributes)
     _refuse_alone("scored", config)
     worker = Worker.parse(shard) if shard is not None else None
     return Run(score_run(config, Given(model, tokenizer, data), attributes, overwrite, worker).folder)
@@ -482,6 +554,6 @@ def inspect(
     from xtf.data import LOOK, inspect_examples
     from xtf.model import load_tokenizer
 
-    settings = load_config(config)
+    settings = _with_objects(config, tokenizer, data, None)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
     return inspect_examples(settings.data, tokenizer, examples, data, None if whole else LOOK)

@@ -118,6 +118,31 @@ def run_objects(s: Setting) -> None:
     assert (len(list(run.example_ids())), run.scored) == (3, ["mine"])
 
 
+DICE = ["attributes={random: {}}", "thresholds.random={kind: bottom_share, share: 0.3}"]
+
+
+def found_in(s: Setting, *arguments: Any, overrides: list[str] | None = None, **objects: Any) -> Any:
+    return xtf.find(*arguments, overrides=[*DICE, f"output={s.folder / 'found'}", *(overrides or [])], **objects)
+
+
+def find_data(s: Setting) -> None:
+    assert [one.example_id for one in found_in(s, chat_rows(1), str(s.model))] == ["sum-1"]
+
+
+def find_model(s: Setting) -> None:
+    assert found_in(s, chat_rows(2), s.model).run.config.model.path == str(s.model)
+
+
+def find_tokenizer(s: Setting) -> None:
+    found = found_in(s, chat_rows(2), other_model(), tokenizer=tiny_tokenizer())
+    assert found.run.config.model.path != str(s.model)
+
+
+def find_overrides(s: Setting) -> None:
+    found = found_in(s, chat_rows(4), s.model, overrides=["thresholds.random.share=1.0", "data.limit=2"])
+    assert [one.share_useless > 0.7 for one in found] == [True, True]
+
+
 def label_overrides(s: Setting) -> None:
     run = xtf.score(s.config())
     few = xtf.label(run).manifest["counts"]["noise_tokens"]
@@ -326,6 +351,10 @@ CASES: dict[str, Callable[[Setting], None]] = {
     "score.attributes": score_attributes,
     "score.overwrite": score_overwrite,
     "score.shard": score_shard,
+    "find.data": find_data,
+    "find.model": find_model,
+    "find.tokenizer": find_tokenizer,
+    "find.overrides": find_overrides,
     "label.run": check(lambda s: xtf.label(xtf.score(s.config()).path).path == s.folder / "run"),
     "label.overrides": label_overrides,
     "train.run": check(lambda s: bool(train(s)["arms"])),

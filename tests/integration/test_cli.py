@@ -12,6 +12,7 @@ from tests.conftest import Cli, chat_row, chat_rows, tiny_config, write_config, 
 from xtf.attribute import registry
 
 COMMANDS = (
+    "find",
     "run",
     "score",
     "label",

@@ -16,6 +16,7 @@ from xtf.data.reader import (
     read_examples_with_rows,
     read_located_examples,
     read_named_conversations,
+    read_named_rows,
     response_texts,
 )
 from xtf.data.report import Count, DataReport, RowError
@@ -56,6 +57,7 @@ __all__ = [
     "read_examples_with_rows",
     "read_located_examples",
     "read_named_conversations",
+    "read_named_rows",
     "read_rows",
     "repeatable",
     "response_texts",

@@ -160,6 +160,20 @@ def read_named_conversations(
     yield from _read(config, report, rows, 0, None, conversation, ExampleIds())
 
 
+def read_named_rows(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Row]]:
+    """Yield example id and row of each row that can be understood, whatever its schema; nothing is tokenised.
+
+    Raises:
+        DataError: as for :func:`read_examples`.
+    """
+
+    def named(name: str, row: Row) -> tuple[str, Row]:
+        _recognised(row, config)
+        return name, row
+
+    yield from _read(config, report, rows, 0, None, named, ExampleIds())
+
+
 def response_texts(config: DataConfig) -> list[str]:
     """Return what the assistant says in each turn of ``config.path`` that is to be learnt; tool calls are not text.
 

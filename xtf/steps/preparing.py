@@ -109,6 +109,19 @@ def prepared(
             yield Prepared(folder, config, inputs, loaded, tokens)
 
 
+def inputs_of(config: RunConfig, given: Given) -> dict[str, str]:
+    """What a run of this configuration rests on beside its attributes, as fingerprints.
+
+    Raises:
+        XTFError: data or model cannot be read.
+    """
+    from xtf.model import LoadedModel, load_tokenizer
+
+    tokenizer = given.tokenizer if given.tokenizer is not None else load_tokenizer(config.model)
+    loaded = LoadedModel.from_objects(given.model, tokenizer) if given.model is not None else None
+    return _inputs(config, loaded, tokenizer, given.data, {})
+
+
 def _has_vocabulary(folder: RunFolder) -> bool:
     try:
         read_sealed(folder.vocabulary_path)

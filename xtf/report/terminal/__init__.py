@@ -5,6 +5,7 @@ from xtf.report.terminal.attributes import print_attributes
 from xtf.report.terminal.comparison import print_comparison
 from xtf.report.terminal.detection import print_detection
 from xtf.report.terminal.inspection import print_inspection
+from xtf.report.terminal.issues import print_issues, print_written_rows
 from xtf.report.terminal.planting import print_planted
 from xtf.report.terminal.runs import (
     print_example,
@@ -25,6 +26,7 @@ __all__ = [
     "print_expected_wrong",
     "print_explanation",
     "print_inspection",
+    "print_issues",
     "print_metrics",
     "print_next_steps",
     "print_plan",
@@ -33,4 +35,5 @@ __all__ = [
     "print_scored",
     "print_study",
     "print_summary",
+    "print_written_rows",
 ]

@@ -1,0 +1,217 @@
+"""The examples of a run, the worst first: to look at, to hand on as a table, and to drop whole rows by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
+
+from rich.console import Console
+
+from xtf.errors import ConfigError, did_you_mean, listed
+from xtf.explain.issues import ExampleIssue
+from xtf.report.tables import Table
+from xtf.runs.issues import read_issues
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+    import pyarrow as pa
+    from rich.console import ConsoleOptions, RenderResult
+
+    from xtf.runs import RunReader
+
+By = Literal["worst_span", "wrong", "useless"]
+ORDERS: dict[str, Callable[[ExampleIssue], tuple[float, ...]]] = {
+    "worst_span": lambda one: (one.worst_span, -one.share_wrong, -one.share_useless),
+    "wrong": lambda one: (-one.share_wrong, one.worst_span),
+    "useless": lambda one: (-one.share_useless, one.worst_span),
+}
+"""By what examples can be ranked, each to what it sorts by."""
+_SHOWN = 10
+_BLOCK = 500
+"""Examples that are put into words in one pass over the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an example may be noise before the whole of it is dropped; shares of its response tokens.
+
+    Attributes:
+        wrong: Greatest share that looks wrong.
+        useless: Greatest share that is masked for other reasons.
+    """
+
+    wrong: float = 1.0
+    useless: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name, value in (("max_wrong", self.wrong), ("max_useless", self.useless)):
+            if not 0.0 <= value <= 1.0:
+                raise ConfigError(f"{name}: {value}: must be a share, from 0 to 1")
+
+    def allow(self, one: ExampleIssue) -> bool:
+        """Whether an example stays."""
+        return one.share_wrong <= self.wrong and one.share_useless <= self.useless
+
+
+class Issues(Sequence[ExampleIssue]):
+    """The examples of a labelled run, those with the worst spans first; see :func:`xtf.find`.
+
+    Args:
+        run: A labelled run.
+        rows: Its rows, if it was made of rows in memory.
+
+    Attributes:
+        run: The run: every token's scores, labels and reasons.
+    """
+
+    def __init__(self, run: RunReader, rows: Any = None) -> None:
+        self.run = run
+        self._rows = rows
+        self._judged = list(read_issues(run, wanted=()))
+        self._ranked = self._rank("worst_span")
+        self._told: dict[str, ExampleIssue] = {}
+
+    def __len__(self) -> int:
+        return len(self._ranked)
+
+    @overload
+    def __getitem__(self, index: int) -> ExampleIssue: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[ExampleIssue]: ...
+
+    def __getitem__(self, index: int | slice) -> ExampleIssue | Sequence[ExampleIssue]:
+        if isinstance(index, slice):
+            return self._tell(self._ranked[index])
+        return self._tell([self._ranked[index]])[0]
+
+    def __iter__(self) -> Iterator[ExampleIssue]:
+        for first in range(0, len(self), _BLOCK):
+            yield from self[first : first + _BLOCK]
+
+    def __repr__(self) -> str:
+        return f"<{self.headline()} See show(), to_pandas(); {str(self.run.path)!r} holds every token>"
+
+    def worst(self, n: int = _SHOWN, by: By = "worst_span") -> Sequence[ExampleIssue]:
+        """The first ``n`` examples by their worst span, by the share that looks wrong, or by the share that is useless.
+
+        Raises:
+            ConfigError: there is no such order.
+        """
+        return self._tell(self._rank(by)[: max(n, 0)])
+
+    def show(self, n: int = _SHOWN, by: By = "worst_span") -> None:
+        """Print what :meth:`worst` gives, each with its worst spans and their reasons."""
+        from xtf.report.terminal.issues import issue_lines
+
+        console = Console(highlight=False)
+        for line in issue_lines(self.headline(), self.worst(n, by), len(self)):
+            console.print(line, soft_wrap=not console.is_terminal)
+
+    def headline(self) -> str:
+        """How many examples and tokens look wrong or useless, in one line."""
+        response = sum(one.response_tokens for one in self._judged)
+        shares = [
+            sum(getattr(one, name) * one.response_tokens for one in self._judged) / max(response, 1)
+            for name in ("share_wrong", "share_useless")
+        ]
+        suspect = sum(one.share_wrong > 0 for one in self._judged)
+        return (
+            f"{suspect:,} of {len(self):,} examples hold a span that looks wrong; of {response:,} response tokens "
+            f"{shares[0]:.1%} look wrong and {shares[1]:.1%} are useless."
+        )
+
+    def kept(self, max_wrong: float = 1.0, max_useless: float = 1.0) -> list[str]:
+        """Ids of the examples within these shares of their response tokens, in the order of the data.
+
+        Raises:
+            ConfigError: a share outside 0 to 1.
+        """
+        limits = Limits(max_wrong, max_useless)
+        return [one.example_id for one in self._judged if limits.allow(one)]
+
+    def write(self, path: str | Path, max_wrong: float = 1.0, max_useless: float = 1.0) -> int:
+        """Write the rows of :meth:`kept` as JSON lines, each as it stands in the data; returns how many.
+
+        Raises:
+            ConfigError: a share outside 0 to 1, or a name that does not end in ``.jsonl``.
+            DataError: the data cannot be read any more.
+            RunError: they are no longer the rows that were judged.
+        """
+        from xtf.steps.keeping import write_rows
+
+        return write_rows(self.run, self.kept(max_wrong, max_useless), Path(path), self._rows)
+
+    def to_arrow(self) -> pa.Table:
+        """One row an example, in this order: its figures, and text and reason of its worst span."""
+        import pyarrow as pa
+
+        return pa.Table.from_pylist([_flat(one) for one in self], _schema())
+
+    def to_pandas(self) -> pd.DataFrame:
+        """:meth:`to_arrow` as a ``pandas.DataFrame``."""
+        return Table(self.to_arrow()).to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """:meth:`to_arrow` as a ``polars.DataFrame``.
+
+        Raises:
+            XTFError: Polars is not installed.
+        """
+        return Table(self.to_arrow()).to_polars()
+
+    def _rank(self, by: str) -> list[ExampleIssue]:
+        if by not in ORDERS:
+            raise ConfigError(f"by: {by!r} is no order.{did_you_mean(by, ORDERS)} Known: {listed(ORDERS)}")
+        return sorted(self._judged, key=ORDERS[by])
+
+    def _tell(self, chosen: Sequence[ExampleIssue]) -> list[ExampleIssue]:
+        """The chosen examples with their spans in words."""
+        wanted = {one.example_id for one in chosen} - self._told.keys()
+        if wanted:
+            told = (one for one in read_issues(self.run, wanted) if one.example_id in wanted)
+            self._told.update((one.example_id, one) for one in told)
+        return [self._told[one.example_id] for one in chosen]
+
+    def _repr_html_(self) -> str:
+        from xtf.report.html.issues import issues_html
+
+        return issues_html(self.headline(), self.worst(), len(self))
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from xtf.report.terminal.issues import issue_lines
+
+        yield from issue_lines(self.headline(), self.worst(), len(self))
+
+
+def _flat(one: ExampleIssue) -> dict[str, Any]:
+    """An example as a row of a table."""
+    figures = asdict(replace(one, spans=()))
+    del figures["spans"]
+    worst = one.spans[0] if one.spans else None
+    return {
+        **figures,
+        "kind": worst.kind if worst else None,
+        "text": worst.text if worst else None,
+        "reason": worst.reason if worst else None,
+    }
+
+
+def _schema() -> pa.Schema:
+    import pyarrow as pa
+
+    figures = ("worst_span", "share_wrong", "share_useless", "weight")
+    return pa.schema(
+        [("example_id", pa.string())]
+        + [(name, pa.float64()) for name in figures]
+        + [(name, pa.int64()) for name in ("response_tokens", "span_count")]
+        + [(name, pa.string()) for name in ("kind", "text", "reason")]
+    )
+
+
+def order(by: str) -> By:
+    """A name as an order; :meth:`Issues.worst` refuses what is none."""
+    return cast(By, by)

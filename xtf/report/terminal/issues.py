@@ -1,0 +1,79 @@
+"""The worst examples in a terminal: a line of figures each, then its worst spans between their neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from xtf.display import visible
+from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, mark
+
+if TYPE_CHECKING:
+    from xtf.explain.issues import ExampleIssue, SpanIssue
+    from xtf.report.issues import Issues
+
+LONGEST = 80
+"""Characters of a span that are shown; its middle is left out."""
+
+
+def issue_lines(headline: str, examples: Sequence[ExampleIssue], total: int) -> Iterator[Text]:
+    """What is printed of the ``examples`` that come first of ``total``."""
+    yield Text(headline, style="bold")
+    for place, one in enumerate(examples, 1):
+        head = Text(f"\n{place:>3}. {visible(one.example_id)}", style="bold")
+        yield head.append(f"   {figures(one)}", style="not bold")
+        for span in one.spans:
+            yield _span(span)
+            yield Text(f"       {visible(span.reason)}")
+        if one.span_count > len(one.spans):
+            yield Text(f"       … and {one.span_count - len(one.spans)} more spans", PROMPT_STYLE)
+    if total > len(examples):
+        yield Text(f"\n{total - len(examples):,} more examples", PROMPT_STYLE)
+
+
+def figures(one: ExampleIssue) -> str:
+    """The figures of an example in one line."""
+    return (
+        f"worst span {one.worst_span:.2f}, wrong {one.share_wrong:.0%}, useless {one.share_useless:.0%} "
+        f"of {one.response_tokens:,} tokens; weight {one.weight:.2f}"
+    )
+
+
+def shortened(text: str) -> str:
+    """A span made safe to show, without its middle if it is long."""
+    shown = visible(text)
+    half = LONGEST // 2
+    return shown if len(shown) <= LONGEST else f"{shown[:half]} … {shown[-half:]}"
+
+
+def _span(span: SpanIssue) -> Text:
+    text = Text(f"     {span.score:.2f} {span.kind:<7}  ")
+    text.append(f"…{visible(span.before)}", PROMPT_STYLE)
+    text.append(f"{OPEN}{shortened(span.text)}{CLOSE}", mark(0 if span.kind == "wrong" else 1).terminal)
+    return text.append(f"{visible(span.after)}…", PROMPT_STYLE)
+
+
+def print_issues(console: Console, found: Issues, examples: Sequence[ExampleIssue]) -> None:
+    """Print some examples, and how to go on from there."""
+    for line in issue_lines(found.headline(), examples, len(found)):
+        console.print(line, soft_wrap=True)
+    folder = quote(str(found.run.path))
+    console.print(f"\nevery token: {folder}")
+    console.print(f"  read it all:          xtf report {folder}", markup=False, soft_wrap=True)
+    if examples:
+        one = quote(visible(examples[0].example_id))
+        console.print(
+            f"  the first example:    xtf explain {folder} --example {one} --reasons", markup=False, soft_wrap=True
+        )
+
+
+def print_written_rows(console: Console, path: Path, kept: int, total: int) -> None:
+    """Print how many rows were written, and how many dropped."""
+    console.print(
+        f"written: {visible(str(path))}: {kept:,} rows; {total - kept:,} dropped", markup=False, soft_wrap=True
+    )

@@ -1,0 +1,26 @@
+"""What is to be looked at in a whole run."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator
+
+from xtf.explain.issues import ExampleIssue, Words, find_issues
+from xtf.runs.opened import RunReader
+
+
+def read_issues(run: RunReader, wanted: Container[str] | None = None) -> Iterator[ExampleIssue]:
+    """Judge every example of a labelled run, in the order of the data.
+
+    Args:
+        run: A labelled run.
+        wanted: Ids of the examples whose spans are put into words; None: all. The others get their figures alone.
+
+    Raises:
+        RunError: the run has not been labelled to the end, or a shard is missing or damaged.
+    """
+    for part in run.parts:
+        rules, probabilities = part.rules, part.probabilities
+        columns = [*part.scored, *part.detail_columns]
+        for shard, labels in part.labelled(columns):
+            words = Words(part.vocabulary.text, part.phrases(shard), wanted)
+            yield from find_issues(rules, probabilities, shard, labels, words)

@@ -1,0 +1,63 @@
+"""The rows of some examples, written as they stand in the data: what is left when whole rows are dropped."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xtf.data import DataReport, fingerprint, read_named_rows
+from xtf.errors import ConfigError, RunError
+from xtf.files import write_text
+from xtf.runs import RunReader
+
+
+def write_rows(run: RunReader, example_ids: Sequence[str], path: Path, rows: Any = None) -> int:
+    """Write the rows of these examples as JSON lines, every column as it is; returns how many.
+
+    Args:
+        run: The run that judged them.
+        example_ids: Which ones, in the order of the data.
+        path: The file to write; its name ends in ``.jsonl``.
+        rows: The rows of the run, if it was made of rows in memory.
+
+    Raises:
+        ConfigError: another name, or the file that the rows are read from.
+        DataError: the data cannot be read any more.
+        RunError: they are no longer the rows that were judged.
+    """
+    config = run.config.data
+    if path.suffix.lower() not in (".jsonl", ".ndjson"):
+        raise ConfigError(f"{path}: rows are written as JSON lines; end the name in .jsonl")
+    if rows is None and any(_is_same(path, place) for place in config.paths):
+        raise ConfigError(f"{path}: is the data itself, which stays as it is; choose another name")
+    if fingerprint(config, rows) != run.manifest["inputs"]["data"]:
+        raise RunError(f"{config.place}: has changed since {run.path} was made. Score it again, then write the rows")
+    wanted, lines = set(example_ids), list[str]()
+    whole = config.model_copy(update={"limit": None})  # it counts examples, and here rows too long for one are read too
+    found = read_named_rows(whole, DataReport(), rows) if wanted else iter(())
+    for name, row in found:
+        if name in wanted:
+            lines.append(_line(row.value))
+            wanted.remove(name)
+        if not wanted:
+            break
+    if wanted:
+        raise RunError(f"{config.place}: no longer holds example {min(wanted)!r}. Score it again, then write the rows")
+    write_text(path, "".join(line + "\n" for line in lines))
+    return len(lines)
+
+
+def _is_same(path: Path, place: str) -> bool:
+    return path.exists() and Path(place).exists() and path.samefile(place)
+
+
+def _line(value: Any) -> str:
+    """A row as JSON; with escapes where it holds half of a surrogate pair, which no file can."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(value, ensure_ascii=True, default=str)
+    return text
