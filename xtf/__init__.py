@@ -60,10 +60,34 @@ if TYPE_CHECKING:
         TokenEmbedding,
         TopTokens,
     )
+    from xtf.attribute import PredictionSignal as PredictionSignal
     from xtf.attribute.registry import register
+    from xtf.config import Scope as Scope
     from xtf.errors import XTFError
+    from xtf.evaluation import Metric as Metric
+    from xtf.evaluation import Task as Task
+    from xtf.evaluation import Verdict as Verdict
+    from xtf.exporters import Exporter as Exporter
+    from xtf.exporters import TextExporter as TextExporter
+    from xtf.integrations.callback import CheckCallback as CheckCallback
+    from xtf.integrations.checking import check_batches as check_batches
+    from xtf.integrations.transformers import WeightedTrainer as WeightedTrainer
+    from xtf.integrations.transformers import pad_rows as pad_rows
+    from xtf.integrations.trl import WeightedSFTTrainer as WeightedSFTTrainer
+    from xtf.labelling.cuts import Quantile as Quantile
+    from xtf.labelling.cuts import Scoped as Scoped
+    from xtf.labelling.cuts import StepsControl as StepsControl
+    from xtf.labelling.cuts.float32 import float32_up as float32_up
     from xtf.progress import Activity, watch_progress
     from xtf.scorer import Scorer
+    from xtf.testing import check_metric as check_metric
+    from xtf.testing import parametrize_combiners_with_checks as parametrize_combiners_with_checks
+    from xtf.testing import parametrize_cuts_with_checks as parametrize_cuts_with_checks
+    from xtf.testing import parametrize_exporters_with_checks as parametrize_exporters_with_checks
+    from xtf.testing import parametrize_signals_with_checks as parametrize_signals_with_checks
+    from xtf.testing import parametrize_text_exporters_with_checks as parametrize_text_exporters_with_checks
+    from xtf.testing import parametrize_with_checks as parametrize_with_checks
+    from xtf.training.loss import weigh as weigh
 
 _HOMES = {
     "xtf.attribute": (
@@ -80,7 +104,26 @@ _HOMES = {
         "Run apply_spans detect evaluate export find inspect label load_config open_run plant run score study train"
     ),
 }
-_HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+_PLUG_INS = {
+    "xtf.attribute": "PredictionSignal",
+    "xtf.config": "Scope",
+    "xtf.evaluation": "Metric Task Verdict",
+    "xtf.exporters": "Exporter TextExporter",
+    "xtf.integrations.callback": "CheckCallback",
+    "xtf.integrations.checking": "check_batches",
+    "xtf.integrations.transformers": "WeightedTrainer pad_rows",
+    "xtf.integrations.trl": "WeightedSFTTrainer",
+    "xtf.labelling.cuts": "Quantile Scoped StepsControl",
+    "xtf.labelling.cuts.float32": "float32_up",
+    "xtf.testing": (
+        "check_metric parametrize_combiners_with_checks parametrize_cuts_with_checks "
+        "parametrize_exporters_with_checks parametrize_signals_with_checks parametrize_text_exporters_with_checks "
+        "parametrize_with_checks"
+    ),
+    "xtf.training.loss": "weigh",
+}
+"""For plug-ins and other trainers; not in ``__all__``, for some of it needs packages of its own (TRL, pytest)."""
+_HOME_OF = {name: module for homes in (_HOMES, _PLUG_INS) for module, names in homes.items() for name in names.split()}
 
 __all__ = [
     "Activity",
@@ -146,4 +189,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted(_HOME_OF)

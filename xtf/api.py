@@ -15,15 +15,21 @@ from xtf.config import METRICS, RunConfig, StudyConfig, apply_overrides, parse_c
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
+from xtf.runs.staleness import note_export, note_stale
 from xtf.runs.worker import Worker
 from xtf.steps.defaults import completed, named, problems_of_attributes
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from xtf.data import Inspection
     from xtf.report import Report
     from xtf.report.issues import Issues
+    from xtf.report.results import Detection, Metrics, StudyResult
+    from xtf.report.tables import Table
+    from xtf.runs.status import Status
     from xtf.steps.exporting import Exported
     from xtf.steps.planting import PlantedFile
     from xtf.steps.spans import RelabelledFile
@@ -45,6 +51,42 @@ class Run(RunReader):
         from xtf.report.html.write import Report, html
 
         return Report(html(self, examples, compare))
+
+    def tokens(self, examples: Sequence[str] | None = None) -> Table:
+        """Every token as a table: text, scores and details, and what became of it; for pandas, Polars and pyarrow.
+
+        Args:
+            examples: Ids of the only examples to read; all if not given, which takes some 100 bytes a token.
+
+        Raises:
+            RunError: there is no example of an id, or nothing is scored.
+        """
+        from xtf.report.tokens import token_table
+
+        return token_table(self, examples)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """:meth:`tokens` as a ``pandas.DataFrame``."""
+        return self.tokens().to_pandas()
+
+    def to_polars(self) -> pl.DataFrame:
+        """:meth:`tokens` as a ``polars.DataFrame``.
+
+        Raises:
+            XTFError: Polars is not installed.
+        """
+        return self.tokens().to_polars()
+
+    def _repr_html_(self) -> str:
+        from xtf.report.results import run_html
+
+        return run_html(self)
+
+    def status(self) -> Status:
+        """Its stages, what is stale because something before it has changed, and the next command."""
+        from xtf.runs.status import run_status
+
+        return run_status(self)
 
     def issues(self) -> Issues:
         """The examples, those with the worst spans first, each judged by its tokens; see :func:`xtf.find`.
@@ -225,11 +267,32 @@ def score(
     config = _with_objects(config, model, data, attributes)
     _refuse_alone("scored", config)
     worker = Worker.parse(shard) if shard is not None else None
-    return Run(score_run(config, Given(model, tokenizer, data), attributes, overwrite, worker).folder)
+    scored = score_run(config, Given(model, tokenizer, data), attributes, overwrite, worker)
+    note_stale(scored)
+    return Run(scored.folder)
 
 
-def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
-    """Turn scores into labels; loads no model. ``overrides`` may change ``thresholds`` and ``combine``."""
+def label(
+    run: RunReader | str | Path,
+    overrides: Sequence[str] = (),
+    *,
+    verdicts: str | Path | Sequence[str | Path] | None = (),
+) -> Run:
+    """Turn scores into labels; loads no model.
+
+    Args:
+        run: A scored run, or its folder.
+        overrides: ``key=value`` texts that may change ``thresholds`` and ``combine``.
+        verdicts: Files of what people decided, as the page gives them to download. They go before cuts, rules and
+            guards, are kept with the run, and are added to those that it keeps already; None forgets all of them.
+
+    Raises:
+        ConfigError: an override changes what labelling does not read, or the scores do not allow a cut.
+        DataError: a file of verdicts cannot be read, or speaks of other tokens.
+        RunError: scoring has not finished, or something is damaged.
+    """
+    from xtf.labelling.decisions import Decisions
+    from xtf.runs.decisions import check_deciders, read_decisions, read_verdicts
     from xtf.steps.labelling import label_run
 
     opened = run if isinstance(run, RunReader) else open_run(run)
@@ -237,9 +300,16 @@ def label(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Run:
     _refuse_unread("labelling", ("thresholds", "combine"), overrides, "score again for the rest")
     config = opened.config
     merged = completed(apply_overrides(config.model_dump(mode="json"), overrides))
-    return Run(
-        label_run(opened, parse_config(merged)).folder
-    )  # scorers were checked when they scored; none is imported here
+    decisions = Decisions()
+    if verdicts is not None:
+        files = [verdicts] if isinstance(verdicts, str | Path) else verdicts
+        found = [one for file in files for one in read_verdicts(Path(file), opened.folder)]
+        decisions = read_decisions(opened.folder).and_later(found)
+        check_deciders(decisions)
+    # scorers were checked when they scored; none is imported here
+    labelled = label_run(opened, parse_config(merged), decisions)
+    note_stale(labelled)
+    return Run(labelled.folder)
 
 
 def train(
@@ -248,7 +318,7 @@ def train(
     *,
     model: PreTrainedModel | None = None,
     tokenizer: PreTrainedTokenizerBase | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Train and compare the arms of ``training``; returns what ``metrics.json`` holds.
 
     A self-evolving run goes through its rounds again; what the overrides do not change is kept.
@@ -264,6 +334,7 @@ def train(
         ConfigError: there is no ``training`` section, or an override changes what training does not read.
         RunError: the run is not labelled.
     """
+    from xtf.report.results import Metrics
     from xtf.steps.preparing import Given
     from xtf.steps.training import train_run
 
@@ -273,21 +344,24 @@ def train(
     if opened.evolves:
         from xtf.steps.evolving import evolve_again
 
-        return evolve_again(opened, load_config(opened.config, overrides), Given(model, tokenizer)).metrics
+        return Metrics(evolve_again(opened, load_config(opened.config, overrides), Given(model, tokenizer)).metrics)
     config = _changed(opened, overrides)
     if config.training is None:
         raise ConfigError(
             f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
         )
-    return train_run(opened, config, Given(model, tokenizer))
+    metrics = Metrics(train_run(opened, config, Given(model, tokenizer)))
+    note_stale(opened)
+    return metrics
 
 
-def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> Metrics:
     """Evaluate every trained arm again; ``overrides`` may change ``evaluation``. Returns what ``metrics.json`` holds.
 
     Raises:
         RunError: if the run has not trained anything.
     """
+    from xtf.report.results import Metrics
     from xtf.steps.preparing import Given
     from xtf.steps.training import train_run
 
@@ -296,7 +370,9 @@ def evaluate(run: RunReader | str | Path, overrides: Sequence[str] = ()) -> dict
     _ = opened.metrics  # refuses a run without trained arms; those that it has are loaded, not trained again
     if opened.evolves:
         return train(opened, overrides)
-    return train_run(opened, _changed(opened, overrides), Given())
+    metrics = Metrics(train_run(opened, _changed(opened, overrides), Given()))
+    note_stale(opened)
+    return metrics
 
 
 def load_study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> StudyConfig:
@@ -316,7 +392,7 @@ def load_study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: 
     return parse_study(read_yaml(source), str(source), overrides)
 
 
-def study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+def study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> StudyResult:
     """Train arms × seeds × settings and compare them; returns what ``study.json`` holds. See :func:`load_study`.
 
     Trainings that are there are kept, so starting again goes on. One that fails is listed under ``failed``.
@@ -324,9 +400,10 @@ def study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Seque
     Raises:
         XTFError: of the kind that names the mistake.
     """
+    from xtf.report.results import StudyResult
     from xtf.studies import run_study
 
-    return run_study(load_study(source, overrides))
+    return StudyResult(run_study(load_study(source, overrides)))
 
 
 def plan_study(source: StudyConfig | Mapping[str, Any] | str | Path, overrides: Sequence[str] = ()) -> Plan:
@@ -378,6 +455,7 @@ def export(
     if push is not None:
         check_repository(push, exporter)
     exported = export_run(opened, load_exporter(exporter), folder, Choice(drop_worse_than, tokenizer, data))
+    note_export(opened, exporter, folder)
     if push is not None:
         push_folder(folder, push)
     return exported
@@ -432,7 +510,7 @@ def _words(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def detect(run: RunReader | str | Path, truth: str | Path, grain: Literal["token", "span"] = "token") -> dict[str, Any]:
+def detect(run: RunReader | str | Path, truth: str | Path, grain: Literal["token", "span"] = "token") -> Detection:
     """Compare scores and labels with a truth file; returns what ``detection.json`` holds.
 
     For each attribute, the run's labels and position alone: AUROC, average precision, and precision and recall of the
@@ -446,9 +524,13 @@ def detect(run: RunReader | str | Path, truth: str | Path, grain: Literal["token
     Raises:
         DataError: the truth file cannot be read, or speaks of other examples.
     """
+    from xtf.report.results import Detection
     from xtf.steps.detecting import detect as detect_in
 
-    return detect_in(run if isinstance(run, RunReader) else open_run(run), truth, grain)
+    opened = run if isinstance(run, RunReader) else open_run(run)
+    detection = Detection(detect_in(opened, truth, grain))
+    note_stale(opened)
+    return detection
 
 
 def _refuse_alone(done: str, config: RunConfig) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
 
 _NEWLINE, _TAB = "↵", "⇥"
 
@@ -20,6 +23,48 @@ def visible(text: str, keep_newlines: bool = False) -> str:
 def quoted(text: str) -> str:
     """``text`` made visible, between quotation marks, with spaces kept; for sentences that name a token."""
     return f"'{visible(text)}'"
+
+
+BOX = (
+    "background:#fff;color:#1c1e22;border:1px solid #dedcd5;border-radius:8px;padding:10px 14px;"
+    "font:14px/1.6 system-ui,sans-serif;overflow-wrap:anywhere"
+)
+"""Style of what a notebook shows."""
+_CELL = 120
+"""Characters of a value that a notebook shows."""
+
+
+def html_box(title: str, content: str = "") -> str:
+    """A title, which is escaped, above ``content``, which is HTML already."""
+    return f'<div style="{BOX}"><b>{escape(visible(title))}</b>{content}</div>'
+
+
+def html_lines(title: str, lines: Iterable[str]) -> str:
+    """A title above lines of text; all of it is escaped."""
+    return html_box(title, "".join(f"<div>{escape(visible(line))}</div>" for line in lines))
+
+
+def html_facts(title: str, facts: Mapping[str, Any]) -> str:
+    """A title above names and values; all of it is escaped."""
+    return html_box(title, html_table((), [list(fact) for fact in facts.items()]))
+
+
+def html_table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Cells of any values under ``names``, if there are some; all of it is escaped."""
+    head = "".join(f"<th>{escape(visible(name))}</th>" for name in names)
+    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in rows)
+    return f"<table>{f'<thead><tr>{head}</tr></thead>' if head else ''}<tbody>{body}</tbody></table>"
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    text = visible(", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+    return escape(text if len(text) <= _CELL else f"{text[: _CELL - 1]}…")
 
 
 def _visible(character: str, keep_newlines: bool) -> str:

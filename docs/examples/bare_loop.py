@@ -8,9 +8,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 from transformers import AutoModelForCausalLM
 
-from xtf.integrations.checking import check_batches
-from xtf.integrations.transformers import pad_rows
-from xtf.training.loss import weigh
+from xtf import check_batches, pad_rows, weigh
 
 run, name, output = sys.argv[1:4]
 data = load_dataset("parquet", data_files=f"{run}/labels/*.parquet", split="train")

@@ -5,7 +5,7 @@ import sys
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, AutoTokenizer, DataCollatorForSeq2Seq, Trainer, TrainingArguments
 
-from xtf.integrations.callback import CheckCallback
+from xtf import CheckCallback
 
 run, model, output = sys.argv[1:4]
 data = load_dataset("parquet", data_files=f"{run}/labels/*.parquet", split="train")

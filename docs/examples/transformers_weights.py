@@ -5,8 +5,7 @@ import sys
 from datasets import load_dataset
 from transformers import AutoModelForCausalLM, TrainingArguments
 
-from xtf.integrations.callback import CheckCallback
-from xtf.integrations.transformers import WeightedTrainer
+from xtf import CheckCallback, WeightedTrainer
 
 run, model, output = sys.argv[1:4]
 data = load_dataset("parquet", data_files=f"{run}/labels/*.parquet", split="train")

@@ -6,7 +6,7 @@ import torch
 from datasets import load_dataset
 from trl import SFTConfig, SFTTrainer
 
-from xtf.integrations.callback import CheckCallback
+from xtf import CheckCallback
 
 run, model, output = sys.argv[1:4]
 data = load_dataset("parquet", data_files=f"{run}/labels/*.parquet", split="train")

@@ -6,8 +6,7 @@ import torch
 from datasets import load_dataset
 from trl import SFTConfig
 
-from xtf.integrations.callback import CheckCallback
-from xtf.integrations.trl import WeightedSFTTrainer
+from xtf import CheckCallback, WeightedSFTTrainer
 
 run, model, output = sys.argv[1:4]
 data = load_dataset("parquet", data_files=f"{run}/labels/*.parquet", split="train")

@@ -7,7 +7,7 @@ from unsloth import FastLanguageModel  # first: it changes what is imported afte
 from datasets import load_dataset  # isort: skip
 from trl import SFTConfig, SFTTrainer  # isort: skip
 
-from xtf.integrations.callback import CheckCallback  # isort: skip
+from xtf import CheckCallback  # isort: skip
 
 run, name, output = sys.argv[1:4]
 model, tokenizer = FastLanguageModel.from_pretrained(name, max_seq_length=4096)

@@ -149,6 +149,17 @@ def label_overrides(s: Setting) -> None:
     assert xtf.label(run, ["thresholds.random.share=0.8"]).manifest["counts"]["noise_tokens"] > few
 
 
+def label_verdicts(s: Setting) -> None:
+    run = xtf.label(xtf.score(s.config()))
+    rows = [row for row in run.tokens().to_arrow().to_pylist() if row["is_response"] and not row["is_protected"]]
+    one = next(row for row in rows if not row["masked"])
+    place = {"example": one["example_id"], "start": one["position"], "token_ids": [one["token_id"]]}
+    given = {"xtf_verdicts": 1, "verdicts": [{"grain": "token", "decided": "mask", **place}]}
+    (s.folder / "verdicts.json").write_text(json.dumps(given))
+    before = run.manifest["counts"]["noise_tokens"]
+    assert xtf.label(run, verdicts=s.folder / "verdicts.json").manifest["counts"]["noise_tokens"] == before + 1
+
+
 def train(s: Setting, overrides: list[str] | None = None, **objects: Any) -> dict[str, Any]:
     run = xtf.label(xtf.score(s.config(training=TRAINING)))
     return xtf.train(run, overrides or [], **objects)
@@ -357,6 +368,7 @@ CASES: dict[str, Callable[[Setting], None]] = {
     "find.overrides": find_overrides,
     "label.run": check(lambda s: xtf.label(xtf.score(s.config()).path).path == s.folder / "run"),
     "label.overrides": label_overrides,
+    "label.verdicts": label_verdicts,
     "train.run": check(lambda s: bool(train(s)["arms"])),
     "train.overrides": train_overrides,
     "train.model": train_model,

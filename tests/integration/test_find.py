@@ -14,6 +14,7 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.errors import ConfigError, RunError
 
 RANDOM = ["attributes={random: {}}", "thresholds.random={kind: bottom_share, share: 0.3, scope: dataset}"]
+DICE: dict[str, Any] = {"attributes": {"random": {}}}
 SET = [part for override in RANDOM for part in ("--set", override)]
 
 
@@ -59,9 +60,9 @@ def test_objects_need_no_paths(tmp_path: Path, data: Path, tiny_folder: Path) ->
     found = xtf.find(iter(rows), model, tokenizer=tokenizer, overrides=RANDOM)
     assert found.write(tmp_path / "kept.jsonl") == 10
     assert [json.loads(line) for line in (tmp_path / "kept.jsonl").read_text().splitlines()] == rows
-    scored = xtf.score({"output": str(tmp_path / "run")}, model=model, tokenizer=tokenizer, data=rows)
+    scored = xtf.score({"output": str(tmp_path / "run"), **DICE}, model=model, tokenizer=tokenizer, data=rows)
     assert scored.is_scored
-    assert xtf.inspect({}, tokenizer=tokenizer, data=rows).report.examples == 10
+    assert xtf.inspect(DICE, tokenizer=tokenizer, data=rows).report.examples == 10
 
 
 def test_the_command_prints_what_the_object_shows(cli: Cli, data: Path, tiny_folder: Path) -> None:
@@ -98,6 +99,6 @@ def test_rows_are_written_as_they_stand(cli: Cli, data: Path, tiny_folder: Path,
 
 def test_mistakes_are_said(cli: Cli, tmp_path: Path, data: Path, tiny_folder: Path) -> None:
     assert "nowhere.jsonl" in cli("find", tmp_path / "nowhere.jsonl", "--model", tiny_folder).err
-    assert "no order" in cli("find", data, "--model", tiny_folder, "--by", "loudest", *SET).err
+    assert "no such order" in cli("find", data, "--model", tiny_folder, "--by", "loudest", *SET).err
     with pytest.raises(ConfigError, match="needs its tokenizer"):
         xtf.find(data, tiny_model(), overrides=RANDOM)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -140,6 +141,18 @@ def test_columns_hold_for_files_that_scorers_read(tmp_path: Path, tiny_folder: P
 def test_everything_public_can_be_imported() -> None:
     for name in xtf.__all__:
         assert getattr(xtf, name) is not None
+
+
+def test_everything_that_the_docs_import_comes_from_xtf() -> None:
+    root = Path(__file__).parents[2]
+    pages = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "docs" / "examples").glob("*.py")]
+    lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
+    imports = [line.partition("#")[0] for line in lines if re.match(r"from xtf[. ]", line)]
+    assert len(imports) > 10
+    names = {name.strip() for line in imports for name in line.removeprefix("from xtf import ").split(",")}
+    calls = {call for line in lines for call in re.findall(r"\bxtf\.([A-Za-z_]+)\(", line)}
+    assert {"find", "label"} <= calls
+    assert [name for name in sorted(names | calls) if getattr(xtf, name, None) is None] == []
 
 
 @pytest.mark.parametrize("made", ["attributes.py", "attributes/__init__.py", "random.py", "tokens.py", "labels.py"])

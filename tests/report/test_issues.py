@@ -74,7 +74,7 @@ def test_tables_hold_every_example(issues: Issues) -> None:
     frame = issues.to_pandas()
     assert list(frame["example_id"]) == [one.example_id for one in issues]
     assert frame["worst_span"].is_monotonic_increasing
-    assert list(frame["reason"]) == [one.spans[0].reason if one.spans else None for one in issues]
+    assert issues.to_arrow()["reason"].to_pylist() == [one.spans[0].reason if one.spans else None for one in issues]
     polars = pytest.importorskip("polars")
     other = issues.to_polars()
     assert isinstance(other, polars.DataFrame)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 
-from xtf.cli import finding, steps, studies, reading, data, exports, trainers, settings  # isort: skip
+from xtf.cli import finding, steps, studies, reading, status, data, exports, trainers, settings  # isort: skip
 from xtf.cli.app import app
 
-__all__ = ["app", "data", "exports", "finding", "main", "reading", "settings", "steps", "studies", "trainers"]
+__all__ = ["app", "data", "exports", "finding", "main", "reading", "settings", "status", "steps", "studies", "trainers"]
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -45,8 +45,9 @@ def find(
     if output is None and (max_wrong, max_useless) != (1.0, 1.0):
         raise ConfigError("--max-wrong, --max-useless: say which rows to write; name the file with --output")
     Limits(max_wrong, max_useless)  # refuses what is no share before anything is scored
+    ranking = order(by)
     found = api.find(data, model, overrides=set_ or [])
-    worst = found.worst(examples, order(by))
+    worst = found.worst(examples, ranking)
     if as_json:
         print_json({"run": str(found.run.path), "examples": [one.to_dict() for one in worst]})
     else:

@@ -49,6 +49,7 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
                 **opened.summary().to_dict(),
                 "wrong": [w.to_dict() for w in opened.expected_wrong()],
                 "rounds": opened.manifest.get("rounds", []),
+                "decided": opened.manifest.get("decided", []),
             }
         )
     else:
@@ -93,5 +94,7 @@ def compare(
     from xtf.report import terminal
 
     opened = [api.open_run(path) for path in runs]
+    for run in opened:
+        terminal.print_stale(out(), run)
     wanted = example if example is not None else next(opened[0].example_ids())
     terminal.print_comparison(out(), [(str(run.path), run.explain(wanted)) for run in opened])

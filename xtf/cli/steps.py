@@ -13,7 +13,7 @@ from xtf.errors import ConfigError
 
 @app.command()
 def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOption = False) -> None:
-    """Score, label, explain and, if the file has a training section, train and compare.
+    """Score, label, explain, write the report and, if the file has a training section, train and compare.
 
     Example: `xtf run configs/quickstart.yaml --set data.limit=20`
     """
@@ -34,13 +34,15 @@ def run(config: ConfigArgument, set_: SetOption = None, overwrite: OverwriteOpti
         terminal.print_detection(console, detection)
         example = detection["example"]
     terminal.print_example(console, labelled, example)
-    if settings.training is not None:
-        if not in_rounds:
-            api.train(labelled)
+    if in_rounds:
         terminal.print_metrics(console, labelled.metrics)
     report_path = write_report(labelled.parts[-1])
     terminal.print_next_steps(console, labelled)
-    console.print(f"  {'read it all:':<22}{report_path}", markup=False)
+    terminal.print_report_path(console, report_path)
+    if settings.training is not None and not in_rounds:
+        terminal.print_training_begins(console, labelled)
+        terminal.print_metrics(console, api.train(labelled))
+        terminal.print_report_path(console, write_report(labelled))
 
 
 @app.command()
@@ -63,15 +65,32 @@ def score(
 
 
 @app.command()
-def label(run: RunArgument, set_: SetOption = None) -> None:
-    """Turn scores into labels again, with other cuts or another rule; needs no model.
+def label(
+    run: RunArgument,
+    set_: SetOption = None,
+    verdicts: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="What a person decided on the page; goes before the cuts, and is kept."),
+    ] = None,
+    no_verdicts: Annotated[
+        bool, typer.Option("--no-verdicts", help="Forget what people decided on this run before.")
+    ] = False,
+) -> None:
+    """Turn scores into labels again, with other cuts, another rule or people's verdicts; needs no model.
 
     Example: `xtf label runs/quickstart --set thresholds.knowledge_novelty.cut=0.1`
+
+    With what was accepted and rejected on the page: `xtf label runs/quickstart --verdicts verdicts.json`
     """
     from xtf import api
-    from xtf.report import terminal
+    from xtf.report import renew_report, terminal
 
-    terminal.print_run_head(out(), api.label(run, set_ or []))
+    if no_verdicts and verdicts:
+        raise ConfigError("--no-verdicts: forgets verdicts, and --verdicts adds some; give one of them")
+    labelled = api.label(run, set_ or [], verdicts=None if no_verdicts else verdicts or ())
+    page = renew_report(labelled)
+    terminal.print_run_head(out(), labelled)
+    terminal.print_renewed(out(), page)
 
 
 @app.command()
@@ -81,10 +100,10 @@ def train(run: RunArgument, set_: SetOption = None) -> None:
     Example: `xtf train runs/quickstart --set training.arms=[full,xtf] --set training.seeds=[0,1,2]`
     """
     from xtf import api
-    from xtf.report import terminal
+    from xtf.report import renew_report, terminal
 
-    api.train(run, set_ or [])
-    terminal.print_metrics(out(), api.open_run(run).metrics)
+    terminal.print_metrics(out(), api.train(run, set_ or []))
+    terminal.print_renewed(out(), renew_report(api.open_run(run)))
 
 
 @app.command()
@@ -106,14 +125,24 @@ def evaluate(
     """
     from xtf import api
     from xtf.config import quoted
-    from xtf.report import terminal
+    from xtf.report import renew_report, terminal
 
     if truth is not None:
         if grain not in ("token", "span") or data or set_:
             raise ConfigError("--truth: goes with --grain token or span, and with no --data or --set")
         detection = api.detect(run, truth, "span" if grain == "span" else "token")
-        print_json(detection) if as_json else terminal.print_detection(out(), detection)
+        page = renew_report(api.open_run(run))
+        if as_json:
+            print_json(detection)
+        else:
+            terminal.print_detection(out(), detection)
+            terminal.print_renewed(out(), page)
         return
     overrides = [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])]
     metrics = api.evaluate(run, overrides)
-    print_json(metrics) if as_json else terminal.print_metrics(out(), metrics)
+    page = renew_report(api.open_run(run))
+    if as_json:
+        print_json(metrics)
+    else:
+        terminal.print_metrics(out(), metrics)
+        terminal.print_renewed(out(), page)

@@ -45,16 +45,17 @@ combine:
   max_noise_share: 1.0
   min_kept: 0
 
-# Remove this section to score and label only.
-training:
-  arms: [base, full, random, xtf]
-  method: lora
-  learning_rate: 2.0e-4
-  batch_size: 8
-  epochs: 1
-
-evaluation:
-  path: null               # held-out examples, in any schema that data.path accepts
+# A run ends with labels, which any trainer takes (xtf export). To train here too, and to compare what masking does
+# with all tokens and with a random mask, name held-out examples and take away the signs before these lines.
+# training:
+#   arms: [base, full, random, xtf]
+#   method: lora
+#   learning_rate: 2.0e-4
+#   batch_size: 8
+#   epochs: 1
+#
+# evaluation:
+#   path: heldout.jsonl    # in any schema that data.path accepts
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from xtf.config import DataConfig
 from xtf.data.reader import read_examples
 from xtf.data.report import DataReport
+from xtf.display import html_box, visible
 from xtf.progress import progress
 from xtf.tokens import Ruling, TokenizedExample
 
@@ -39,6 +41,11 @@ class ExampleView:
 
     example_id: str
     tokens: tuple[TokenView, ...]
+
+    def _repr_html_(self) -> str:
+        shown = ((token.is_response, escape(visible(token.text, keep_newlines=True))) for token in self.tokens)
+        text = "".join(f"<mark>{text}</mark>" if is_response else text for is_response, text in shown)
+        return html_box(self.example_id, f'<div style="white-space:pre-wrap">{text}</div>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,11 @@ class Inspection:
         counts = left_out | {reason: count.count for reason, count in self.report.skipped.items()}
         counts |= {remark: count.count for remark, count in self.report.warnings.items()}
         return [f"{name} ({count})" for name, count in counts.items() if count]
+
+    def _repr_html_(self) -> str:
+        title = f"{self.tokens:,} tokens, {self.response_tokens:,} of them learnt ({self.learnt_share:.1%})"
+        lines = "".join(f"<div>{escape(visible(line))}</div>" for line in self.report.lines())
+        return html_box(title, lines + "".join(example._repr_html_() for example in self.examples))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""

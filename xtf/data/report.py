@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xtf.display import html_lines
 from xtf.errors import DataError
 
 LOCATIONS_KEPT = 5
@@ -184,6 +185,10 @@ class DataReport:
         counts = (data["rows"], data["examples"], data["truncated"], data["dropped_too_long"])
         last = data.get("last_file", ""), data.get("last_file_examples", 0)
         return cls(*counts, skipped, warnings, schemas, unused, decided, *last)
+
+    def _repr_html_(self) -> str:
+        first, *rest = self.lines()
+        return html_lines(first, rest)
 
     def lines(self) -> list[str]:
         """Return the report as sentences, one a line; the first counts everything."""

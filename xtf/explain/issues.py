@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from xtf.display import html_box, visible
 from xtf.explain.tokens import Describe
 from xtf.explain.words import spoken
 from xtf.labelling.rules import LabelRules
@@ -17,6 +18,8 @@ from xtf.labelling.spans import ExampleTable, SpanTable, find_spans, judge_examp
 
 SPANS = 3
 """The worst spans of an example that are told, of those it has."""
+LONGEST = 80
+"""Characters of a span that are shown."""
 _AROUND = 8
 """Tokens shown before and after a span."""
 
@@ -46,6 +49,16 @@ class SpanIssue:
     score: float
     reason: str
 
+    def shown(self) -> str:
+        """Its text made safe to show, without the middle if it is long."""
+        text, half = visible(self.text), LONGEST // 2
+        return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
+
+    def _repr_html_(self) -> str:
+        from xtf.explain.issue_html import span_html
+
+        return html_box("", span_html(self))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleIssue:
@@ -70,6 +83,18 @@ class ExampleIssue:
     response_tokens: int
     span_count: int
     spans: tuple[SpanIssue, ...]
+
+    def figures(self) -> str:
+        """Its figures in one line."""
+        return (
+            f"worst span {self.worst_span:.2f}, wrong {self.share_wrong:.0%}, useless {self.share_useless:.0%} "
+            f"of {self.response_tokens:,} tokens; weight {self.weight:.2f}"
+        )
+
+    def _repr_html_(self) -> str:
+        from xtf.explain.issue_html import issue_html
+
+        return html_box("", issue_html(self))
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""

@@ -40,6 +40,33 @@ def ruling_lines(rulings: Sequence[RulingCount]) -> list[str]:
     return [f"{one.tokens:,} tokens {RULED[Ruling[one.name.upper()]].counted}" for one in rulings]
 
 
+_COUNTED = {"token": "one by one", "span": "in spans", "rule": "by rules for a token id"}
+
+
+def decided_lines(manifest: Mapping[str, Any]) -> list[str]:
+    """By whom the tokens of a run were decided, if people's verdicts are heeded: the cuts first."""
+    entries = manifest.get("decided", [])
+    if not entries:
+        return []
+    counts = manifest.get("counts", {})
+    by_people = sum(one["tokens"] for one in entries)
+    rest = counts.get("response_tokens", 0) - counts.get("protected_tokens", 0) - by_people
+    lines = [f"decided by the cuts: {rest:,} tokens"]
+    for by in dict.fromkeys(one["by"] for one in entries):
+        own = [one for one in entries if one["by"] == by]
+        parts = ", ".join(f"{one['tokens']:,} {_COUNTED[one['grain']]}" for one in own)
+        changed = sum(one["changed"] for one in own)
+        lines.append(f"decided by {by}: {parts}; {changed:,} otherwise than the cuts")
+    return lines
+
+
+def decided_words(decider: tuple[str, str]) -> Words:
+    """Where a person's verdict on a token comes from, and why it holds."""
+    by, grain = decider
+    of = {"token": "this token", "span": "its span", "rule": "every token of this id"}[grain]
+    return Words(f"a verdict of {by}", f"is decided by {by}, for {of}", _COUNTED[grain])
+
+
 def dropped_lines(manifest: Mapping[str, Any]) -> list[str]:
     """Which examples a run's ``labels/`` leaves out because nothing is left to learn: one line, or none."""
     count, names = manifest.get("counts", {}).get("rows_without_supervised_token", 0), manifest.get("dropped_rows", [])

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.explain.flips import Flip, bounds, find_flip, interval_of, margin
-from xtf.explain.rulings import RULED
+from xtf.explain.rulings import RULED, decided_words
 from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
 from xtf.labelling.cuts import FittedCut, Interval
 from xtf.labelling.guards import noise_caps
@@ -256,6 +256,9 @@ class _Explainer:
             rule, reason = PROMPT, "belongs to the prompt"
         elif protected:
             rule, reason = PROTECTED, "is protected, because it ends the turn or belongs to the template"
+        elif number := int(labels.decided[index]):
+            words = decided_words(self._rules.deciders[number - 1])
+            rule, reason, released = words.rule, words.reason, False
         else:
             rule = self._rule(verdicts, noise or released)
             reason = _reason(noise or released, verdicts, combined)
@@ -264,7 +267,8 @@ class _Explainer:
                     f"kept by the guard {self._guard}",
                     f"is kept by the guard {self._guard}, though it {reason}",
                 )
-        flips = self._flips(noise, verdicts, combined) if response and not (protected or released) else ()
+        free = response and not (protected or released or labels.decided[index])
+        flips = self._flips(noise, verdicts, combined) if free else ()
         return TokenExplanation(
             index=index,
             token_id=int(shard.input_ids[index]),

@@ -11,6 +11,7 @@ import numpy as np
 from xtf.config import CombineConfig, PluginSection
 from xtf.labelling.combiners import Combiner, FittedCombiner, Panel
 from xtf.labelling.cuts import FittedCut, fit_cuts
+from xtf.labelling.decisions import Decisions, Grain
 from xtf.labelling.distribution import Distribution, measure
 from xtf.labelling.guards import apply_guards
 from xtf.labelling.shard import Labels, ScoredShard, Shards
@@ -24,11 +25,13 @@ class LabelRules:
         panel: Each attribute's fitted cut and distribution, in the order of the reason bits.
         combine: The combination as configured.
         combiner: The rule it names, fitted.
+        deciders: Whose verdicts go before these rules and at which grain, by the numbers in ``Labels.decided`` from 1.
     """
 
     panel: Panel
     combine: CombineConfig
     combiner: FittedCombiner
+    deciders: tuple[tuple[str, Grain], ...] = ()
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -100,10 +103,11 @@ def fit_rules(
     return LabelRules(panel, combine, combiner_of(combine).fit(panel, shards))
 
 
-def judge(rules: LabelRules, shard: ScoredShard) -> Labels:
-    """Apply cuts, combination and guards to one shard.
+def judge(rules: LabelRules, shard: ScoredShard, decisions: Decisions | None = None) -> Labels:
+    """Apply cuts, combination and guards to one shard, and before them all what people decided.
 
-    Under ``weighted`` a noise token may lack no single attribute, and then has no reason bit.
+    Under ``weighted``, and where a person decided it, a noise token may lack no single attribute, and then has no
+    reason bit.
     """
     judged = shard.candidates()
     lacking = np.zeros(len(judged), dtype=np.uint16)
@@ -113,9 +117,12 @@ def judge(rules: LabelRules, shard: ScoredShard) -> Labels:
             lacking |= found.astype(np.uint16) << np.uint16(bit)
     decision = rules.combiner.decide(shard, lacking)
     noise = apply_guards(decision, shard, rules.combine)
+    decided = np.zeros(len(judged), np.uint8)
+    if decisions:
+        noise, decided = decisions.apply(shard, noise)
     weights = shard.weights.copy()
     by = rules.combine.weight_by
     if by is not None:
         weights[shard.is_response] *= np.clip(shard.scores[by][shard.is_response], 0.0, 1.0)
     weights[noise] = shard.weights[noise] * np.float32(rules.combine.noise_weight)
-    return Labels(noise, weights, lacking * noise, lacking, decision.noise)
+    return Labels(noise, weights, lacking * noise, lacking, decision.noise, decided=decided)

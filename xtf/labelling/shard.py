@@ -148,6 +148,8 @@ class Labels:
         reasons: ``(tokens,)`` uint16, on noise tokens: bit ``i`` is set when attribute ``i`` lacks.
         lacking: ``(tokens,)`` uint16, the same bits on every response token, before combination and guards.
         unguarded: ``(tokens,)`` bool, noise before the guards.
+        decided: ``(tokens,)`` uint8, whose verdict it is: 0 for the rules, else the number of a person's verdicts
+            (:class:`~xtf.labelling.decisions.Decisions`); zeros if not given.
     """
 
     noise: BoolArray
@@ -155,7 +157,12 @@ class Labels:
     reasons: ReasonArray
     lacking: ReasonArray
     unguarded: BoolArray
+    decided: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8), kw_only=True)
+
+    def __post_init__(self) -> None:
+        if len(self.decided) != len(self.noise):
+            object.__setattr__(self, "decided", np.zeros(len(self.noise), np.uint8))
 
     def within(self, here: slice | BoolArray) -> Labels:
         """The labels of some tokens: neighbours, or those for which ``(tokens,)`` bool holds."""
-        return Labels(*(getattr(self, column.name)[here] for column in fields(self)))
+        return Labels(**{column.name: getattr(self, column.name)[here] for column in fields(self)})

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.display import html_box, html_table
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.tokens import Ruling
 
@@ -105,6 +106,11 @@ class LabelSummary:
         """JSON-able."""
         return asdict(self)
 
+    def _repr_html_(self) -> str:
+        title = f"{self.masked_tokens:,} of {self.response_tokens:,} response tokens masked ({self.masked_share:.1%})"
+        rows = [(one.name, one.lacking, f"{one.share:.1%}", one.masked) for one in self.attributes]
+        return html_box(title, html_table(("attribute", "lacking", "share", "masked"), rows))
+
 
 class Tally:
     """Running counts over labelled shards; grows with the vocabulary, not with the corpus.
@@ -128,7 +134,7 @@ class Tally:
         self._examples += len(shard)
         self._protected += int(np.count_nonzero(shard.is_protected))
         self._rulings = _added(self._rulings, shard.rulings)
-        self._released += int(np.count_nonzero(labels.unguarded)) - int(np.count_nonzero(noise))
+        self._released += int(np.count_nonzero(labels.unguarded & ~noise & (labels.decided == 0)))
         response = shard.counts(shard.is_response)
         self._response += int(response.sum())
         deciles = _position_deciles(shard, response)

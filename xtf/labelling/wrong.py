@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from xtf.display import html_lines
 from xtf.labelling.shard import ScoredShard
 
 
@@ -30,6 +31,9 @@ class WrongShare:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
         return asdict(self)
+
+    def _repr_html_(self) -> str:
+        return html_lines(self.attribute, [self.sentence()])
 
     def sentence(self) -> str:
         """Such as "about 3.1 % ± 0.6 % of response tokens look wrong; most: a changed number, foreign text"."""

@@ -56,6 +56,17 @@ class Limits:
         return one.share_wrong <= self.wrong and one.share_useless <= self.useless
 
 
+def order(by: str) -> By:
+    """The order of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if by not in ORDERS:
+        raise ConfigError(f"--by {by}: no such order.{did_you_mean(by, ORDERS)} Known: {listed(ORDERS)}")
+    return cast(By, by)
+
+
 class Issues(Sequence[ExampleIssue]):
     """The examples of a labelled run, those with the worst spans first; see :func:`xtf.find`.
 
@@ -164,9 +175,7 @@ class Issues(Sequence[ExampleIssue]):
         return Table(self.to_arrow()).to_polars()
 
     def _rank(self, by: str) -> list[ExampleIssue]:
-        if by not in ORDERS:
-            raise ConfigError(f"by: {by!r} is no order.{did_you_mean(by, ORDERS)} Known: {listed(ORDERS)}")
-        return sorted(self._judged, key=ORDERS[by])
+        return sorted(self._judged, key=ORDERS[order(by)])
 
     def _tell(self, chosen: Sequence[ExampleIssue]) -> list[ExampleIssue]:
         """The chosen examples with their spans in words."""
@@ -210,8 +219,3 @@ def _schema() -> pa.Schema:
         + [(name, pa.int64()) for name in ("response_tokens", "span_count")]
         + [(name, pa.string()) for name in ("kind", "text", "reason")]
     )
-
-
-def order(by: str) -> By:
-    """A name as an order; :meth:`Issues.worst` refuses what is none."""
-    return cast(By, by)

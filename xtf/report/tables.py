@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from xtf.display import visible
+from xtf.display import html_box, html_table
 from xtf.errors import XTFError
 
 if TYPE_CHECKING:
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """Rows that a notebook shows."""
-_CELL = 120
-"""Characters of a cell that it shows."""
 
 
 class Table:
@@ -58,19 +55,5 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = self._table.slice(0, SHOWN).to_pylist()
-        more = f"<p>{len(self):,} rows; {SHOWN} are shown.</p>" if len(self) > SHOWN else ""
-        return html_table(self._table.column_names, [list(row.values()) for row in rows]) + more
-
-
-def html_table(names: list[str], rows: list[list[Any]]) -> str:
-    """Cells of any values as a table in which all of them are escaped."""
-    head = "".join(f"<th>{escape(visible(name))}</th>" for name in names)
-    body = "".join("<tr>" + "".join(f"<td>{_cell(value)}</td>" for value in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    text = f"{value:.4g}" if isinstance(value, float) else visible(str(value))
-    return escape(text if len(text) <= _CELL else text[: _CELL - 1] + "…")
+        title = f"{len(self):,} rows" + (f"; {SHOWN} are shown" if len(self) > SHOWN else "")
+        return html_box(title, html_table(self._table.column_names, [list(row.values()) for row in rows]))

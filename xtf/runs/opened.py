@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
+from shlex import quote
 from typing import Any, Self
 
 from xtf.attribute import Detail, registry
@@ -18,6 +20,7 @@ from xtf.labelling.distribution import Distribution
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.labelling.wrong import WrongShare, expect_wrong
 from xtf.parallel import in_order
+from xtf.runs.decisions import read_decisions
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.measured import read_distribution, read_rules
 from xtf.runs.tables import labels_of, scored_shard
@@ -134,14 +137,20 @@ class RunReader:
         """The fitted cuts and the combiner that made the labels.
 
         Raises:
-            RunError: if the run has not been labelled, or has rules for each round.
+            RunError: if the run has not been labelled since its attributes changed, or has rules for each round.
         """
         if self.evolves:
             raise RunError(
                 f"{self.path}: a self-evolving run has scores and cuts of its own in each round. Give one of its "
                 f"rounds instead, for example {self.path / 'rounds' / '01'}"
             )
-        return read_rules(self.folder, self.distributions)
+        rules = read_rules(self.folder, self.distributions)
+        if set(rules.attributes) != set(self.scored):
+            raise RunError(
+                f"{self.path}: the labels rest on {', '.join(rules.attributes)}, but the scores are now those of "
+                f"{', '.join(self.scored)}. Make the labels again: xtf label {quote(str(self.path))}"
+            )
+        return replace(rules, deciders=read_decisions(self.folder).deciders)
 
     @property
     def details(self) -> dict[str, dict[str, Detail]]:

@@ -139,6 +139,7 @@ def verdicts_table(shard: ScoredShard, labels: Labels) -> pa.Table:
             "example_id": pa.array(shard.example_ids, pa.string()),
             "lacking": _lists(shard.offsets, labels.lacking),
             "unguarded": _lists(shard.offsets, labels.unguarded),
+            "decided": _lists(shard.offsets, labels.decided),
         }
     )
 
@@ -146,13 +147,17 @@ def verdicts_table(shard: ScoredShard, labels: Labels) -> pa.Table:
 def labels_of(shard: ScoredShard, labels: pa.Table, verdicts: pa.Table, noise_weight: float) -> Labels:
     """The labels of a shard as written; of an example without a row in ``labels/`` nothing is kept but its end."""
     ids, _, written = flat(labels, ["noise", "weights", "reasons"])
-    _, _, columns = flat(verdicts, ["lacking", "unguarded"])
+    names = ["lacking", "unguarded", "decided"]
+    _, _, columns = flat(verdicts, [name for name in names if name in verdicts.column_names])
     there = np.isin(np.array(shard.example_ids, dtype=np.str_), np.array(ids, dtype=np.str_))
     kept = np.repeat(there, np.diff(shard.offsets))
     noise, reasons = shard.candidates(), columns["lacking"].copy()
     weights = shard.weights * np.where(noise, np.float32(noise_weight), np.float32(1.0))
     noise[kept], weights[kept], reasons[kept] = written["noise"], written["weights"], written["reasons"]
-    return Labels(noise, weights, reasons, columns["lacking"], columns["unguarded"])
+    decided = columns.get(
+        "decided", np.zeros(len(noise), np.uint8)
+    )  # before people's verdicts were read there was none
+    return Labels(noise, weights, reasons, columns["lacking"], columns["unguarded"], decided=decided)
 
 
 def flat(table: pa.Table, columns: Sequence[str]) -> tuple[list[str], NDArray[int64], dict[str, NDArray[Any]]]:

@@ -26,6 +26,7 @@ from xtf.labelling.shard import Labels, ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
+from xtf.runs.staleness import labels_fingerprint
 from xtf.steps.labellings import arm_rules
 from xtf.steps.truth import truth_of_example
 
@@ -48,6 +49,7 @@ def detect(run: RunReader, truth_file: str | Path, grain: Grain = "token") -> di
         "examples_without_truth": without,
         "example": None if telling is None else judged[telling],
         "rules": run.rules_fingerprint,  # what was measured at the mask speaks of these labels alone
+        "labels": labels_fingerprint(run.folder) if run.is_labelled else None,
         **measure_detection(tokens, grain),
     }
     measured["directions"] = {name: _direction(run, name) for name in run.scored}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.display import visible
+from xtf.display import html_facts, visible
 from xtf.errors import ConfigError, RunError
 from xtf.exporters import Export, Exporter, TextExporter, weighted_tokens
 from xtf.files import write_arrow, write_parquet, write_text
@@ -76,6 +77,11 @@ class Exported(Sequence[Path]):
 
     def __getitem__(self, index: Any) -> Any:
         return self.files[index]
+
+    def _repr_html_(self) -> str:
+        facts = {"folder": self.export.folder, "learnt tokens": self.export.learnt, "of": self.export.response}
+        beside = {"beside them": [file.name for file in self.sidecars], "go on": shlex.join(self.command)}
+        return html_facts(f"{len(self)} files, {self.export.rows:,} rows", {**facts, **beside, **self.lost})
 
 
 def export_run(run: RunReader, target: Exporter | TextExporter, output: Path, choice: Choice | None = None) -> Exported:

@@ -18,6 +18,7 @@ from xtf.attribute import TopTokens
 from xtf.config import ColumnsConfig, DataConfig, ModelConfig
 from xtf.data import Conversation, DataReport, Row, read_named_conversations, to_conversation
 from xtf.data.ids import USUAL, own_id
+from xtf.display import html_facts
 from xtf.errors import ConfigError, DataError
 from xtf.files import write_text
 from xtf.noise import Planting, Response, Texts, WrongSpan, plant_response
@@ -52,6 +53,10 @@ class PlantedFile:
     spans: Mapping[str, int]
     wrong_share: float
     report: DataReport
+
+    def _repr_html_(self) -> str:
+        title = f"{self.noisy:,} of {self.examples:,} examples have got noise: {self.wrong_share:.1%} of their tokens"
+        return html_facts(title, {"rows": self.data, "truth": self.truth, **self.spans})
 
 
 def truth_path(data: Path) -> Path:

@@ -79,12 +79,7 @@ def prepared(
         RunError: the folder holds another run or other files, or another process is writing to it.
         DataError: the data cannot be read; at the latest when the block ends.
     """
-    from xtf.model import LoadedModel, load_tokenizer
-
-    if given.model is not None and given.tokenizer is None:
-        raise ConfigError("a model object needs its tokenizer: score(config, model=…, tokenizer=…)")
-    tokenizer = given.tokenizer if given.tokenizer is not None else load_tokenizer(config.model)
-    loaded = LoadedModel.from_objects(given.model, tokenizer) if given.model is not None else None
+    tokenizer, loaded = _loaded(config, given)
     if worker is not None and overwrite:
         raise ConfigError("--overwrite: not with several processes; delete the folder, then start them all")
     rows = repeatable(given.data)
@@ -113,13 +108,21 @@ def inputs_of(config: RunConfig, given: Given) -> dict[str, str]:
     """What a run of this configuration rests on beside its attributes, as fingerprints.
 
     Raises:
+        ConfigError: a model object without its tokenizer.
         XTFError: data or model cannot be read.
     """
+    tokenizer, loaded = _loaded(config, given)
+    return _inputs(config, loaded, tokenizer, given.data, {})
+
+
+def _loaded(config: RunConfig, given: Given) -> tuple[PreTrainedTokenizerBase, LoadedModel | None]:
+    """The tokenizer, and the model object if one was given."""
     from xtf.model import LoadedModel, load_tokenizer
 
+    if given.model is not None and given.tokenizer is None:
+        raise ConfigError("a model object needs its tokenizer: give both, model=… and tokenizer=…")
     tokenizer = given.tokenizer if given.tokenizer is not None else load_tokenizer(config.model)
-    loaded = LoadedModel.from_objects(given.model, tokenizer) if given.model is not None else None
-    return _inputs(config, loaded, tokenizer, given.data, {})
+    return tokenizer, LoadedModel.from_objects(given.model, tokenizer) if given.model is not None else None
 
 
 def _has_vocabulary(folder: RunFolder) -> bool:

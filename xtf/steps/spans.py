@@ -27,6 +27,7 @@ from xtf.data import (
     to_conversation,
 )
 from xtf.data.flags import TurnWeight
+from xtf.display import html_facts
 from xtf.errors import DataError, RunError, kind_of
 from xtf.files import write_parquet
 from xtf.progress import progress
@@ -69,6 +70,11 @@ class RelabelledFile:
     straddling: int = 0
     nothing_left: int = 0
     report: DataReport = field(default_factory=DataReport)
+
+    def _repr_html_(self) -> str:
+        counts = {"rows": self.rows, "straddling": self.straddling, "nothing left": self.nothing_left}
+        files = {"files": list(self.files)}
+        return html_facts(f"{self.learnt:,} of {self.tokens:,} tokens are learnt", {**counts, **files})
 
 
 def read_spans(data: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport) -> Iterator[Relabelled]:

@@ -19,6 +19,7 @@ from xtf.labelling import LabelRules
 from xtf.model import LoadedModel, load_model
 from xtf.progress import busy, notice
 from xtf.runs import RunReader
+from xtf.runs.staleness import labels_fingerprint, scores_fingerprint
 from xtf.steps.labellings import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import Given, write_config
 from xtf.steps.rescoring import Rescorer, described, relabelled
@@ -54,7 +55,8 @@ def train_run(run: RunReader, config: RunConfig, given: Given) -> dict[str, Any]
         training = resolve_auto(config.training, loaded.model)
         comparison = Comparison(loaded, held_out, training, config.evaluation, progress=True)
         results = comparison.compare(examples, labelled, run.path / "model")
-        metrics = {**metrics_of(config, results, len(examples), held_out), **rescoring}
+        rests_on = {"labels": labels_fingerprint(run.folder), "scores": scores_fingerprint(run.folder)}
+        metrics = {**metrics_of(config, results, len(examples), held_out), **rescoring, **rests_on}
         write_json(run.folder.metrics_path, metrics)
         run.folder.update_manifest(stages={"train": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return metrics

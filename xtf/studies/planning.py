@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from xtf.config import ArmConfig, RunConfig, StudyConfig, TrainingConfig, parse_config, read_yaml
 from xtf.config.study import SettingConfig, StudyArm
+from xtf.display import html_box, html_table
 from xtf.errors import ConfigError, XTFError
 from xtf.steps.defaults import completed, problems_of_attributes
 
@@ -87,6 +88,10 @@ class Plan:
     study: StudyConfig
     settings: Mapping[str, Setting]
     trainings: Sequence[Training]
+
+    def _repr_html_(self) -> str:
+        rows = [(one.setting, one.arm, one.seed, one.role) for one in self.trainings]
+        return html_box(f"{len(rows)} trainings", html_table(("setting", "arm", "seed", "role"), rows))
 
     @property
     def folder(self) -> Path:

@@ -6,6 +6,6 @@ in ``data`` (what the page is told) and ``js/app.js`` (what it does with it).
 
 from xtf.report.html.figures import overview
 from xtf.report.html.study import write_study
-from xtf.report.html.write import Report, write_report
+from xtf.report.html.write import Report, renew_report, write_report
 
-__all__ = ["Report", "overview", "write_report", "write_study"]
+__all__ = ["Report", "overview", "renew_report", "write_report", "write_study"]

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from xtf.data.report import DataReport
 from xtf.evaluation.detection import describe_detection
 from xtf.explain.marks import WORDS
-from xtf.explain.rulings import dropped_lines, ruling_lines
+from xtf.explain.rulings import decided_lines, dropped_lines, ruling_lines
 from xtf.explain.words import cut_text
 from xtf.labelling.distribution import Distribution, keys_to_values
 from xtf.noise import known_kinds
 from xtf.report.html.survey import Survey, survey
+from xtf.runs.staleness import EARLIER, stale_arms, stale_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -40,7 +41,7 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
     vocabulary = run.vocabulary
     for name in _TOKEN_LISTS:
         summary[name] = _with_text(getattr(seen.summary, name), vocabulary)
-    metrics = run.metrics if run.folder.metrics_path.exists() else None
+    metrics = _metrics(run)
     return {
         "run": str(run.path),
         "model": config.model.path,
@@ -49,7 +50,7 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
         "versions": manifest.get("versions", {}),
         "seconds": {name: stage.get("seconds") for name, stage in manifest.get("stages", {}).items()},
         "data_lines": DataReport.from_dict(manifest["data_report"]).lines() if "data_report" in manifest else [],
-        "ruling_lines": ruling_lines(seen.summary.rulings),
+        "ruling_lines": [*ruling_lines(seen.summary.rulings), *decided_lines(manifest)],
         "attributes": [_attribute(run, seen, name) for name in seen.rules.attributes],
         "combine": seen.rules.combine.model_dump(mode="json"),
         "summary": summary,
@@ -60,6 +61,14 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
         "warnings": warnings(run, seen),
         "words": WORDS,
     }
+
+
+def _metrics(run: RunReader) -> dict[str, Any] | None:
+    """What ``metrics.json`` holds, and of each arm whether it was trained on earlier labels."""
+    if not run.folder.metrics_path.exists():
+        return None
+    metrics, stale = run.metrics, stale_arms(run)
+    return {**metrics, "arms": [{**arm, "stale": EARLIER if arm["arm"] in stale else None} for arm in metrics["arms"]]}
 
 
 def _detection(run: RunReader) -> dict[str, Any] | None:
@@ -98,7 +107,8 @@ def warnings(run: RunReader, seen: Survey) -> list[str]:
         )
     if report.get("dropped_too_long"):
         found.append(f"{report['dropped_too_long']:,} examples were longer than data.max_length and left out")
-    return found + dropped_lines(manifest)
+    stale = [one.sentence() for one in stale_parts(run) if one.part not in ("report", "export")]
+    return stale + found + dropped_lines(manifest)
 
 
 def histogram(distribution: Distribution, bars: int = BARS) -> dict[str, Any]:

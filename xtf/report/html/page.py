@@ -14,7 +14,7 @@ from xtf.report.html.encode import script_json
 
 _MODULES = (
     *("base", "decode", "trials", "figures", "charts", "model", "kinds"),
-    *("panel", "tokens", "mistakes", "overview", "card", "list", "examples", "app"),
+    *("panel", "tokens", "mistakes", "overview", "card", "list", "examples", "verdicts", "app"),
 )
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", *(f"js/{name}.js" for name in _MODULES))
 _PLOT_STYLE = "vendor/plot-style.css"
@@ -26,7 +26,7 @@ def page(payload: Mapping[str, Any], title: str) -> str:
     from jinja2 import Environment
 
     scripts = [_asset(name) for name in _SCRIPTS]
-    style = marks_style() + _asset("style.css")
+    style = marks_style() + _asset("style.css") + _asset("verdicts.css")
     environment = Environment(autoescape=False, keep_trailing_newline=True)  # noqa: S701 - each value is made safe here
     return environment.from_string(_asset("page.html.j2")).render(
         policy=_policy(scripts, style),

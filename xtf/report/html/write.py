@@ -12,6 +12,7 @@ from xtf.display import visible
 from xtf.files import write_text
 from xtf.report.html.data import payload
 from xtf.report.html.page import page
+from xtf.runs.staleness import note_page, stale_parts
 
 if TYPE_CHECKING:
     from xtf.runs import RunReader
@@ -37,7 +38,18 @@ def write_report(
     target = path if path is not None else run.path / "report.html"
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, html(run, examples, compare))
+    if target == run.path / "report.html":
+        note_page(run)
     return target
+
+
+def renew_report(run: RunReader) -> Path | None:
+    """Write ``report.html`` again if it is there and shows what is no longer so; its path if it was.
+
+    Raises:
+        RunError: the run has no labels any more.
+    """
+    return write_report(run) if any(one.part == "report" for one in stale_parts(run)) else None
 
 
 def html(run: RunReader, examples: Sequence[str] | None = None, compare: Sequence[RunReader] = ()) -> str:
@@ -54,7 +66,8 @@ class Report:
 
     def _repr_html_(self) -> str:
         """The page in a frame of its own, which can reach neither the notebook nor any server."""
+        allowed = "allow-scripts allow-downloads"
         return (
-            f'<iframe srcdoc="{escape(self.html, quote=True)}" sandbox="allow-scripts" title="XTF report" '
+            f'<iframe srcdoc="{escape(self.html, quote=True)}" sandbox="{allowed}" title="XTF report" '
             f'style="width:100%;height:{self.height}px;border:1px solid #8885;border-radius:8px"></iframe>'
         )

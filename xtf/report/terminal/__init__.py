@@ -14,8 +14,10 @@ from xtf.report.terminal.runs import (
     print_next_steps,
     print_run_head,
     print_scored,
+    print_stale,
     print_summary,
 )
+from xtf.report.terminal.status import print_renewed, print_report_path, print_status, print_training_begins
 from xtf.report.terminal.studies import print_plan, print_study
 
 __all__ = [
@@ -31,9 +33,14 @@ __all__ = [
     "print_next_steps",
     "print_plan",
     "print_planted",
+    "print_renewed",
+    "print_report_path",
     "print_run_head",
     "print_scored",
+    "print_stale",
+    "print_status",
     "print_study",
     "print_summary",
+    "print_training_begins",
     "print_written_rows",
 ]

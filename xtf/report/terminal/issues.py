@@ -17,16 +17,13 @@ if TYPE_CHECKING:
     from xtf.explain.issues import ExampleIssue, SpanIssue
     from xtf.report.issues import Issues
 
-LONGEST = 80
-"""Characters of a span that are shown; its middle is left out."""
-
 
 def issue_lines(headline: str, examples: Sequence[ExampleIssue], total: int) -> Iterator[Text]:
     """What is printed of the ``examples`` that come first of ``total``."""
     yield Text(headline, style="bold")
     for place, one in enumerate(examples, 1):
         head = Text(f"\n{place:>3}. {visible(one.example_id)}", style="bold")
-        yield head.append(f"   {figures(one)}", style="not bold")
+        yield head.append(f"   {one.figures()}", style="not bold")
         for span in one.spans:
             yield _span(span)
             yield Text(f"       {visible(span.reason)}")
@@ -36,25 +33,10 @@ def issue_lines(headline: str, examples: Sequence[ExampleIssue], total: int) -> 
         yield Text(f"\n{total - len(examples):,} more examples", PROMPT_STYLE)
 
 
-def figures(one: ExampleIssue) -> str:
-    """The figures of an example in one line."""
-    return (
-        f"worst span {one.worst_span:.2f}, wrong {one.share_wrong:.0%}, useless {one.share_useless:.0%} "
-        f"of {one.response_tokens:,} tokens; weight {one.weight:.2f}"
-    )
-
-
-def shortened(text: str) -> str:
-    """A span made safe to show, without its middle if it is long."""
-    shown = visible(text)
-    half = LONGEST // 2
-    return shown if len(shown) <= LONGEST else f"{shown[:half]} … {shown[-half:]}"
-
-
 def _span(span: SpanIssue) -> Text:
     text = Text(f"     {span.score:.2f} {span.kind:<7}  ")
     text.append(f"…{visible(span.before)}", PROMPT_STYLE)
-    text.append(f"{OPEN}{shortened(span.text)}{CLOSE}", mark(0 if span.kind == "wrong" else 1).terminal)
+    text.append(f"{OPEN}{span.shown()}{CLOSE}", mark(0 if span.kind == "wrong" else 1).terminal)
     return text.append(f"{visible(span.after)}…", PROMPT_STYLE)
 
 

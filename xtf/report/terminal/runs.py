@@ -13,9 +13,10 @@ from rich.text import Text
 from xtf.config import PluginSection
 from xtf.data.report import DataReport
 from xtf.display import quoted, visible
-from xtf.explain.rulings import dropped_lines, ruling_lines
+from xtf.explain.rulings import decided_lines, dropped_lines, ruling_lines
 from xtf.explain.terminal import example_text, legend
 from xtf.labelling.cuts import Cut, NumberControl, StepsControl
+from xtf.runs.staleness import stale_parts
 
 if TYPE_CHECKING:
     from xtf.explain import ExampleExplanation
@@ -48,6 +49,7 @@ def print_run_head(console: Console, run: RunReader) -> None:
     for line in DataReport.from_dict(run.manifest["data_report"]).lines():
         console.print(visible(line), markup=False)
     _print_warnings(console, run)
+    print_stale(console, run)
     summary = run.summary()
     console.print(
         Text(
@@ -56,10 +58,16 @@ def print_run_head(console: Console, run: RunReader) -> None:
             style="bold",
         )
     )
-    for line in ruling_lines(summary.rulings) + dropped_lines(run.manifest):
+    for line in ruling_lines(summary.rulings) + decided_lines(run.manifest) + dropped_lines(run.manifest):
         console.print(visible(line), markup=False)
     console.print(_attribute_table(run, summary))
     _print_frozen(console, run)
+
+
+def print_stale(console: Console, run: RunReader) -> None:
+    """Print what speaks of scores, cuts or labels that are no longer there, each with what makes it again."""
+    for one in stale_parts(run):
+        console.print(Text(visible(one.sentence()), style="bold yellow"), soft_wrap=True)
 
 
 _REASONS = 8

@@ -109,7 +109,7 @@ const Overview = (() => {
     };
     const chosen = metrics.metrics?.chosen ?? [];
     const rows = metrics.arms.map((arm) => [
-      arm.arm, arm.seeds.join(", "), Base.count(arm.steps), Base.count(arm.tokens_kept), Base.percent(arm.mask_share),
+      arm.stale ? [arm.arm, el("br"), el("strong", {}, arm.stale)] : arm.arm, arm.seeds.join(", "), Base.count(arm.steps), Base.count(arm.tokens_kept), Base.percent(arm.mask_share),
       spread(arm.held_out_loss, 4), ...chosen.map((one) => spread(arm.metrics[one.name], 1, 100, "%")), `${Math.round(arm.train_seconds)} s`,
     ]);
     const chart = el("div", {});
