@@ -24,6 +24,7 @@ from tests.benchmarks.scoring import against_published, padding_share, scoring
 from tests.benchmarks.setting import MODEL, QUICKSTART, setting
 from tests.benchmarks.targets import shown
 from tests.benchmarks.training import training
+from tests.benchmarks.training_memory import training_memory
 from xtf.config import ModelConfig
 from xtf.model import model_dtype
 from xtf.runs.versions import versions
@@ -31,7 +32,7 @@ from xtf.runs.versions import versions
 SHARD = 256
 """Padding depends on how many examples batches are chosen from: on a CPU, a shard of so many."""
 
-GROUPS = ("scoring", "detecting", "memory", "influence", "training", "labelling", "page", "start")
+GROUPS = ("scoring", "detecting", "memory", "influence", "training", "training-memory", "labelling", "page", "start")
 
 
 def main() -> None:
@@ -147,6 +148,7 @@ _MEASURES: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "memory": lambda options: long_example_memory(),
     "influence": _influence,
     "training": _training,
+    "training-memory": lambda options: training_memory(options.pairs),
     "labelling": _labelling,
     "page": lambda options: page_seconds(),
     "start": _start,

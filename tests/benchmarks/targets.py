@@ -40,6 +40,8 @@ TARGETS = {
     "labelling.peak_rss_mib": Target("at most", 1024.0),
     "training.tokens_per_s_over_trl": Target("at least", 1.0),
     "training.tokens_per_s_over_trl.half_masked": Target("at least", 1.15),
+    "training.peak_gib.checkpointing": Target("at most", 4.0),
+    "training.checkpointing_over_plain": Target("at most", 1.35),
     "start.second_run_seconds": Target("at most", 12.0),
 }
 

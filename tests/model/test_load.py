@@ -11,6 +11,15 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
+from transformers import (
+    BartConfig,
+    BartForConditionalGeneration,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    LlamaConfig,
+    Qwen2AudioConfig,
+    T5Config,
+)
 
 from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.config import ModelConfig
@@ -262,3 +271,35 @@ def test_adapters_record_a_name_that_others_have(folder: Path, monkeypatch: pyte
 
 def test_a_packaged_model_is_named_as_it_was_written() -> None:
     assert name_for_others(SMOLLM2) == SMOLLM2
+
+
+def refused(config: Any, text: str, folder: Path) -> None:
+    """Refused from a folder, by its configuration alone."""
+    config.save_pretrained(folder)
+    with pytest.raises(ModelError, match=text):
+        load_model(ModelConfig(path=str(folder), device="cpu"))
+
+
+def test_encoder_decoders_are_refused_by_name(folder: Path) -> None:
+    shape: dict[str, Any] = {"vocab_size": 300, "d_model": 16, "encoder_layers": 1, "decoder_layers": 1}
+    bart = BartConfig(**shape, encoder_attention_heads=2, decoder_attention_heads=2, architectures=None)
+    refused(bart, "model_type bart is an encoder-decoder model.*decoder-only", folder)
+    refused(T5Config(architectures=["T5ForConditionalGeneration"]), "T5ForConditionalGeneration is an enc", folder)
+    model = BartForConditionalGeneration(bart)
+    with pytest.raises(ModelError, match="BartForConditionalGeneration is an encoder-decoder model"):
+        LoadedModel.from_objects(model, tiny_tokenizer())
+
+
+def test_vision_language_models_are_refused_by_name(folder: Path) -> None:
+    text = {"vocab_size": 300, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "head_dim": 8}
+    heads = {"num_attention_heads": 2, "num_key_value_heads": 2}
+    vision = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    gemma3 = Gemma3Config(text_config={**text, **heads}, vision_config={**vision, "image_size": 28, "patch_size": 14})
+    refused(gemma3, "model_type gemma3 is a vision-language .*text-only", folder)
+    gemma3.architectures = ["Gemma3ForConditionalGeneration"]
+    refused(gemma3, "Gemma3ForConditionalGeneration is a vision-language", folder)
+    for name in ("Qwen2_5_VLForConditionalGeneration", "LlavaForConditionalGeneration", "FuyuForCausalLM"):
+        refused(LlamaConfig(architectures=[name]), f"{name} is a vision-language", folder)
+    refused(Qwen2AudioConfig(), "model_type qwen2_audio is a vision-language or otherwise multimodal", folder)
+    with pytest.raises(ModelError, match="Gemma3ForConditionalGeneration is a vision-language"):
+        LoadedModel.from_objects(Gemma3ForConditionalGeneration(gemma3), tiny_tokenizer())

@@ -68,12 +68,15 @@ def test_loss_and_gradient_equal_the_sum_over_kept_tokens(kind: TinyKind, real: 
 
 @pytest.mark.parametrize("kind", TINY_KINDS)
 def test_chunks_and_gradient_checkpointing_change_nothing(kind: TinyKind, monkeypatch: pytest.MonkeyPatch) -> None:
-    model, rows = tiny_model(kind).requires_grad_(True), example_rows()
+    rows = example_rows()
+    model: Any = tiny_model(kind).requires_grad_(True)
     head = Head.find(model)
     plain = weighted_loss_sum(model, head, collate(rows))
     plain.backward()  # type: ignore[no-untyped-call]
     wanted = gradients(model)
     monkeypatch.setattr(xtf.model.head, "LOGITS_BYTES", 4 * 300 * 5)
+    heads: list[int] = []
+    model.get_output_embeddings().register_forward_hook(lambda _module, _inputs, output: heads.append(len(output)))
     model.activation_checkpointing_enable()
     model.train()
     for module in model.modules():
@@ -83,6 +86,8 @@ def test_chunks_and_gradient_checkpointing_change_nothing(kind: TinyKind, monkey
         chunked = model(**collate(rows))["loss"]
     chunked.backward()
     found = gradients(model)
+    assert sum(heads) == sum(int((row.weights != 0).sum()) for row in rows), "logits are computed once"
+    assert max(heads) <= 5
     torch.testing.assert_close(chunked, plain)
     assert all(torch.allclose(found[name], value, rtol=1e-4, atol=1e-5) for name, value in wanted.items())
 

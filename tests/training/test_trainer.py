@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -13,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.architectures import architecture
 from tests.tiny import TinyKind, tiny_model, tiny_tokenizer
 from tests.training.test_loss import by_hand, example_rows
 from xtf.config import LoraSettings, TrainingConfig
@@ -215,12 +217,46 @@ def test_bfloat16_trains_and_restores_float32(tmp_path: Path, method: str) -> No
     assert equal(state(model), before)
 
 
-def test_mistakes_are_explained(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("name", ["llama", "qwen3_moe", "bamba"])
+def test_gradient_checkpointing_computes_activations_again_and_changes_nothing(
+    tmp_path: Path, name: str, method: str
+) -> None:
+    lora = LoraSettings(r=2, alpha=4, dropout=0.3 if name == "llama" else 0.0)
+    config = CONFIG.model_copy(update={"method": method, "lora": lora, "max_steps": 2})
+    trained, norms = [], Counter[bool]()
+    for checkpointing in (False, True):
+        model: Any = architecture(name)
+        model.model.layers[1].input_layernorm.register_forward_hook(lambda *_, now=checkpointing: norms.update([now]))
+        settings = config.model_copy(update={"gradient_checkpointing": checkpointing})
+        result = train(tmp_path / str(checkpointing), config=settings, model=model)
+        trained.append((result.losses, state(result.model)))
+        assert model.is_activation_checkpointing is checkpointing
+        result.release()
+        assert not model.is_activation_checkpointing
+    (plain_losses, plain), (losses, again) = trained
+    assert norms[True] - norms[False] == 2, "each of the two updates runs a layer once more"
+    assert losses == pytest.approx(plain_losses, rel=1e-6)
+    assert method == "full" or any("experts" in parameter and "lora_A" in parameter for parameter in plain) == (
+        name == "qwen3_moe"
+    )
+    for parameter, value in plain.items():
+        torch.testing.assert_close(again[parameter], value, rtol=1e-5, atol=1e-6)
+
+
+def test_mistakes_are_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="no example to train on"):
         train(tmp_path, [])
     model = tiny_model()
     config = CONFIG.model_copy(update={"lora": LoraSettings(target_modules=("nothing",))})
     with pytest.raises(ModelError, match=r"training\.lora\.target_modules.*all-linear"):
+        train(tmp_path, config=config, model=model)
+    config = CONFIG.model_copy(update={"lora": LoraSettings(dropout=0.1)})
+    with pytest.raises(ModelError, match=r"training\.lora\.dropout: adapters on the experts of Qwen3MoeForCausalLM"):
+        train(tmp_path, config=config, model=architecture("qwen3_moe"))
+    monkeypatch.setattr(type(model), "supports_gradient_checkpointing", False)
+    config = CONFIG.model_copy(update={"gradient_checkpointing": True})
+    with pytest.raises(ModelError, match=r"training\.gradient_checkpointing: LlamaForCausalLM.*batch_size"):
         train(tmp_path, config=config, model=model)
 
 

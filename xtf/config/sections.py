@@ -19,6 +19,7 @@ from xtf.config.base import Section, Share
 from xtf.config.kinds import RULES, PluginSection, read_rule
 from xtf.config.problems import SettingsError, problems_of
 from xtf.config.text_rules import TextRule, as_rules
+from xtf.config.trainer_args import problems_of_arguments
 
 
 class ModelConfig(Section):
@@ -218,6 +219,9 @@ class TrainingConfig(Section):
     )
     batch_size: PositiveInt = Field(8, description="Examples in a batch, on each device.")
     gradient_accumulation: PositiveInt = Field(1, description="Batches in an update.")
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations again in the backward pass: less memory, a third more time."
+    )
     epochs: Annotated[float, Field(gt=0.0)] = Field(4.0, description="Times through the data.")
     max_steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
     rescore_steps: PositiveInt | None = Field(
@@ -228,6 +232,10 @@ class TrainingConfig(Section):
     save_steps: PositiveInt | None = Field(None, description="Checkpoint every so many updates, to resume from.")
     seeds: Annotated[tuple[int, ...], Field(min_length=1)] = Field((0,), description="Each arm is trained with each.")
     report_to: tuple[str, ...] = Field((), description="Loggers of transformers.Trainer: tensorboard, wandb, …")
+    args: dict[str, Any] = Field(
+        {},
+        description="More of transformers.TrainingArguments, where no setting is: optim: adafactor, adam_beta2: 0.95.",
+    )
 
     @field_validator("arms")
     @classmethod
@@ -235,6 +243,12 @@ class TrainingConfig(Section):
         if len(set(arms)) != len(arms):
             raise ValueError("an arm is named twice")
         return arms
+
+    @model_validator(mode="after")
+    def _arguments_that_the_loop_honours(self) -> TrainingConfig:
+        if problems := problems_of_arguments(self.args, rescores=self.rescore_steps is not None):
+            raise ValueError(f"args: {'; '.join(problems)}")
+        return self
 
 
 class EvaluationConfig(Section):

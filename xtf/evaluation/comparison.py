@@ -25,7 +25,7 @@ from xtf.training.rows import TrainingRow
 from xtf.training.trainer import TrainingJob, train_model
 from xtf.training.weights import held_in, weights_dtype
 
-_UNDECISIVE = {"arms", "seeds", "report_to", "save_steps", "rescore_steps"}
+_UNDECISIVE = {"arms", "seeds", "report_to", "save_steps", "gradient_checkpointing", "rescore_steps"}
 """Settings of training that do not decide a model; the last one counts with the rows that it labels anew."""
 
 

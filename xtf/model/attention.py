@@ -59,6 +59,7 @@ class AttentionMeter:
         self._last = max((max(chosen) for chosen in self._wanted.values()), default=-1) if stop_early else None
         self._totals: dict[AttentionSignal, Tensor] = {}
         self._seen: dict[AttentionSignal, set[int]] = {request: set() for request in self._wanted}
+        self._attending: set[int] = set()
         self._calls = 0
 
     def attend(
@@ -68,6 +69,7 @@ class AttentionMeter:
         layer = getattr(module, "layer_idx", None)
         layer = self._calls if layer is None else int(layer)
         self._calls += 1
+        self._attending.add(layer)
         asking = [request for request, chosen in self._wanted.items() if layer in chosen]
         plain = options.get("softcap") is None and options.get("s_aux") is None
         if not asking and plain:
@@ -91,15 +93,20 @@ class AttentionMeter:
         """
         values: dict[AttentionSignal, Tensor] = {}
         for request, chosen in self._wanted.items():
-            seen = self._seen[request]
-            if not seen or (request.layers != "all" and seen != chosen):
-                silent = ", ".join(map(str, sorted(chosen - seen)))
-                raise ModelError(
-                    f"{request}: the attention of layer {silent} cannot be read in this model: it has none, or does "
-                    "not compute it through transformers' attention interface. Choose other layers or other attributes."
-                )
-            values[request] = (self._totals[request] / len(seen)).masked_fill(~self.tokens.is_response, torch.nan)
+            if silent := chosen - self._seen[request]:
+                raise ModelError(self._unreadable(request, silent))
+            values[request] = (self._totals[request] / len(chosen)).masked_fill(~self.tokens.is_response, torch.nan)
         return values
+
+    def _unreadable(self, request: AttentionSignal, silent: set[int]) -> str:
+        there = sorted(self._attending)
+        advice = f"Choose layers that have it, layers: {there}, or other attributes" if there else "Drop the attribute"
+        which = f"layer{'s' if len(silent) > 1 else ''} {', '.join(map(str, sorted(silent)))}"
+        return (
+            f"signal {request.name!r} ({request}): the attention of {which} cannot be read in this model: it mixes "
+            "tokens there by other means (state space, convolution, linear attention), or computes attention outside "
+            f"transformers' attention interface. {advice}."
+        )
 
 
 def chosen_layers(request: AttentionSignal, layers: int) -> set[int]:

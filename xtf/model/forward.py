@@ -16,6 +16,7 @@ from torch import Tensor
 from xtf.errors import ModelError
 from xtf.model.head import Head
 from xtf.model.load import LoadedModel, quiet
+from xtf.tokens import TokenBatch
 
 Project = Callable[[Tensor], Tensor]
 
@@ -68,6 +69,12 @@ class Forward:
         output = model(input_ids=input_ids, use_cache=False, output_hidden_states=True)
         last: Tensor = output.hidden_states[-1]
         return last
+
+    def probe_batch(self) -> TokenBatch:
+        """One row of eight ids, the second half of it a response."""
+        ids = self._probe()
+        is_real = torch.ones_like(ids, dtype=torch.bool)
+        return TokenBatch(ids, is_real, is_real.cumsum(1) > ids.shape[1] // 2, ("probe",))
 
     def _decode(self, decoder: Any, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         output = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False)

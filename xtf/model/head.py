@@ -95,10 +95,50 @@ class Head:
         return bool((found - expected).abs().max() <= tolerance * expected.abs().max().clamp(min=1.0))
 
 
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """The wanted targets of a batch in row-major order, and the states that predict them.
+
+    Attributes:
+        states: ``(n, hidden)``; ``(n, vocab)`` logits where a head is not known.
+        ids: ``(n,)`` int64.
+        project: From rows of ``states`` to logits.
+        at_once: The most targets whose float32 logits are held at once.
+    """
+
+    states: Tensor
+    ids: Tensor
+    project: Callable[[Tensor], Tensor]
+    at_once: int
+
+    def pieces(self) -> Iterator[slice]:
+        """Slices of the targets, each of at most ``at_once``; an empty one where there are no targets."""
+        for start in range(0, max(len(self.ids), 1), self.at_once):
+            yield slice(start, min(start + self.at_once, len(self.ids)))
+
+    def losses(self, states: Tensor, where: slice) -> Tensor:
+        """Cross-entropy of the targets in ``where``, ``(k,)`` float32, from their ``(k, hidden)`` states."""
+        return functional.cross_entropy(self.project(states).float(), self.ids[where], reduction="none")
+
+
+def wanted_targets(model: Any, head: Head | None, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor) -> Targets:
+    """Run the decoder, or the whole model when ``head`` is None, on ``(batch, seq)`` ids; see :func:`target_losses`."""
+    chosen = wanted[:, 1:].bool()
+    mask = attention_mask.to(torch.int64)
+    project: Callable[[Tensor], Tensor]
+    if head is None:
+        states, project = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits, _same
+    else:
+        states, project = head.hidden(input_ids, mask), head.logits
+    vocabulary = int(base_of(model).config.get_text_config().vocab_size)
+    at_once = max(1, LOGITS_BYTES // (4 * vocabulary))
+    return Targets(states[:, :-1][chosen], input_ids[:, 1:][chosen], project, at_once)
+
+
 def target_losses(
     model: Any, head: Head | None, input_ids: Tensor, attention_mask: Tensor, wanted: Tensor
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yield the cross-entropy of every wanted target, in row-major order and in chunks.
+    """Yield the cross-entropy of every wanted target, in row-major order and in pieces.
 
     Args:
         model: The causal language model, for its full logits when ``head`` is None.
@@ -109,28 +149,16 @@ def target_losses(
 
     Yields:
         The slice of the wanted targets, and their losses, float32 of the slice's length. Gradients flow; where there
-        is more than one chunk its logits are computed again in the backward pass instead of being kept.
+        is more than one piece its logits are computed again in the backward pass instead of being kept.
     """
-    chosen = wanted[:, 1:].bool()
-    targets = input_ids[:, 1:][chosen]
-    mask = attention_mask.to(torch.int64)
-    states: Tensor
-    project: Callable[[Tensor], Tensor]
-    if head is None:
-        states, project = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits[:, :-1][chosen], _same
-    else:
-        states, project = head.hidden(input_ids, mask)[:, :-1][chosen], head.logits
-    vocabulary = int(base_of(model).config.get_text_config().vocab_size)
-    size = max(1, LOGITS_BYTES // (4 * vocabulary))
-    again = head is not None and len(targets) > size and torch.is_grad_enabled()
-
-    def losses(part: Tensor, ids: Tensor) -> Tensor:
-        return functional.cross_entropy(project(part).float(), ids, reduction="none")
-
-    for start in range(0, max(len(targets), 1), size):
-        where = slice(start, min(start + size, len(targets)))
-        part, ids = states[where], targets[where]
-        yield where, checkpoint(losses, part, ids, use_reentrant=False) if again else losses(part, ids)
+    targets = wanted_targets(model, head, input_ids, attention_mask, wanted)
+    again = head is not None and len(targets.ids) > targets.at_once and torch.is_grad_enabled()
+    for where in targets.pieces():
+        part = targets.states[where]
+        yield (
+            where,
+            checkpoint(targets.losses, part, where, use_reentrant=False) if again else targets.losses(part, where),
+        )
 
 
 def _same(logits: Tensor) -> Tensor:

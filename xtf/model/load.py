@@ -12,11 +12,11 @@ from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
+from xtf.model.architecture import refuse_architecture
 from xtf.model.gguf import plain_model, plain_tokenizer
 from xtf.model.precision import automatic_dtype
 from xtf.model.source import (
@@ -70,6 +70,7 @@ class LoadedModel:
         if not isinstance(plain, PreTrainedModel):
             raise ModelError(f"expected a transformers model, got {type(model).__name__}")
         untyped: Any = plain
+        refuse_architecture(untyped.config, type(model).__name__, type(plain).__name__)
         if untyped.get_output_embeddings() is None:
             raise ModelError(f"{type(plain).__name__} is not a causal language model: it has no output head")
         _check_vocabulary(plain, tokenizer, type(plain).__name__)
@@ -190,11 +191,11 @@ def quiet() -> Iterator[None]:
 def _fingerprint(place: Path) -> str:
     if place.is_file():
         return f"gguf:{file_fingerprint(place)}"
-    base = _adapter_base(place)
+    base = adapter_base(place)
     return f"{folder_fingerprint(place)}+{_fingerprint(find_model(base))}" if base else folder_fingerprint(place)
 
 
-def _adapter_base(place: Path) -> str:
+def adapter_base(place: Path) -> str:
     """The base model of a folder that holds an adapter alone, or nothing."""
     if (place / "config.json").exists():
         return ""
@@ -204,7 +205,7 @@ def _adapter_base(place: Path) -> str:
 def _load_weights(place: Path, config: ModelConfig, dtype: torch.dtype) -> PreTrainedModel:
     if place.is_file():
         return _load_folder(plain_model(place), config, dtype)
-    base_path = _adapter_base(place)
+    base_path = adapter_base(place)
     if not base_path:
         return _load_folder(place, config, dtype)
     from peft import PeftModel
@@ -225,7 +226,7 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype) -> PreTr
     model_class: Any = AutoModelForCausalLM
     try:
         model_config = AutoConfig.from_pretrained(str(folder), **options)
-        _check_causal(model_config, shown)
+        refuse_architecture(model_config, shown)
         model, info = model_class.from_pretrained(
             str(folder), config=model_config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
         )
@@ -243,16 +244,6 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype) -> PreTr
     loaded: PreTrainedModel = model
     loaded.name_or_path = loaded.config._name_or_path = name_for_others(shown)  # what adapters record as their base
     return loaded
-
-
-def _check_causal(model_config: Any, shown: str) -> None:
-    architectures = model_config.architectures or []
-    known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
-    remote = "AutoModelForCausalLM" in (getattr(model_config, "auto_map", None) or {})
-    if architectures and not known & set(architectures) and not remote:
-        raise ModelError(
-            f"{shown}: {architectures[0]} is not a causal language model; XTF scores next-token predictors."
-        )
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, shown: str) -> None:
@@ -277,7 +268,7 @@ def _weights_bytes(place: Path) -> int:
     """Size of the files that hold the weights; of the base, for a folder that holds an adapter alone."""
     if place.is_file():
         return place.stat().st_size
-    base = _adapter_base(place)
+    base = adapter_base(place)
     return _weights_bytes(find_model(base)) if base else sum(p.stat().st_size for p in place.glob("*.safetensors"))
 
 

@@ -101,12 +101,23 @@ class SignalPass:
             if isinstance(request, AttentionSignal) and forward is not None:
                 chosen_layers(request, forward.layers)
         self._asked_of = {spec: [r for r in asked if r.reference == spec] for spec in self._references}
+        self._refuse_layers_without_attention()
         self.tangents: dict[LossDerivative, Tangent] = {}
         for derivative in (r for r in self.requests if isinstance(r, LossDerivative)):
             if direction_loader is None:
                 raise ModelError(f"{derivative.target.shown}: this pass was given no direction to differentiate along")
             direction, adapter = direction_loader(derivative)
             self.tangents[derivative] = Tangent(loaded, derivative, direction, adapter, logits_bytes=logits_bytes)
+
+    @torch.no_grad()
+    def _refuse_layers_without_attention(self) -> None:
+        """Ask every model for the attention wanted of it, on eight tokens, so that what it lacks is said at once."""
+        for forward, asked in [
+            *([(self._base, self._asked)] if self._base is not None else []),
+            *((forward, self._asked_of[spec]) for spec, (forward, _) in self._references.items()),
+        ]:
+            if attention := [request for request in asked if isinstance(request, AttentionSignal)]:
+                self._measured(forward, forward.probe_batch(), attention, stop_early=False)
 
     @torch.no_grad()
     def run(self, tokens: TokenBatch) -> Signals:

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from accelerate import DistributedType
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
 from xtf.config import TrainingConfig
-from xtf.errors import ModelError
+from xtf.errors import ConfigError, ModelError
 from xtf.training.loss import step_normaliser
 from xtf.training.rows import TrainingRow, collate
 
@@ -26,6 +27,9 @@ class MaskedTrainer(Trainer):
     """Divides the summed loss by the whole update's normaliser: all micro-batches, all processes.
 
     ``model(**batch)`` must return ``{"loss": sum}``; see :func:`xtf.training.loss.loss_as_forward`.
+
+    Raises:
+        ModelError: the launch asks for weights in shards, or a setting does not fit the model's device.
     """
 
     loss_is_scaled_for_ga = True
@@ -36,6 +40,7 @@ class MaskedTrainer(Trainer):
         data: Any = rows  # any sequence serves as a map-style data set
         arguments = training_arguments(model, config, seed, checkpoints)
         super().__init__(model=model, args=arguments, train_dataset=data, data_collator=collate)
+        refuse_shards(self.accelerator.distributed_type)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True
         assert config.normalise != "auto"  # settled
@@ -84,41 +89,61 @@ class StepCounter(TrainerCallback):
         self.advance(1)
 
 
+def refuse_shards(launch: DistributedType) -> None:
+    """Refuse a launch under which no process holds the whole model.
+
+    Raises:
+        ModelError: it asks for weights in shards.
+    """
+    if launch in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ModelError(
+            f"training: this launch asks for weights in shards ({launch.value}), but each process holds the whole "
+            "model here. Choose multi-GPU or multi-CPU in accelerate config; if memory is short, "
+            "training.gradient_checkpointing: true"
+        )
+
+
 def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoints: Path) -> TrainingArguments:
     """Translate the configuration; every update is logged, nothing is printed.
 
     Raises:
+        ConfigError: ``training.args`` holds a value that transformers does not take.
         ModelError: a setting does not fit the model's device.
     """
     device = next(model.parameters()).device
-    arguments = TrainingArguments(
-        output_dir=str(checkpoints),
-        per_device_train_batch_size=config.batch_size,
-        gradient_accumulation_steps=config.gradient_accumulation,
-        num_train_epochs=config.epochs,
-        max_steps=config.max_steps or -1,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type=_SCHEDULES[config.schedule],
-        warmup_steps=config.warmup_ratio if config.warmup_ratio < 1 else 0.999999,  # from 1 on it would count steps
-        weight_decay=config.weight_decay,
-        max_grad_norm=config.max_grad_norm or 0.0,
-        bf16=config.method == "full" and config.dtype == "bfloat16",
-        seed=seed,
-        data_seed=seed,
-        save_strategy="steps" if config.save_steps else "no",
-        save_steps=config.save_steps or 500,
-        save_total_limit=1,
-        logging_strategy="steps",
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        report_to=list(config.report_to) or "none",
-        disable_tqdm=True,
-        remove_unused_columns=False,
-        label_names=["weights"],
-        dataloader_pin_memory=device.type == "cuda",
-        use_cpu=device.type == "cpu",
-        ddp_find_unused_parameters=False,  # a batch without a kept token still touches every adapter, by zero
-    )
+    own: dict[str, Any] = {
+        "output_dir": str(checkpoints),
+        "per_device_train_batch_size": config.batch_size,
+        "gradient_accumulation_steps": config.gradient_accumulation,
+        "num_train_epochs": config.epochs,
+        "max_steps": config.max_steps or -1,
+        "learning_rate": config.learning_rate,
+        "lr_scheduler_type": _SCHEDULES[config.schedule],
+        "warmup_steps": config.warmup_ratio if config.warmup_ratio < 1 else 0.999999,  # from 1 on it would count steps
+        "weight_decay": config.weight_decay,
+        "max_grad_norm": config.max_grad_norm or 0.0,
+        "bf16": config.method == "full" and config.dtype == "bfloat16",
+        "seed": seed,
+        "data_seed": seed,
+        "save_strategy": "steps" if config.save_steps else "no",
+        "save_steps": config.save_steps or 500,
+        "save_total_limit": 1,
+        "logging_strategy": "steps",
+        "logging_steps": 1,
+        "logging_nan_inf_filter": False,
+        "report_to": list(config.report_to) or "none",
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "label_names": ["weights"],
+        "dataloader_pin_memory": device.type == "cuda",
+        "use_cpu": device.type == "cpu",
+        "ddp_find_unused_parameters": False,  # a batch without a kept token still touches every adapter, by zero
+    }
+    try:
+        arguments = TrainingArguments(**{**own, **config.args})
+    except (TypeError, ValueError, ImportError) as error:
+        given = ", ".join(f"{name}: {value!r}" for name, value in config.args.items())
+        raise ConfigError(f"training.args: transformers takes no {given}: {error}") from error
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # several GPUs are for launchers (torchrun, accelerate launch), not for DataParallel
     if device.type == "cuda" and arguments.device != device:

@@ -7,7 +7,7 @@ gradient checkpointing see an ordinary forward pass. :func:`step_normaliser` say
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import MethodType
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from xtf.model.head import Head, base_of, target_losses
+from xtf.model.head import Head, base_of, wanted_targets
 
 
 def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]) -> Tensor:
@@ -29,9 +29,16 @@ def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]
     wanted = weights != 0
     kept = weights[:, 1:][wanted[:, 1:]]
     vocabulary = int(base_of(model).config.get_text_config().vocab_size)
-    total = torch.zeros((), device=weights.device)
-    for where, losses in target_losses(model, head, batch["input_ids"], batch["attention_mask"], wanted):
-        total = total + weigh(losses, kept[where], vocabulary).sum()
+    targets = wanted_targets(model, head, batch["input_ids"], batch["attention_mask"], wanted)
+
+    def loss_of(states: Tensor, where: slice) -> Tensor:
+        return weigh(targets.losses(states, where), kept[where], vocabulary).sum()
+
+    if head is None or len(targets.ids) <= targets.at_once or not torch.is_grad_enabled():
+        return torch.stack([loss_of(targets.states[where], where) for where in targets.pieces()]).sum()
+    trained = [parameter for parameter in head.project.parameters() if parameter.requires_grad]
+    sum_of_pieces: Any = _SumOfPieces.apply
+    total: Tensor = sum_of_pieces(loss_of, list(targets.pieces()), targets.states, *trained)
     return total
 
 
@@ -44,6 +51,35 @@ def weigh(losses: Tensor, weights: Tensor, vocabulary: int) -> Tensor:
         vocabulary: The number of tokens in it.
     """
     return weights * torch.where(weights < 0, losses.clamp(max=math.log(vocabulary)), losses)
+
+
+class _SumOfPieces(torch.autograd.Function):
+    """Sums a loss over pieces of states, and takes each piece's gradients at once, while its logits are there.
+
+    So neither are the logits of all pieces kept for the backward pass, nor does that compute any of them again.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, loss_of: Callable[[Tensor, slice], Tensor], pieces: list[slice], states: Tensor, *trained: Tensor
+    ) -> Tensor:
+        of_states, of_trained = torch.empty_like(states), [torch.zeros_like(parameter) for parameter in trained]
+        losses = []
+        for where in pieces:
+            with torch.enable_grad():
+                part = states[where].detach().requires_grad_()
+                loss = loss_of(part, where)
+                found = torch.autograd.grad(loss, [part, *trained])
+            losses.append(loss.detach())
+            of_states[where] = found[0]
+            for total, gradient in zip(of_trained, found[1:], strict=True):
+                total += gradient
+        ctx.save_for_backward(of_states, *of_trained)
+        return torch.stack(losses).sum()
+
+    @staticmethod
+    def backward(ctx: Any, *of_sum: Tensor) -> tuple[Tensor | None, ...]:
+        return None, None, *(gradient * of_sum[0].to(gradient.dtype) for gradient in ctx.saved_tensors)
 
 
 @contextmanager

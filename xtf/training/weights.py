@@ -64,8 +64,11 @@ def make_trainable(model: PreTrainedModel, config: TrainingConfig, seed: int, un
     undo.callback(_cast(model, weights_dtype(config)))
     set_seed(seed)
     if config.method == "lora":
-        wrapped = _adapted(model, config.lora)
+        wrapped = with_adapters(model, config.lora)
         undo.callback(wrapped.unload)
+    if config.gradient_checkpointing:
+        _recompute_activations(model, undo)
+    if config.method == "lora":
         return wrapped
     undo.callback(_refill, [(parameter, parameter.detach().to("cpu", copy=True)) for parameter, _ in flags])
     for parameter, _ in flags:
@@ -73,7 +76,24 @@ def make_trainable(model: PreTrainedModel, config: TrainingConfig, seed: int, un
     return model
 
 
-def _adapted(model: PreTrainedModel, settings: LoraSettings) -> Any:
+def _recompute_activations(model: Any, undo: ExitStack) -> None:
+    """Keep only what enters each layer; its activations are computed again in the backward pass."""
+    try:
+        model.activation_checkpointing_enable()
+    except ValueError as error:
+        raise ModelError(
+            f"training.gradient_checkpointing: {type(model).__name__} cannot compute its activations again: its "
+            "layers are not made for it. Leave it out, or lower training.batch_size or data.max_length."
+        ) from error
+    undo.callback(model.activation_checkpointing_disable)
+
+
+def with_adapters(model: PreTrainedModel, settings: LoraSettings) -> Any:
+    """``model`` under fresh adapters, wrapped by PEFT and changed in place.
+
+    Raises:
+        ModelError: the settings do not fit the model.
+    """
     from peft import LoraConfig, get_peft_model
 
     targets = settings.target_modules
@@ -85,12 +105,18 @@ def _adapted(model: PreTrainedModel, settings: LoraSettings) -> Any:
         target_modules=targets if isinstance(targets, str) else list(targets),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),
     )
-    with warnings.catch_warnings():  # peft asks transformers for a name that it is about to drop
+    with warnings.catch_warnings():  # of peft's own making: names about to be dropped, ranks of experts
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
         warnings.filterwarnings("ignore", message="fan_in_fan_out is set to True", category=UserWarning)
+        warnings.filterwarnings("ignore", message="The following (rank|alpha)_pattern keys", category=RuntimeWarning)
         try:
             return get_peft_model(model, lora)
         except ValueError as error:
+            if settings.dropout and "lora_dropout" in str(error):
+                raise ModelError(
+                    f"training.lora.dropout: adapters on the experts of {type(model).__name__} take none ({error}). "
+                    "Set it to 0, or leave the experts out: training.lora.target_modules: [q_proj, v_proj]"
+                ) from error
             raise ModelError(
                 f"training.lora.target_modules: {targets!r} does not fit this model ({error}). Use 'all-linear', or "
                 "a list of names of its linear layers, for example [q_proj, v_proj]."
