@@ -101,7 +101,8 @@ _HOMES = {
     "xtf.scorer": "Scorer",
     "xtf.attribute.registry": "register",
     "xtf.api": (
-        "Run apply_spans detect evaluate export find inspect label load_config open_run plant run score study train"
+        "Run apply_spans detect estimate evaluate export find inspect label load_config open_run plant run score study "
+        "train"
     ),
 }
 _PLUG_INS = {
@@ -160,6 +161,7 @@ __all__ = [
     "XTFError",
     "apply_spans",
     "detect",
+    "estimate",
     "evaluate",
     "export",
     "find",

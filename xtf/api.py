@@ -639,3 +639,28 @@ def inspect(
     settings = _with_objects(config, tokenizer, data, None)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
     return inspect_examples(settings.data, tokenizer, examples, data, None if whole else LOOK)
+
+
+def estimate(config: ConfigLike, *, throughput: float | None = None) -> dict[str, Any]:
+    """What a run will take, before it is begun; loads no weights.
+
+    Tokenises the first 2,000 examples, counts the rows behind them, and tries two shallow models of the same shape,
+    with random weights, for a few seconds.
+
+    Args:
+        config: See :func:`load_config`.
+        throughput: Tokens a second of one pass of the base model, instead of a trial.
+
+    Returns:
+        Model, data, memory of scoring and of training by part (bytes), passes, time (seconds), disk (bytes), what
+        memory is at hand, whether it fits, and settings with which it would.
+
+    Raises:
+        ConfigError: a throughput that is not above 0.
+        XTFError: of the kind that names any other mistake.
+    """
+    from xtf.steps.estimating import estimate_run
+
+    if throughput is not None and not 0 < throughput < float("inf"):
+        raise ConfigError(f"throughput: expected tokens a second, a number above 0, got {throughput:g}")
+    return estimate_run(load_config(config), throughput)

@@ -26,6 +26,7 @@ from xtf.errors import PluginError
 from xtf.noise import choose_kinds
 
 from .checks import IN_FALSE_SUM, SUMS
+from .copies import copies_of_each
 from .detector import Detector, folds_of
 from .fitting import Recipe, fit_detector
 from .window import read_window, state_requests, surprise_requests
@@ -105,6 +106,10 @@ class LabelQuality(Attribute[LabelQualityParams]):
         p = self.params
         recipe = Recipe(self._kinds, p.examples, self._states, p.directions, p.networks, p.step_weight)
         self._detector = fit_detector(context, recipe)
+
+    def fit_passes(self, examples: int) -> int:
+        seen = min(self.params.examples, examples)
+        return seen * (1 + copies_of_each(seen))
 
     def state(self) -> dict[str, torch.Tensor]:
         mean, matrix = self._projection.mean, self._projection.matrix

@@ -345,6 +345,17 @@ def check(assertion: Callable[[Setting], bool]) -> Callable[[Setting], None]:
     return run
 
 
+def estimate_config(s: Setting) -> None:
+    config = s.config()
+    assert xtf.estimate({**config, "data": {**config["data"], "limit": 2}}, throughput=1.0)["data"]["examples"] == 2
+
+
+def estimate_throughput(s: Setting) -> None:
+    config = s.config(attributes={"entropy": {}}, thresholds={})
+    slow, fast = (xtf.estimate(config, throughput=pace)["scoring"]["seconds"] for pace in (1.0, 10.0))
+    assert slow == pytest.approx(10 * fast)
+
+
 CASES: dict[str, Callable[[Setting], None]] = {
     "open_run.path": check(lambda s: xtf.open_run(s.run.path).path == s.run.path),
     "load_config.source": check(lambda s: xtf.load_config(s.config(seed=5)).seed == 5),
@@ -411,6 +422,8 @@ CASES: dict[str, Callable[[Setting], None]] = {
     "inspected_config.sources": inspected_sources,
     "inspected_config.model": check(lambda s: looked_at(s, ["a.jsonl"], "other").model.path == "other"),
     "inspected_config.overrides": check(lambda s: looked_at(s, ["a.jsonl"], "m", ["data.limit=3"]).data.limit == 3),
+    "estimate.config": estimate_config,
+    "estimate.throughput": estimate_throughput,
     "inspect.config": inspect_config,
     "inspect.examples": check(lambda s: len(xtf.inspect(s.config(), 2).examples) == 2),
     "inspect.tokenizer": inspect_tokenizer,

@@ -15,6 +15,7 @@ COMMANDS = (
     "find",
     "run",
     "score",
+    "estimate",
     "label",
     "train",
     "evaluate",

@@ -182,6 +182,10 @@ class Attribute(ABC, Generic[P]):
     def fit(self, context: FitContext) -> None:
         """Prepare for scoring (prototypes, normalisers). Called again it must forget what it learned before."""
 
+    def fit_passes(self, examples: int) -> int:
+        """How many examples :meth:`fit` runs the model over when it may look at so many; for forecasts of time only."""
+        return 0
+
     def state(self) -> dict[str, torch.Tensor]:
         """What :meth:`fit` learned, as tensors of any shape; kept with the run, so that a resumed one scores alike."""
         return {}

@@ -65,6 +65,26 @@ def score(
 
 
 @app.command()
+def estimate(
+    config: ConfigArgument,
+    set_: SetOption = None,
+    throughput: Annotated[
+        float | None, typer.Option(help="Tokens a second of one pass, as on the machine to come; else a short trial.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what a run will take: memory by part, tokens, passes, time, disk, and whether it fits. Loads no weights.
+
+    Example: `xtf estimate configs/quickstart.yaml --set training.batch_size=16`
+    """
+    from xtf import api
+    from xtf.report import terminal
+
+    forecast = api.estimate(api.load_config(config, set_ or []), throughput=throughput)
+    print_json(forecast) if as_json else terminal.print_forecast(out(), forecast)
+
+
+@app.command()
 def label(
     run: RunArgument,
     set_: SetOption = None,

@@ -4,6 +4,7 @@ from xtf.explain.terminal import print_explanation
 from xtf.report.terminal.attributes import print_attributes
 from xtf.report.terminal.comparison import print_comparison
 from xtf.report.terminal.detection import print_detection
+from xtf.report.terminal.forecast import print_forecast
 from xtf.report.terminal.inspection import print_inspection
 from xtf.report.terminal.issues import print_issues, print_written_rows
 from xtf.report.terminal.planting import print_planted
@@ -27,6 +28,7 @@ __all__ = [
     "print_example",
     "print_expected_wrong",
     "print_explanation",
+    "print_forecast",
     "print_inspection",
     "print_issues",
     "print_metrics",

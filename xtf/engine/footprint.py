@@ -1,0 +1,82 @@
+"""What scoring will hold in memory, part by part, and how often it runs the model over the data."""
+
+from __future__ import annotations
+
+from collections.abc import Set as AbstractSet
+
+from xtf.attribute import (
+    AttentionSignal,
+    Divergence,
+    LogProbAlone,
+    LossDerivative,
+    PredictionSignal,
+    Reference,
+    SignalRequest,
+    StateSignal,
+    TokenEmbedding,
+)
+from xtf.model.blocks import BLOCK_BYTES, CPU_BLOCK_BYTES
+from xtf.model.outline import Outline
+from xtf.model.prediction import LOGITS_BYTES
+
+_AT_ONCE = 3
+"""Logits and attention probabilities are held with what is computed from them: twice their size more."""
+
+_DERIVATIVE = {"linear": 2.8, "all": 2.8, "lora": 2.3, "last_k": 1.4}
+"""Forwards that the exact derivative of a loss takes (docs/benchmarks.md, influence.tangent_over_forward)."""
+
+_CENTRAL_DIFFERENCES = 2.1
+
+
+def scoring_memory(
+    outline: Outline, requests: AbstractSet[SignalRequest], tokens: int, distinct: int
+) -> dict[str, int]:
+    """Bytes by part.
+
+    Args:
+        outline: The base model.
+        requests: The signals asked for.
+        tokens: Padded tokens in a batch.
+        distinct: Distinct tokens of the data, each embedded once.
+    """
+    width = outline.dtype.itemsize
+    block = CPU_BLOCK_BYTES if outline.device.type == "cpu" else BLOCK_BYTES
+    derivatives = [request for request in requests if isinstance(request, LossDerivative)]
+    parts = {
+        "weights": outline.parameters * width,
+        "activations": round(1.5 * tokens * width * (4 * outline.hidden + 3 * outline.inner)),
+        "logits": _AT_ONCE * min(LOGITS_BYTES, 4 * tokens * outline.vocabulary),
+        "attention": _AT_ONCE * block * any(isinstance(request, AttentionSignal) for request in requests),
+        "embeddings": 4 * distinct * outline.hidden * any(isinstance(r, TokenEmbedding) for r in requests),
+        "directions": sum(_direction_bytes(outline, request) for request in derivatives),
+    }
+    return {name: size for name, size in parts.items() if size}
+
+
+def passes(requests: AbstractSet[SignalRequest], response_share: float) -> dict[str, float]:
+    """Forward passes over the data, in units of one of the base model, by what asks for them."""
+    found: dict[str, float] = {}
+    models = {request.reference for request in requests if isinstance(request, PredictionSignal | AttentionSignal)}
+    models |= {model for r in requests if isinstance(r, Divergence) for model in (None, r.reference)}
+    if None in models or any(isinstance(request, StateSignal | LogProbAlone) for request in requests):
+        found["the base model"] = 1.0
+    for reference in models - {None}:
+        assert isinstance(reference, Reference)
+        found[reference.shown] = 1.0
+    if any(isinstance(request, LogProbAlone) for request in requests):
+        found["answers without their prompt"] = response_share
+    for request in requests:
+        if isinstance(request, LossDerivative):
+            factor = _CENTRAL_DIFFERENCES if request.mode == "finite" else _DERIVATIVE[request.parameters]
+            found[f"the derivative along {request.target.shown}"] = factor
+    return found
+
+
+def _direction_bytes(outline: Outline, request: LossDerivative) -> int:
+    """A direction and its preconditioned copy, in float32; of adapters, thin matrices."""
+    sides = outline.linear_sides()
+    if request.parameters == "lora":
+        return 8 * sum(request.r * (inputs + outputs) for inputs, outputs in sides)
+    if request.parameters == "last_k":
+        return 8 * outline.parameters * request.k // outline.layers
+    return 8 * (outline.parameters if request.parameters == "all" else sum(a * b for a, b in sides))
