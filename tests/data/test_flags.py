@@ -51,6 +51,8 @@ def one_turn(content: Any, **more: Any) -> dict[str, Any]:
         *({name: 0} for name in ("weight", "loss_weight", "loss_scale", "train", "loss_mask")),
         *({name: True} for name in ("masked", "ignore_loss")),
         *({"weight": value} for value in (0.0, "0", "false", False)),
+        *({name: 0} for name in ("Weight", "lossWeight", "loss-weight", "LOSS MASK", "output_with_loss")),
+        *({name: True} for name in ("no_train", "isMasked")),
         {"train": True, "weight": 0},
         {"train_detail": []},
         {"train_detail": [{"begin_offset": 0, "end_offset": 2, "train": False}]},
@@ -101,6 +103,12 @@ def test_flags_do_not_reach_the_template_and_sharegpt_has_them_too() -> None:
         ({"loss_mask": [0, 0, 0, 1], "system": "Be brief."}, f"Good{END}"),
         ({"loss_mask": [0, 0, 0, 0, 1], "system": "Be brief."}, f"Good{END}"),
         ({"mask": [1, 0]}, None),
+        ({"mask": "Assistant"}, None),
+        ({"metadata": {"masked": True}}, None),
+        ({"mask": "User"}, f"Bad{END}Good{END}"),
+        ({"Weight": 0}, ""),
+        ({"lossMask": [0, 1]}, f"Good{END}"),
+        ({"metadata": {"train": True, "weight": 2.5, "source": "a"}}, f"Bad{END}Good{END}"),
         ({"loss": 2.31}, None),
         ({"weight": "heavy"}, None),
     ],
@@ -110,12 +118,24 @@ def test_flags_of_the_row(row: dict[str, Any], expected: str | None) -> None:
     if expected is None:
         assert list(report.skipped) == ["a flag that is not understood"]
         name = next(iter(row))
+        name = name if name != "metadata" else "masked"
         assert f"'{name}'" in report.skipped["a flag that is not understood"].detail
     else:
         assert learnt({**two_turns(), **row}) == expected
     if expected == "":
         assert list(report.skipped) == ["nothing in the row is to be learnt"]
         assert report.skipped["nothing in the row is to be learnt"].locations == ["row 1"]
+
+
+def test_flags_and_system_text_of_exchanges() -> None:
+    """XTuner's layout, and what is not read of an exchange or a message is told."""
+    first = {"system": "Be brief.", "input": "Hi", "output": "Bad", "output_with_loss": False}
+    second = {"input": "More", "output": "Good", "output_with_loss": True, "need_eos_token": True}
+    example, report = read({"conversation": [first, second]})
+    assert example is not None
+    assert str(BYTES.decode(example.input_ids.tolist())).startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    assert learnt({"conversation": [first, second]}) == f"Good{END}"
+    assert report.unused == {"messages[].need_eos_token": 1}
 
 
 def test_flags_of_pairs() -> None:
@@ -188,7 +208,13 @@ def test_a_weight_becomes_the_weight_of_each_token_of_the_turn(weight: float) ->
         ({"masked": 0.5}, "'masked' is 0.5"),
         ({"mask": True}, "'mask'"),
         ({"do_not_train": True}, "'do_not_train'"),
-        ({"lossMask": 0}, "'lossMask'"),
+        ({"lossMaskOfTurn": 0}, "'lossMaskOfTurn'"),
+        ({"skip": True}, "'skip'"),
+        ({"exclude-from training": True}, "'exclude-from training'"),
+        ({"rejected": True}, "'rejected' is True; set train: false"),
+        ({"isChosen": False}, "'isChosen' is False"),
+        ({"metadata": {"train": False}}, "metadata: 'train' is False; set it on the turn"),
+        ({"extra": {"loss-weight": 0}}, "extra: 'loss-weight' is 0"),
         ({"train_detail": "all"}, "train_detail is a string"),
         (
             {"train_detail": [{"begin_offset": 2, "end_offset": 9, "train": True}]},
@@ -210,6 +236,8 @@ def test_a_flag_that_is_not_understood_is_refused_by_name_and_place(message: dic
 def test_a_flag_on_a_part_that_is_not_understood_is_refused() -> None:
     _, report = read(one_turn([{"type": "text", "text": "Hi", "mask": 1}]))
     assert report.skipped["a flag that is not understood"].detail.startswith("messages[1].content[0]: 'mask'")
+    _, report = read(one_turn([{"type": "text", "text": "Hi", "meta": {"train": False}}]))
+    assert report.skipped["a flag that is not understood"].detail.startswith("messages[1].content[0].meta: 'train'")
 
 
 def test_texts_of_answers_leave_out_those_not_to_be_learnt(tmp_path: Any) -> None:
@@ -220,11 +248,28 @@ def test_texts_of_answers_leave_out_those_not_to_be_learnt(tmp_path: Any) -> Non
     assert response_texts(DataConfig(path=str(path))) == ["Good"]
 
 
-@pytest.mark.parametrize("column", ["completion_mask", "assistant_masks", "loss_mask"])
+@pytest.mark.parametrize("column", ["completion_mask", "assistant_masks", "loss_mask", "response_mask"])
 def test_mask_columns(column: str) -> None:
     example, _ = read({"input_ids": [9, 5, 6, 7, 8], column: [0, 0, 1, 0, 1]})
     assert example is not None
     assert example.is_response.tolist() == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize("column", ["prompt_mask", "labelMask", "my_masks"])
+def test_tokens_with_a_mask_that_is_not_known_are_not_all_learnt(column: str) -> None:
+    row = {"input_ids": [9, 5, 6], "attention_mask": [1, 1, 1], "special_tokens_mask": [1, 0, 0]}
+    example, report = read({**row, column: [1, 1, 0]})
+    assert example is None
+    assert report.skipped["a mask that is not understood"].detail.startswith(repr(column))
+    example, _ = read(row)
+    assert example is not None
+    assert example.is_response.tolist() == [False, True, True]
+
+
+def test_switches_beside_tokens_are_honoured_or_refused() -> None:
+    row = {"input_ids": [9, 5, 6], "labels": [-100, 5, 6]}
+    assert list(read({**row, "train": False})[1].skipped) == ["nothing in the row is to be learnt"]
+    assert list(read({**row, "exclude": True})[1].skipped) == ["a flag that is not understood"]
 
 
 def test_masks_beside_each_other_must_agree_and_weights_are_read() -> None:
@@ -252,7 +297,13 @@ def test_nothing_is_lost_without_flags() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("no_train", True), ("do_not_learn", False), ("is_loss", True), ("train_detail", []), ("trainDetailLoss", True)],
+    [
+        ("never_train", True),
+        ("do_not_learn", False),
+        ("is_loss", True),
+        ("train_detail", []),
+        ("trainDetailLoss", True),
+    ],
 )
 def test_a_column_that_looks_like_a_flag_is_refused_too(name: str, value: Any) -> None:
     _, report = read({**two_turns(), name: value})

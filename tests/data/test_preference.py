@@ -81,6 +81,12 @@ def test_preference_rows_can_be_refused(layout: str) -> None:
     assert list(report.skipped) == ["preference data is refused (data.preference: refuse)"]
 
 
+def test_the_case_of_column_names_does_not_count() -> None:
+    learnt, whole, _ = read({"Prompt": "A river?", "Chosen": "The Danube.", "Rejected": "Everest."})
+    assert learnt == f"The Danube.{END}"
+    assert "Everest" not in whole
+
+
 def test_earlier_answers_of_the_prompt_are_context() -> None:
     row = {
         **PAIRS["sharegpt"],
@@ -93,7 +99,13 @@ def test_earlier_answers_of_the_prompt_are_context() -> None:
 
 
 @pytest.mark.parametrize(
-    "flag", [{"label": False}, {"kto_tag": False}, {"label": 0}, {"label": "False"}, {"kto_tag": 0}]
+    "flag",
+    [
+        *({"label": value} for value in (False, 0, 0.0, "False", "0", "undesirable", "Rejected")),
+        *({"kto_tag": value} for value in (False, 0)),
+        *({name: False} for name in ("Label", "KTO_tag", "chosen", "is_desirable")),
+        *({name: True} for name in ("rejected", "is_rejected", "undesirable")),
+    ],
 )
 @pytest.mark.parametrize("stop", ["skip", "stop"])
 def test_an_answer_that_kto_rejects_is_left_out(flag: dict[str, Any], stop: str) -> None:
@@ -102,7 +114,9 @@ def test_an_answer_that_kto_rejects_is_left_out(flag: dict[str, Any], stop: str)
     assert report.skipped["a rejected answer of preference data is never learnt (KTO)"].locations == ["row 1"]
 
 
-@pytest.mark.parametrize("flag", [{"label": True}, {"kto_tag": True}, {"label": 1}])
+@pytest.mark.parametrize(
+    "flag", [{"label": True}, {"kto_tag": True}, {"label": 1}, {"label": "1"}, {"rejected": False}]
+)
 def test_an_answer_that_kto_likes_is_learnt_and_said_so(flag: dict[str, Any]) -> None:
     row = {"prompt": [ASKED], "completion": [SAID], **flag}
     learnt, _, report = read(row)
@@ -115,6 +129,13 @@ def test_a_class_is_no_verdict() -> None:
     learnt, _, report = read({"question": "A river?", "answer": "The Danube.", "label": 0})
     assert learnt == f"The Danube.{END}"
     assert report.unused == {"label": 1}
+
+
+def test_answers_that_read_like_verdicts_are_answers() -> None:
+    assert read({"prompt": "A river?", "chosen": "False", "rejected": "True"})[0] == f"False{END}"
+    learnt, _, report = read({"prompt": "A river?", "response": "The Danube.", "chosen": 0})
+    assert learnt == f"The Danube.{END}"
+    assert report.unused == {"chosen": 1}, "the place of the better of several answers, perhaps"
 
 
 def test_flags_hold_in_preference_rows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 
 from xtf.config import ColumnsConfig
 from xtf.data import Conversation, PreTokenized, Row, RowError, to_conversation
-from xtf.data.schema import PLACEHOLDER, SCHEMAS, check_columns, recognise
+from xtf.data.schema import PLACEHOLDER, SCHEMAS, TWO_SYSTEMS, check_columns, recognise
 from xtf.errors import DataError
 
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -33,6 +34,7 @@ def conversation(value: dict[str, Any], **columns: str) -> Conversation:
         {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]},
         {"conversations": "[{'from': 'human', 'value': 'Hi'}, {'from': 'gpt', 'value': \"Hello\"}]"},
         {"conversations": [USER, ASSISTANT], "messages": None},
+        {"messages": {"role": ["user", "assistant"], "content": ["Hi", "Hello"]}},
         {"prompt": "Hi", "completion": "Hello"},
         {"prompt": [USER], "completion": [ASSISTANT]},
         {"prompt": [USER], "completion": "Hello"},
@@ -180,6 +182,22 @@ def test_system_and_input() -> None:
     assert conversation({"system": "other", "messages": [SYSTEM, USER, ASSISTANT]}).messages[0] == SYSTEM
 
 
+def test_two_system_texts_are_told() -> None:
+    row = Row("a", 0, {"messages": [SYSTEM, USER, ASSISTANT], "system": "Be long."})
+    (remark,) = recognise(row, ColumnsConfig()).remarks
+    assert (remark.text, remark.detail) == (TWO_SYSTEMS, "not used: 'Be long.'")
+    assert not recognise(Row("a", 0, {**row.value, "system": "Be brief. "}), ColumnsConfig()).remarks
+
+
+def test_arguments_that_are_json_within_json() -> None:
+    for written in ('{"city": "Paris"}', '"{\\"city\\": \\"Paris\\"}"'):
+        call = {"type": "function", "function": {"name": "f", "arguments": written}}
+        found = conversation({"messages": [USER, {"role": "assistant", "tool_calls": [call]}]})
+        assert found.messages[1]["tool_calls"][0]["function"]["arguments"] == {"city": "Paris"}
+        as_text = conversation({"messages": [USER, {"role": "assistant", "tool_calls": json.dumps([call])}]})
+        assert as_text.messages == found.messages
+
+
 def test_turns_within_a_prompt_are_context() -> None:
     row = {"prompt": [SYSTEM, USER, ASSISTANT, USER], "completion": [ASSISTANT], "system": "other"}
     assert conversation(row).responses() == [4]
@@ -247,6 +265,12 @@ def test_tool_calls_take_one_form() -> None:
         ),
         ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "malformed tool call: messages[0]"),
         ({"messages": [USER, ASSISTANT], "images": ["a.jpg"]}, "where only text is read: column 'images'"),
+        ({"messages": [USER | {"images": ["a.jpg"]}, ASSISTANT]}, "where only text is read: messages[0].images"),
+        ({"messages": {"role": ["user"], "content": ["a", "b"]}}, "malformed messages: 'messages' is an object"),
+        (
+            {"messages": [{"role": "assistant", "tool_calls": [{"name": "f", "arguments": '"x"'}]}]},
+            "broken JSON inside a column: messages[0]: arguments",
+        ),
         ({"instruction": "Hi", "output": "Hello", "history": ["Ho"]}, "malformed history: history[0]"),
         ({"context": "c", "question": "Hi", "answers": {"text": []}}, "empty response: answers is an empty list"),
         ({"text": " "}, "empty text"),

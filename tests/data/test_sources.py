@@ -175,13 +175,14 @@ def test_folder_of_files(tmp_path: Path) -> None:
 def test_broken_lines_name_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     lines = [b'{"a": 1}'] * 416 + [b'{"a": ', b"\xff", b"[1]", b"", b"[" * 100_000, b'{"a": 2}']
+    lines += [b'{"m": [{"train": false, "train": true}]}']
     path.write_bytes(b"\n".join(lines))
     report = DataReport()
     rows = list(read_rows(DataConfig(path=str(path)), report))
     assert (len(rows), rows[-1].value, rows[-1].index, rows[-1].location) == (417, {"a": 2}, 420, f"{path}:422")
-    assert report.rows == 421
+    assert report.rows == 422
     assert {reason: count.locations for reason, count in report.skipped.items()} == {
-        "broken JSON": [f"{path}:417", f"{path}:421"],
+        "broken JSON": [f"{path}:417", f"{path}:421", f"{path}:423"],
         "not valid UTF-8": [f"{path}:418"],
         "expected an object with named columns": [f"{path}:419"],
     }

@@ -1,40 +1,35 @@
-"""What the flags of rows, turns and parts say about learning, in every spelling in use.
+"""What the flags of rows, turns and parts say about learning.
 
-A flag says whether to learn (``train: false``, ``masked: true``) or by what weight (``weight: 0.5``). Sources of the
-spellings: OpenAI and Mistral ``weight``; axolotl ``train``, ``training`` and ``train_detail``, whose ``end_offset``
-is the last character of the span, as in axolotl's own example, and which says of characters that it does not name
-that they are not learnt; ms-swift ``loss`` and ``loss_scale``; LLaMA-Factory ``loss_weight``; slime and verl
-``loss_mask``; torchtune ``masked``.
+A flag says whether to learn (``train: false``, ``masked: true``) or by what weight (``weight: 0.5``). ``train_detail``
+is axolotl's: ``end_offset`` is the last character of the span, as in axolotl's own example, and of characters that it
+does not name it says that they are not learnt. NeMo's column ``mask`` names the one whose turns are masked.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from xtf.data.report import RowError
+from xtf.data.flag_names import (
+    DETAILS,
+    INVERTED,
+    LISTS,
+    ROW_FLAGS,
+    TURN_FLAGS,
+    UNCLEAR_LISTS,
+    refuse_hidden,
+    refuse_unknown,
+    refused,
+    spelled,
+)
+from xtf.data.roles import ROLES
 from xtf.errors import kind_of, listed
 from xtf.tokens import FloatArray
 
-WEIGHTS = ("weight", "loss_weight", "loss_scale", "train_weight", "training_weight")
-SWITCHES = (
-    *("train", "training", "trainable", "is_trainable", "train_on", "train_on_turn", "train_turn"),
-    *("learn", "loss", "loss_mask", "train_mask"),
-)
-INVERTED = ("masked", "is_masked", "ignore_loss", "mask_loss", "no_loss")
-DETAILS = ("train_detail", "train_details", "training_detail", "training_details")
-ROW_FLAGS = (*WEIGHTS, "sample_weight", *SWITCHES, *INVERTED)
-LISTS = (*ROW_FLAGS, "weights", "loss_weights", "masks", "mask", "loss_masks", "train_masks", "turn_masks")
-UNCLEAR_LISTS = ("mask", "masks")
-"""Names that some use for what is learnt and others for what is not."""
-LOOKS_LIKE_A_FLAG = re.compile(
-    r"(?:.*_)?(?:train(?:ed|ing|able)?|loss(?:es)?|weights?|mask(?:s|ed)?|learn(?:able|t)?|supervised?|ignored?)(?:_.*)?"
-)
 WORDS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 
 
@@ -88,10 +83,11 @@ def take_turn_flags(message: MutableMapping[str, Any], place: str) -> TurnWeight
         RowError: naming a flag or a value that is not understood.
     """
     found = _taken(message, place)
-    details = [key for key in DETAILS if key in message]
+    details = [key for key, _ in spelled(message, DETAILS)]
     if len(details) > 1:
-        raise _refused(f"{place}: {listed(map(repr, details))} exclude each other; keep one")
-    _refuse_unknown(set(message) - set(details), place)
+        raise refused(f"{place}: {listed(map(repr, details))} exclude each other; keep one")
+    refuse_unknown(set(message) - set(details), place)
+    refuse_hidden(message, place)
     spans = _detail_spans(message.pop(details[0]), details[0], place) if details else ()
     if details and not spans and not found:  # axolotl: nothing is named, so nothing is learnt
         return TurnWeight(0.0, details[0], is_named=True)
@@ -110,7 +106,7 @@ def with_length(turn: TurnWeight, length: int, place: str) -> TurnWeight:
     named = np.zeros(length, np.bool_)
     for span in turn.spans:
         if span.end > length + 1:
-            raise _refused(f"{place}.{flag}: character {span.end - 1} is named, but the content has {length}")
+            raise refused(f"{place}.{flag}: character {span.end - 1} is named, but the content has {length}")
         named[span.start : span.end] = True
     edges = np.flatnonzero(np.diff(np.concatenate([[True], named, [True]]).astype(np.int8)))
     gaps = (SpanWeight(key, int(start), int(end), 0.0, flag) for start, end in edges.reshape(-1, 2))
@@ -135,10 +131,11 @@ def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanW
         here = f"{place}.content[{number}]"
         part = dict(raw) if isinstance(raw, Mapping) else {}
         found = _taken(part, here)
-        _refuse_unknown(set(part), here)
+        refuse_unknown(set(part), here)
+        refuse_hidden(part, here)
         weight, flag = _joined(found, here)
         if found and not key:
-            raise _refused(f"{here}: {flag!r} on a part that is no text; set it on the whole turn")
+            raise refused(f"{here}: {flag!r} on a part that is no text; set it on the whole turn")
         flagged |= bool(found)
         start = ends.get(key, 0)
         ends[key] = start + length
@@ -165,17 +162,17 @@ def with_row_flags(
         RowError: naming a column whose value is not understood.
     """
     found, whole = list(turns), []
-    for name in dict.fromkeys((*ROW_FLAGS, *LISTS)):
-        value = row.get(name) if name in row else None
+    for key, name in spelled(row, LISTS):
+        value = row.get(key)
         if value is None:
             continue
         if isinstance(value, (list, tuple, np.ndarray)):
-            for place, weight in _listed_weights(name, list(value), roles, context):
-                found[place] = replace((found[place] or TurnWeight()).times(weight, name), is_named=True)
+            for place, weight in _listed_weights(key, name, list(value), roles, context):
+                found[place] = replace((found[place] or TurnWeight()).times(weight, key), is_named=True)
         elif name in ROW_FLAGS:
-            whole.append((_row_weight(name, value), name))
-        else:
-            raise _refused(f"the row's {name!r} is {value!r:.60}; expected a list of 0 and 1, one for each turn")
+            whole.append((_row_weight(key, name, value), key))
+        elif not _masks_others(name, value):
+            raise refused(f"the row's {key!r} is {value!r:.60}; expected a list of 0 and 1, one for each turn")
     for place, role in enumerate(roles):
         turn = found[place] or (TurnWeight() if role == "assistant" and place >= context else None)
         for weight, name in whole if turn else ():
@@ -189,8 +186,11 @@ def refuse_unknown_switches(row: Mapping[str, Any]) -> None:
     Raises:
         RowError: naming the columns.
     """
-    switches = {key for key, value in row.items() if isinstance(value, (bool, np.bool_)) or key in DETAILS}
-    _refuse_unknown(sorted(switches - {*ROW_FLAGS, *LISTS}), "the row")
+    known = {key for key, _ in spelled(row, LISTS)}
+    details = {key for key, _ in spelled(row, DETAILS)}
+    switches = {key for key, value in row.items() if isinstance(value, (bool, np.bool_))}
+    refuse_unknown(sorted((switches | details) - known), "the row")
+    refuse_hidden(row, "the row")
 
 
 def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
@@ -202,54 +202,58 @@ def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
         RowError: naming a column whose value is not understood.
     """
     found: FloatArray | None = None
-    for name in (*ROW_FLAGS, "weights", "loss_weights"):
-        value = row.get(name) if name in row else None
+    for key, name in spelled(row, (*ROW_FLAGS, "weights", "loss_weights")):
+        value = row.get(key)
         if value is None or (name == "loss_mask" and not isinstance(value, (bool, int, float))):
             continue
         if isinstance(value, (list, tuple, np.ndarray)):
-            weights = np.array([_weight(name, one, f"{name}[{i}]") for i, one in enumerate(value)], np.float32)
+            weights = np.array([_weight(key, name, one, f"{key}[{i}]") for i, one in enumerate(value)], np.float32)
             if len(weights) != length:
-                raise _refused(f"the row's {name!r} has {len(weights)} entries, but there are {length} tokens")
+                raise refused(f"the row's {key!r} has {len(weights)} entries, but there are {length} tokens")
         elif name in ROW_FLAGS:
-            weights = np.full(length, _row_weight(name, value), np.float32)
+            weights = np.full(length, _row_weight(key, name, value), np.float32)
         else:
-            raise _refused(f"the row's {name!r} is {value!r:.60}; expected a list of weights, one for each token")
+            raise refused(f"the row's {key!r} is {value!r:.60}; expected a list of weights, one for each token")
         found = weights if found is None else found * weights
     return found
 
 
-def _row_weight(name: str, value: Any) -> float:
-    weight = _weight(name, value, "the row")
+def _masks_others(name: str, value: Any) -> bool:
+    """Whether a column says by a role, as NeMo has it, that the turns of others than the assistant are masked."""
+    return name == "mask" and isinstance(value, str) and ROLES.get(value.strip().lower()) in ("system", "user", "tool")
+
+
+def _row_weight(key: str, name: str, value: Any) -> float:
+    weight = _weight(key, name, value, "the row")
     if name == "loss" and weight not in (0.0, 1.0):
-        raise _refused(f"the row's {name!r} is {value!r}: a measured loss? Rename the column, or write true or false")
+        raise refused(f"the row's {key!r} is {value!r}: a measured loss? Rename the column, or write true or false")
     return weight
 
 
-def _listed_weights(name: str, values: list[Any], roles: Sequence[str], context: int) -> list[tuple[int, float]]:
+def _listed_weights(
+    key: str, name: str, values: list[Any], roles: Sequence[str], context: int
+) -> list[tuple[int, float]]:
     """The places of the turns that a list speaks of, null entries left out, and their weights."""
-    weights = [None if value is None else _weight(name, value, f"{name}[{i}]") for i, value in enumerate(values)]
+    weights = [None if value is None else _weight(key, name, value, f"{key}[{i}]") for i, value in enumerate(values)]
     turns = [i for i, role in enumerate(roles) if role == "assistant" and i >= context]
     own = [i for i, role in enumerate(roles) if not (i == 0 and role == "system")]
     places = next((each for each in (range(len(roles)), own, turns) if len(each) == len(weights)), None)
     if places is None:
-        raise _refused(
-            f"the row's {name!r} has {len(weights)} entries; expected one for each of its {len(roles)} messages, or "
+        raise refused(
+            f"the row's {key!r} has {len(weights)} entries; expected one for each of its {len(roles)} messages, or "
             f"for each of its {len(turns)} assistant turns"
         )
     others = [weight for place, weight in zip(places, weights, strict=True) if roles[place] != "assistant"]
     if name in UNCLEAR_LISTS and (not others or any(others)):
-        raise _refused(
-            f"the row's {name!r} does not tell whether 1 means learnt or masked; rename it to 'loss_mask' (1 = learnt)"
+        raise refused(
+            f"the row's {key!r} does not tell whether 1 means learnt or masked; rename it to 'loss_mask' (1 = learnt)"
         )
     return [(place, weight) for place, weight in zip(places, weights, strict=True) if weight is not None]
 
 
 def _taken(message: MutableMapping[str, Any], place: str) -> list[tuple[float, str]]:
-    names = [name for name in (*WEIGHTS, *SWITCHES, *INVERTED) if message.get(name) is not None]
-    found = [(_weight(name, message.pop(name), place), name) for name in names]
-    for name in (*WEIGHTS, *SWITCHES, *INVERTED):
-        message.pop(name, None)
-    return found
+    named = [(key, name, message.pop(key)) for key, name in spelled(message, TURN_FLAGS)]
+    return [(_weight(key, name, value, place), key) for key, name, value in named if value is not None]
 
 
 def _joined(found: Sequence[tuple[float, str]], place: str) -> tuple[float, str]:
@@ -259,12 +263,12 @@ def _joined(found: Sequence[tuple[float, str]], place: str) -> tuple[float, str]
         return zero
     weighing = [flag for flag in found if flag[0] != 1]
     if len({weight for weight, _ in weighing}) > 1:
-        raise _refused(f"{place}: {listed(repr(name) for _, name in weighing)} contradict each other")
+        raise refused(f"{place}: {listed(repr(name) for _, name in weighing)} contradict each other")
     return next(iter(weighing or found), (1.0, ""))
 
 
-def _weight(name: str, value: Any, place: str) -> float:
-    """The weight that one flag gives: 0 for not to be learnt."""
+def _weight(key: str, name: str, value: Any, place: str) -> float:
+    """The weight that one flag gives, spelled ``key``: 0 for not to be learnt."""
     if isinstance(value, str):
         text = value.strip().lower()
         number = WORDS.get(text, text)
@@ -276,36 +280,24 @@ def _weight(name: str, value: Any, place: str) -> float:
         weight = math.nan
     if not math.isfinite(weight) or weight < 0 or (name in INVERTED and weight not in (0.0, 1.0)):
         shown = kind_of(value) if isinstance(value, (list, tuple, Mapping)) else repr(value)[:40]
-        raise _refused(f"{place}: {name!r} is {shown}; expected true, false, or a weight of 0 or more")
+        raise refused(f"{place}: {key!r} is {shown}; expected true, false, or a weight of 0 or more")
     return 1.0 - weight if name in INVERTED else weight
 
 
 def _detail_spans(value: Any, name: str, place: str) -> tuple[SpanWeight, ...]:
     if not isinstance(value, (list, tuple)):
-        raise _refused(f"{place}.{name} is {kind_of(value)}, expected a list of spans")
+        raise refused(f"{place}.{name} is {kind_of(value)}, expected a list of spans")
     spans = []
     for number, item in enumerate(value):
         here = f"{place}.{name}[{number}]"
         keys = {"begin_offset", "end_offset"}
         if not isinstance(item, Mapping) or not keys <= set(item):
-            raise _refused(f"{here}: expected begin_offset, end_offset and train")
+            raise refused(f"{here}: expected begin_offset, end_offset and train")
         rest = {key: one for key, one in item.items() if key not in keys}
         weight, flag = _joined(_taken(rest, here), here)
         start, last = item["begin_offset"], item["end_offset"]
         whole = all(isinstance(end, int) and not isinstance(end, bool) for end in (start, last))
         if not flag or rest or not whole or not 0 <= start <= last:
-            raise _refused(f"{here}: {dict(item)!r} is no span; expected 0 <= begin_offset <= end_offset and train")
+            raise refused(f"{here}: {dict(item)!r} is no span; expected 0 <= begin_offset <= end_offset and train")
         spans.append(SpanWeight("content", start, last + 1, weight, name))
     return tuple(spans)
-
-
-def _refuse_unknown(keys: Iterable[Any], place: str) -> None:
-    words = {key: re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower() for key in keys if isinstance(key, str)}
-    unknown = [key for key, spelled in words.items() if LOOKS_LIKE_A_FLAG.fullmatch(spelled)]
-    if unknown:
-        known = listed((*WEIGHTS, *SWITCHES, *INVERTED, *DETAILS[:1]))
-        raise _refused(f"{place}: {listed(map(repr, unknown))}. Known: {known}")
-
-
-def _refused(detail: str) -> RowError:
-    return RowError("a flag that is not understood", detail)

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 from xtf.data.csv_rows import csv_rows
 from xtf.data.data_files import KNOWN_KINDS, SPLIT_NAMES, DataFile
 from xtf.data.encodings import as_utf8, not_utf8
-from xtf.data.json_rows import json_rows
+from xtf.data.json_rows import DECODER, json_rows
 from xtf.data.plain import plain
 from xtf.data.report import RowError
 from xtf.data.unread import Unread, given
@@ -107,7 +107,7 @@ def _jsonl(file: DataFile) -> Iterator[Unread]:
 
 def _parsed(line: bytes, location: str) -> Any:
     try:
-        return json.loads(line.decode("utf-8-sig").rstrip())
+        return DECODER.decode(line.decode("utf-8-sig").rstrip())
     except UnicodeDecodeError as error:
         where = f"character {len(line[: error.start].decode()) + 1} of the line"
         raise RowError("not valid UTF-8", f"{where}: {not_utf8(error)}", location) from None

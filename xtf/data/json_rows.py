@@ -24,6 +24,19 @@ _CUT_NUMBER = re.compile(r"[0-9.eE+-]*")
 """What may stand between a number as far as it has been read, and the end of what has been read."""
 
 
+def _unrepeated(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object, unless a name stands twice in it: one of the two would be dropped in silence."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} stands twice in one object")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_unrepeated)
+"""Reads JSON, and refuses an object with a repeated name by a ValueError."""
+
+
 def json_rows(place: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
     """Yield each row of a file, parsed: of a list, of ``{"data": [...]}``, of objects one behind the other, or of an
     object of objects (``{"ID": {...}, ...}``, as PubMedQA is published), whose keys become ids.
@@ -120,7 +133,7 @@ class _Text:
     def __init__(self, place: str, file: BinaryIO) -> None:
         self.place, self._file = place, file
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
-        self._scan = json.JSONDecoder().raw_decode
+        self._scan = DECODER.raw_decode
         self._text, self._at = "", 0
         self._line, self._column = 1, 1  # of the first character of _text
         self._ended = False

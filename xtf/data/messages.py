@@ -20,6 +20,8 @@ TEXT_TYPES = frozenset(("text", "input_text", "output_text"))
 THOUGHT_TYPES = frozenset(("reasoning", "thinking"))
 CALL_TYPES = frozenset(("tool_call", "tool_calls", "function_call"))
 NO_ROLES: Mapping[str, str] = {}
+MEDIA = ("images", "videos", "audios", "image", "video", "audio")
+NO_MEDIA = "a picture, video or sound, where only text is read"
 LEARNING = "learning"
 """Key under which a message carries its :class:`TurnWeight` until it becomes part of a conversation."""
 
@@ -40,6 +42,8 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
     """
     if isinstance(value, str):
         value = _json(value, key)
+    if isinstance(value, Mapping):
+        value = _by_message(value)
     if not isinstance(value, (list, tuple)):
         raise RowError("malformed messages", f"{key!r} is {kind_of(value)}, expected a list of messages")
     messages: list[dict[str, Any]] = []
@@ -52,6 +56,14 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
             messages.append(message)
         was_call = role == CALL
     return messages
+
+
+def _by_message(columns: Mapping[str, Any]) -> Any:
+    """The messages of ``{"role": […], "content": […]}``, as ``datasets`` gives a sequence of objects."""
+    lists = [column for column in columns.values() if isinstance(column, (list, tuple))]
+    if len(lists) < max(len(columns), 1) or len({len(column) for column in lists}) > 1:
+        return columns
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
 
 
 def as_tools(value: Any) -> list[Any] | None:
@@ -129,6 +141,9 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     if role_key is None:
         raise RowError("malformed messages", f"{place}: expected role and content, found keys {listed(map(str, raw))}")
     role = role_of(message.pop(role_key), place, roles)
+    for key in MEDIA:
+        if is_media(message.get(key)):
+            raise RowError(NO_MEDIA, f"{place}.{key}")
     learning = take_turn_flags(message, place)
     spans: tuple[SpanWeight, ...] = ()
     content_key = next((key for key in ("content", "value", "text") if key in message), "content")
@@ -136,6 +151,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     calls = message.pop("tool_calls", None) or _legacy_call(message.pop("function_call", None))
     if role == "tool" and content is not None and not _is_text(content):
         content = json.dumps(content, ensure_ascii=False, default=str)  # a result as data, not as text
+    calls = _json(calls, f"{place}: tool_calls") if isinstance(calls, str) else calls
     if role == CALL:
         content, calls = "", _json(text_of(content, place), place)
     elif isinstance(content, (list, tuple)):
@@ -156,6 +172,11 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
         turn = with_length(learning or TurnWeight(), len(result["content"]), place)
         result[LEARNING] = replace(turn, spans=(*turn.spans, *spans))
     return role, result
+
+
+def is_media(value: Any) -> bool:
+    """Whether this holds a picture, video or sound; text (an address) is none, and neither is an empty list."""
+    return value is not None and not isinstance(value, str) and bool(len(value) if hasattr(value, "__len__") else 1)
 
 
 def _measured(parts: Sequence[Any], place: str) -> Iterator[tuple[str, int, Any]]:
@@ -209,8 +230,11 @@ def _tool_call(call: Any, place: str) -> dict[str, Any]:
         raise RowError("malformed tool call", f"{place}: expected a function with name and arguments")
     assert isinstance(call, Mapping)
     arguments = function.get("arguments", function.get("parameters", {}))
+    for _ in range(2):  # JSON text, in some data sets within JSON text
+        if isinstance(arguments, str):
+            arguments = _json(arguments, f"{place}: arguments") if arguments.strip() else {}
     if isinstance(arguments, str):
-        arguments = _json(arguments, f"{place}: arguments") if arguments.strip() else {}
+        raise RowError("malformed tool call", f"{place}: the arguments of {function['name']!r} are text, no object")
     rest = {key: value for key, value in call.items() if key not in {"function", "name", "arguments", "parameters"}}
     result = {**rest, "type": "function", "function": {"name": function["name"], "arguments": arguments}}
     _check_unicode(result, place)

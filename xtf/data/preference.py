@@ -21,7 +21,10 @@ from xtf.data.text_rows import Pair
 from xtf.errors import kind_of
 
 NOTE = "preference data: the chosen answer is learnt, the rejected one never"
-LABELS = ("kto_tag", "kto_label", "label")
+LABELS = ("kto_tag", "kto_label", "label", "is_desirable", "desirable", "is_chosen", "chosen")
+BAD_LABELS = ("is_undesirable", "undesirable", "is_rejected", "rejected")
+"""Columns that say whether an answer is a good one, or a bad one."""
+VERDICTS = {"true": True, "false": False, "desirable": True, "undesirable": False, "chosen": True, "rejected": False}
 PROMPTS = (
     "conversations",
     "messages",
@@ -117,17 +120,31 @@ def check_label(row: Cells) -> bool:
     Raises:
         RejectedAnswer: it says that the answer is a bad one.
     """
-    for key in LABELS:
-        value = row.peek(key)
-        if isinstance(value, str) and value.strip().lower() in ("true", "false"):
-            value = value.strip().lower() == "true"
-        is_number = isinstance(value, int) and value in (0, 1) and (key != "label" or "completion" in row)
-        if isinstance(value, bool) or is_number:
-            row.get(key)
-            if not value:
-                raise RejectedAnswer("a rejected answer of preference data is never learnt (KTO)", f"{key!r} is false")
+    names = {key.lower(): key for key in row}
+    for name in (*LABELS, *BAD_LABELS):
+        key = names.get(name, name)
+        verdict = _verdict(row.peek(key), name, "completion" in names)
+        if verdict is not None:
+            shown = row.get(key)
+            if verdict == (name in BAD_LABELS):
+                raise RejectedAnswer(
+                    "a rejected answer of preference data is never learnt (KTO)", f"{key!r} is {str(shown).lower()}"
+                )
             return True
     return False
+
+
+def _verdict(value: Any, name: str, has_completion: bool) -> bool | None:
+    """What a column says of the answer beside it, if anything: ``label: 1`` may be a class, ``chosen: 1`` a place."""
+    if isinstance(value, bool) or name in ("chosen", "rejected"):
+        return value if isinstance(value, bool) else None
+    if isinstance(value, str):
+        word = value.strip().lower()
+        value = VERDICTS.get(word, float(word) if word in ("0", "1") else None)
+    if isinstance(value, bool):
+        return value
+    is_number = isinstance(value, (int, float)) and value in (0, 1)
+    return bool(value) if is_number and (name != "label" or has_completion) else None
 
 
 def _two_answers(row: Cells) -> Preference | None:

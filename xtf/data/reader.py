@@ -127,12 +127,17 @@ class RowTokenizer:
 
     def _example(self, name: str, row: Row, recognised: Recognised, tokens: Tokens) -> TokenizedExample:
         result = _fitted(name, tokens, self._config, self._report)
-        self._report.note(recognised.schema, recognised.unused)
+        self._report.note(recognised.schema, (*recognised.unused, *self._unread_keys(recognised.value)))
         for remark in (*recognised.remarks, *tokens.remarks):
             self._report.warn(remark, row.location)
         for cause, count in tokens.targets.counts(slice(len(result))):
             self._report.decide(cause, row.location, count)
         return result
+
+    def _unread_keys(self, value: Conversation | PreTokenized) -> list[str]:
+        if isinstance(value, PreTokenized) or value.is_text:
+            return []
+        return [f"messages[].{key}" for key in self._tokenise.template.unread_keys(value)]
 
 
 def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:

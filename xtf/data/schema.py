@@ -59,6 +59,7 @@ PLAIN = "plain text: every token is a target"
 NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a table does not tell them from absent ones"
 PICTURE = "<image>"
 PLACEHOLDER = f"{PICTURE} stands in the text, and the row has no picture: it is read as words"
+TWO_SYSTEMS = "the messages begin with system text, and a column holds another: the messages' is used"
 SCHEMAS = (
     Schema(("input_ids", "labels"), Labelled("input_ids", "labels")),
     *(Schema(("input_ids", mask), Labelled("input_ids")) for mask in MASKS),
@@ -142,7 +143,7 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
         schema = _named(columns) or _preference(cells) or _fitting(cells)
         if schema is None:
             cells = cells.in_lower_case()
-            schema = _fitting(cells)
+            schema = _preference(cells) or _fitting(cells)
         if schema is None:
             raise RowError("no known columns", f"{columns_line(row.value)} Known: {_known()}.")
         value = schema.read(cells)
@@ -150,7 +151,7 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
         raise error.at(row.location) from None
     unused = tuple(column for column in cells.unread() if column != columns.id)
     is_preference = liked or schema.note == NOTE
-    return Recognised(value, str(schema), unused, tuple(_remarks(row, value, liked)), is_preference)
+    return Recognised(value, str(schema), unused, tuple(_remarks(row, cells, value, liked)), is_preference)
 
 
 def _preference(cells: Cells) -> Schema | None:
@@ -159,9 +160,13 @@ def _preference(cells: Cells) -> Schema | None:
     return None if found is None else Schema(found.columns, found, NOTE)
 
 
-def _remarks(row: Row, value: Conversation | PreTokenized, liked: bool) -> Iterator[Remark]:
+def _remarks(row: Row, cells: Cells, value: Conversation | PreTokenized, liked: bool) -> Iterator[Remark]:
     if liked:
         yield Remark(NOTE)
+    if isinstance(value, Conversation) and not value.is_text and value.messages[0]["role"] == "system":
+        system = cells.system_prompt()
+        if system.strip() not in ("", value.messages[0]["content"].strip()):
+            yield Remark(TWO_SYSTEMS, f"not used: {system!r:.60}")
     if isinstance(row.value, TableRow) and row.value.null_arguments:
         yield Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments))
     if isinstance(value, Conversation) and any(PICTURE in str(message["content"]) for message in value.messages):

@@ -13,6 +13,7 @@ from jinja2 import TemplateError
 from xtf.config import TEMPLATE_INPUTS
 from xtf.data.conversation import Conversation
 from xtf.data.markers import LAST, Markers, NotLocated, Span
+from xtf.data.messages import WRITTEN
 from xtf.data.probe import Probe, common_prefix
 from xtf.data.syntax import names_read
 from xtf.errors import listed
@@ -46,6 +47,9 @@ MARKED_END = rf"{{%\1 endset %}}{{{{ '{OPENS}' ~ xtf_marked ~ '{CLOSES}' }}}}{{%
 EDGES = re.compile(f"[{OPENS}{CLOSES}]")
 LONGEST_HEAD = 80  # characters in which a conversation's first header stands
 THINKS = re.compile(r"think|reason")
+KNOWN_KEYS = frozenset((*WRITTEN, "role", "tool_calls", "tool_call_id", "name", "id", "tool_responses", "tool_results"))
+"""Keys of messages that are rendered, reported as left out by the template, or that name something."""
+EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
 GIVEN = frozenset(("messages", "tools", "documents", "add_generation_prompt", "raise_exception", "strftime_now"))
 """Names that a template reads and no data set gives as an argument."""
 
@@ -146,6 +150,12 @@ class ChatTemplate:
         if source not in self._variables:
             self._variables[source] = names_read(source) - GIVEN - set(self._tokenizer.special_tokens_map)
         return self._variables[source]
+
+    def unread_keys(self, conversation: Conversation) -> list[str]:
+        """Return the keys that messages hold, that nobody knows and that the template does not name."""
+        keys = {key for message in conversation.messages for key, value in message.items() if value not in EMPTY}
+        unknown = keys - KNOWN_KEYS
+        return sorted(key for key in unknown if key not in self.source(conversation)) if unknown else []
 
     def thinking_switches(self, conversation: Conversation) -> list[str]:
         """Return the switches for thoughts that the template reads."""

@@ -9,13 +9,21 @@ from typing import Any
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation
 from xtf.data.flags import TurnWeight, refuse_unknown_switches, with_row_flags
-from xtf.data.messages import LEARNING, as_arguments, as_messages, as_tools, text_of
+from xtf.data.messages import (
+    LEARNING,
+    MEDIA,
+    NO_MEDIA,
+    as_arguments,
+    as_messages,
+    as_tools,
+    is_media,
+    text_of,
+)
 from xtf.data.report import RowError
 from xtf.errors import kind_of
 
 ARGUMENTS = "chat_template_kwargs"
 """Column of a row's own arguments for the chat template, as TRL and vLLM name it."""
-MEDIA = ("images", "videos", "audios", "image", "video", "audio")
 
 Messages = list[dict[str, Any]]
 
@@ -30,7 +38,7 @@ class Chat:
         """Read one row; RowError says what is wrong with it."""
         value = row.column(self.messages)
         if isinstance(value, (list, tuple)) and value and all(map(_is_exchange, value)):
-            value = [message for each in value for message in _exchange(each["input"], each["output"])]
+            value = [message for each in value for message in _exchange_with_more(each)]
         return _conversation(as_messages(value, self.messages, row.roles), row)
 
 
@@ -144,6 +152,14 @@ def _exchange(asked: Any, said: Any) -> Messages:
     return [{"role": "user", "content": asked}, {"role": "assistant", "content": said}]
 
 
+def _exchange_with_more(value: Mapping[str, Any]) -> Messages:
+    """An exchange with its own system text, and with what else it says of the answer, such as flags."""
+    rest = {key: each for key, each in value.items() if key not in ("input", "output", "system")}
+    asked, said = _exchange(value["input"], value["output"])
+    system = [{"role": "system", "content": value["system"]}] if value.get("system") else []
+    return [*system, *([asked] if asked["content"] else []), {**rest, **said}]
+
+
 def _is_exchange(value: Any) -> bool:
     """Whether this is a turn of both, as in Capybara: ``{"input": …, "output": …}``."""
     return isinstance(value, Mapping) and "input" in value and "output" in value and "role" not in value
@@ -152,5 +168,5 @@ def _is_exchange(value: Any) -> bool:
 def _refuse_media(row: Cells) -> None:
     """Words about an image that the model does not see are not worth learning; text (an address) is no image."""
     for column in MEDIA:
-        if column in row and not isinstance(row[column], str) and len(row[column]):
-            raise RowError("a picture, video or sound, where only text is read", f"column {column!r}")
+        if column in row and is_media(row[column]):
+            raise RowError(NO_MEDIA, f"column {column!r}")

@@ -10,13 +10,17 @@ import numpy as np
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import PreTokenized
-from xtf.data.flags import row_token_weights
+from xtf.data.flags import refuse_unknown_switches, row_token_weights
 from xtf.data.report import RowError
+from xtf.errors import listed
 from xtf.tokens import BoolArray, IntArray
 
 IGNORED = -100
-MASKS = ("completion_mask", "assistant_masks", "assistant_mask", "loss_mask")
-"""Columns beside ``input_ids`` that mark with 1 what is learnt: TRL's, those of chat templates, slime's and verl's."""
+MASKS = ("completion_mask", "assistant_masks", "assistant_mask", "loss_mask", "response_mask", "action_mask")
+"""Columns beside ``input_ids`` that mark with 1 what is learnt: TRL's, those of chat templates, slime's, verl's,
+OpenRLHF's."""
+OTHER_MASKS = frozenset(("attention_mask", "special_tokens_mask"))
+"""Masks that say nothing of learning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Labelled:
         Raises:
             RowError: the columns do not hold tokens and what marks the targets, or nothing is learnt.
         """
+        refuse_unknown_switches({key: row.peek(key) for key in row})
         ids = _integers(row, self.ids)
         is_response = np.ones(len(ids), np.bool_)
         for mask in MASKS:
@@ -81,7 +86,13 @@ class Unlabelled:
     ids: str
 
     def __call__(self, row: Cells) -> PreTokenized:
-        """Read one row; RowError says what is wrong with it."""
+        """Read one row; RowError says what is wrong with it, such as a mask that may mark what is learnt."""
+        masks = [key for key in row if "mask" in key.lower() and key not in OTHER_MASKS]
+        if masks:
+            raise RowError(
+                "a mask that is not understood",
+                f"{listed(map(repr, masks))}. Where 1 means learnt, rename it to 'loss_mask'; known: {listed(MASKS)}",
+            )
         return Labelled(self.ids, self.ids)(row)
 
 
