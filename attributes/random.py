@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import zlib
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from xtf.attribute import Attribute, AttributeParams, SignalRequest, Signals
+
+if TYPE_CHECKING:
+    import torch
 
 
 class RandomParams(AttributeParams):
@@ -31,6 +33,8 @@ class Random(Attribute[RandomParams]):
         return set()
 
     def score(self, signals: Signals) -> torch.Tensor:
+        import torch
+
         scores = torch.full(signals.tokens.input_ids.shape, torch.nan, device=signals.tokens.input_ids.device)
         for row, example_id in enumerate(signals.tokens.example_ids):
             length = int(signals.tokens.lengths[row])

@@ -348,7 +348,7 @@ def train(
     config = _changed(opened, overrides)
     if config.training is None:
         raise ConfigError(
-            f"{opened.folder.config_path}: no training section. Add one, or use for example --set training.arms=[xtf]"
+            f"{opened.folder.config_path}: no training section. Add one, or use for example --set 'training.arms=[xtf]'"
         )
     metrics = Metrics(train_run(opened, config, Given(model, tokenizer)))
     note_stale(opened)
@@ -632,10 +632,16 @@ def inspect(
         tokenizer: A tokenizer object.
         data: Rows to use instead of reading ``data.path``.
         whole: Read all rows, not only the first 1,000 examples or half a million tokens.
+
+    Raises:
+        ConfigError: fewer than no examples.
+        DataError: the data cannot be read.
     """
     from xtf.data import LOOK, inspect_examples
     from xtf.model import load_tokenizer
 
+    if examples < 0:
+        raise ConfigError(f"--examples {examples}: how many to print; 0 prints the counts alone")
     settings = _with_objects(config, tokenizer, data, None)
     tokenizer = tokenizer if tokenizer is not None else load_tokenizer(settings.model)
     return inspect_examples(settings.data, tokenizer, examples, data, None if whole else LOOK)

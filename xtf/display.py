@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import shlex
+import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 _NEWLINE, _TAB = "↵", "⇥"
+PLAIN = {
+    "⟦": "[[",
+    "⟧": "]]",
+    "…": "...",
+    "·": "-",
+    "•": "*",
+    "▲": "^",
+    "±": "+-",
+    "−": "-",
+    "–": "-",
+    "×": "x",
+    "≤": "<=",
+    "≥": ">=",
+    "’": "'",
+    "↵": "\\n",
+    "⇥": "\\t",
+    **{digit: str(value) for value, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+}
+"""What stands for the signs of our own output where an encoding lacks them; texts of others are escaped."""
 
 
 def visible(text: str, keep_newlines: bool = False) -> str:
@@ -23,6 +45,57 @@ def visible(text: str, keep_newlines: bool = False) -> str:
 def quoted(text: str) -> str:
     """``text`` made visible, between quotation marks, with spaces kept; for sentences that name a token."""
     return f"'{visible(text)}'"
+
+
+def command(*words: str | os.PathLike[str]) -> str:
+    """A command line that a shell (bash, zsh) reads back as exactly these words, whatever they hold.
+
+    Words with characters that cannot be shown, or that standard output's encoding lacks, are written as ``$'\\x0a'``.
+
+    >>> command("xtf", "explain", "runs/my run", "--example=$(touch x)")
+    "xtf explain 'runs/my run' '--example=$(touch x)'"
+    >>> command("xtf", "label", "run", "--set", "training.arms=[full,xtf]")
+    "xtf label run --set 'training.arms=[full,xtf]'"
+    """
+    return " ".join(_word(word if isinstance(word, str) else _path(word)) for word in words)
+
+
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number and what is counted.
+
+    >>> counted(1, "row"), counted(1234, "row"), counted(2, "entry", "entries")
+    ('1 row', '1,234 rows', '2 entries')
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def _path(path: os.PathLike[str]) -> str:
+    """A path that no command takes for an option."""
+    text = os.fspath(path)
+    return f"./{text}" if text.startswith("-") else text
+
+
+def _word(word: str) -> str:
+    if visible(word) != word or not _can_be_shown(word):
+        return f"$'{''.join(map(_escaped, word))}'"
+    safe = shlex.quote(word)
+    return f"'{word}'" if safe == word and word.startswith("=") else safe  # =word is a command's path to zsh
+
+
+def _escaped(character: str) -> str:
+    if character.isascii() and character.isprintable():
+        return f"\\{character}" if character in "\\'" else character
+    is_raw_byte = "\udc80" <= character <= "\udcff"  # of a file's name that is no UTF-8
+    raw = character.encode("utf-8", "surrogateescape" if is_raw_byte else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in raw)
+
+
+def _can_be_shown(text: str) -> bool:
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 BOX = (

@@ -42,6 +42,8 @@ TARGETS = {
     "training.tokens_per_s_over_trl.half_masked": Target("at least", 1.15),
     "training.peak_gib.checkpointing": Target("at most", 4.0),
     "training.checkpointing_over_plain": Target("at most", 1.35),
+    "page.write_seconds": Target("at most", 5.0),
+    "page.ready_seconds": Target("at most", 1.5),
     "start.second_run_seconds": Target("at most", 12.0),
 }
 

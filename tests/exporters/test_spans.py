@@ -248,4 +248,4 @@ def test_on_the_command_line(run: Any, tiny_folder: Path, tmp_path: Path, cli: C
     assert "go on: xtf apply-spans '" in outcome.out
     outcome = cli("apply-spans", tmp_path / "it's here", "--model", tiny_folder)
     assert outcome.code == 0, outcome.err
-    assert "0 tokens hold both masked and learnt characters" in outcome.out
+    assert "0 tokens masked that hold both masked and learnt characters" in outcome.out

@@ -54,7 +54,7 @@ def made_run(
     offsets = np.cumsum([0, *(len(row) for row in rows)])
     response = np.concatenate([row.is_response for row in rows])
     scores = {name: _scores(rng, place, response) for place, name in enumerate(thresholds)}
-    entries: list[dict[str, Any]] = [{"name": name} for name in thresholds]
+    entries: list[dict[str, Any]] = [{"name": name, "degenerate": None} for name in thresholds]
     if kinds:
         first = next(iter(thresholds))
         drawn = rng.integers(0, len(kinds), len(response)).astype(np.int32)

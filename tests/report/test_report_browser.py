@@ -241,7 +241,7 @@ def test_otsu_clusters_can_be_chosen(small: Small, open_page: Open) -> None:
     cuts = {"relevance": {"lacking": [1, 2]}}
     found = page.evaluate(SET, [cuts, {}])
     assert_same(found, run, cuts, {})
-    assert "--set thresholds.relevance.lacking=[1,2]" in found["command"]
+    assert "--set 'thresholds.relevance.lacking=[1,2]'" in found["command"]
 
 
 def test_search_filter_and_sort(small: Small, open_page: Open) -> None:
@@ -425,6 +425,160 @@ def test_runs_side_by_side(open_page: Open, tmp_path: Path) -> None:
             "(box) => [...document.querySelectorAll(`${box} .differs`)].map(n => Number(n.dataset.token))", box
         )
         assert marked == differing
+
+
+def test_compared_runs_stand_side_by_side_with_most_differences_first(open_page: Open, tmp_path: Path) -> None:
+    one, other = (made_run(tmp_path / name, examples=6) for name in ("one", "other"))
+    other = label(other, ["thresholds.novelty.cut=0.4"])
+    counts = {
+        name: sum(a.noise != b.noise for a, b in zip(one.explain(name).tokens, other.explain(name).tokens, strict=True))
+        for name in one.example_ids()
+    }
+    path = write_report(one, tmp_path / "both.html", compare=[other])
+    page = open_page(path)
+    page.click("#tab-examples")
+    listed = page.eval_on_selector_all(".row-id", "nodes => nodes.map((one) => one.textContent)")
+    assert [counts[name] for name in listed] == sorted(counts.values(), reverse=True)
+    left, right = (page.locator(box).bounding_box() for box in ("#text", "#run1-text"))
+    assert left["x"] + left["width"] <= right["x"]
+    narrow = open_page(path, "#example=made-0002", width=390)
+    left, right = (narrow.locator(box).bounding_box() for box in ("#text", "#run1-text"))
+    assert left["y"] + left["height"] <= right["y"]
+
+
+PHRASES = ("a", "b", "c", "d", "e", "f", "g", "<|end|>")
+
+
+def masked_runs(run: Run) -> tuple[dict[tuple[int, ...], int], dict[tuple[int, ...], int]]:
+    """How often each run of one to four response tokens stands in the data, and how often all of it is masked."""
+    total: dict[tuple[int, ...], int] = {}
+    masked: dict[tuple[int, ...], int] = {}
+    for example in run.example_ids():
+        tokens = run.explain(example).tokens
+        for start in range(len(tokens)):
+            for size in range(1, 5):
+                part = tokens[start : start + size]
+                if len(part) == size and all(one.is_response and not one.is_protected for one in part):
+                    key = tuple(one.token_id for one in part)
+                    total[key] = total.get(key, 0) + 1
+                    masked[key] = masked.get(key, 0) + all(one.noise for one in part)
+    return total, masked
+
+
+def test_phrases_that_are_masked_again_and_again_are_counted(open_page: Open, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", pieces=[piece.encode() for piece in PHRASES])
+    total, masked = masked_runs(run)
+    page = open_page(write_report(run))
+    page.click("#tab-whole")
+    found = page.evaluate(
+        "Clusters.find(Model.model).map((one) => [one.key.split(',').filter(Boolean)"
+        ".map((place) => Model.model.data.run.texts.ids[place]), one.total, one.masked])"
+    )
+    assert len(found) > 3
+    assert [(total[tuple(key)], masked[tuple(key)]) for key, _, _ in found] == [(t, m) for _, t, m in found]
+    weights = [len(key) * times for key, _, times in found]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[0] == max(len(key) * times for key, times in masked.items())
+    page.click(".phrase >> nth=0")
+    text = "".join(PHRASES[token] for token in found[0][0])
+    assert page.input_value("#search") == text
+    at = int(page.get_attribute(".token.current", "data-token"))
+    tokens = run.explain(page.inner_text("#example-title")).tokens
+    assert "".join(token.text for token in tokens[at:])[: len(text)] == text
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_the_whole_shows_every_example_and_leads_to_its_tokens(small: Small, open_page: Open, width: int) -> None:
+    run, path = small
+    page = open_page(path, width=width)
+    page.click("#tab-whole")
+    shares = {name: run.explain(name).noise_share for name in run.example_ids()}
+    page.focus("#whole")
+    page.keyboard.press("ArrowRight")
+    said = page.inner_text("#whole-said")
+    first = max(shares, key=lambda name: shares[name])
+    assert said.startswith(f"{first}, {shares[first]:.0%} masked")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    colours = (
+        "new Set(document.querySelector('#whole canvas').getContext('2d').getImageData(44, 0, 300, 200).data).size"
+    )
+    assert page.evaluate(colours) > 3, "kept, masked and prompt are drawn"
+    page.keyboard.press("Enter")
+    assert page.inner_text("#example-title") == first
+    assert page.get_attribute(".token.current", "data-token") == "1"
+    page.go_back()
+    page.wait_for_selector("#view-whole:not([hidden])")
+    page.go_back()
+    page.wait_for_selector("#view-overview:not([hidden])")
+
+
+def test_a_link_carries_the_cuts_tried_out(small: Small, open_page: Open) -> None:
+    _, path = small
+    page = open_page(path)
+    page.fill("#cut-novelty-cut", "0.3")
+    page.wait_for_function("() => location.hash.includes('cuts=')")
+    share = page.inner_text("#masked-share")
+    again = open_page(path, page.evaluate("location.hash"))
+    assert again.inner_text("#masked-share") == share
+    assert again.input_value("#cut-novelty-cut") == "0.3"
+    assert again.text_content("#command").endswith("--set thresholds.novelty.cut=0.3")
+    for broken in ("{", '{"cuts":{"nope":{"cut":1},"novelty":{"cut":"x","__proto__":1}},"combine":3}', "null"):
+        other = open_page(path, f"#cuts={broken}")
+        assert other.is_hidden("#command")
+
+
+def test_on_a_phone_the_card_leaves_the_token_in_sight(small: Small, open_page: Open) -> None:
+    run, path = small
+    example = list(run.example_ids())[3]
+    page = open_page(path, f"#example={example}", width=390)
+    last = [token.index for token in run.explain(example).tokens if token.is_response][-2]
+    page.click(f"#t{last}", position={"x": 1, "y": 8})
+    page.wait_for_function("() => document.querySelector('.sentence')?.textContent.length > 5")
+    page.wait_for_timeout(300)  # the card has grown to its words, and the page has scrolled
+    page.evaluate("document.querySelector('.token.current').scrollIntoView({ block: 'nearest', behavior: 'instant' })")
+    token, card = (page.locator(box).bounding_box() for box in (".token.current", "#card"))
+    assert token["y"] >= 0
+    assert token["y"] + token["height"] <= card["y"]
+
+
+def test_the_deciding_attribute_comes_first(small: Small, open_page: Open) -> None:
+    run, path = small
+    example = list(run.example_ids())[3]
+    page = open_page(path, f"#example={example}")
+    for token in [token for token in run.explain(example).tokens if token.is_response][:12]:
+        page.evaluate("(hash) => { location.hash = hash; }", f"example={example}&token={token.index}")
+        page.wait_for_function(f"() => document.querySelector('.token.current')?.dataset.token === '{token.index}'")
+        page.wait_for_function("() => document.querySelector('.attribute strong')")
+        names = page.eval_on_selector_all(".attribute strong", "nodes => nodes.map((one) => one.textContent)")
+        lacking = [verdict.name for verdict in token.verdicts if verdict.lacking]
+        assert names[: len(lacking)] == lacking
+        if "closest is" in token.sentence:
+            assert names[0] in token.sentence.split("closest is")[1]
+
+
+def test_turns_go_by_their_roles_and_template_tokens_by_no_name(small: Small, open_page: Open) -> None:
+    page = open_page(small[1])
+    found = page.evaluate("""() => {
+      const texts = ["<s>", "user", "assistant", "\\n", "<e>", "Hi", "system", "Yes"];
+      const tokens = [0, 6, 3, 5, 4, 3, 0, 1, 3, 5, 4, 3, 0, 2, 3, 7, 4, 3, 0, 1, 3, 5, 4, 3, 0, 2, 3, 7, 4, 3];
+      const response = tokens.map((one, i) => [15, 16, 27, 28].includes(i));
+      const data = { starts: [0, tokens.length], tokens, response, columns: { rulings: tokens.map(() => 0) },
+        run: { texts: { special: [0, 4] } }, text: (place) => texts[place] };
+      return Roles.segments(data, 0).map(({ name, from, to, template }) => [name, from, to, [...template]]);
+    }""")
+    assert [one[:3] for one in found] == [
+        *(["system", 0, 6], ["user", 6, 15], ["response", 15, 18], ["user", 18, 27], ["response 2", 27, 30])
+    ]
+    assert found[0][3] == [0, 1, 2, 4, 5]
+    assert found[1][3] == [6, 7, 8, 10, 11, 12, 13, 14]
+
+
+def test_raw_template_tokens_are_shown_on_demand(small: Small, open_page: Open) -> None:
+    page = open_page(small[1], "#example=made-0003")
+    assert page.locator(".plainly:visible").count() == page.locator(".segment.answer .token.special").count() > 0
+    page.check("#raw")
+    assert page.locator(".plainly:visible").count() == 0
+    assert page.locator(".raw:visible").count() > 0
 
 
 def test_prints_and_shows_in_a_notebook(small: Small, open_page: Open, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from xtf.cli import finding, steps, studies, reading, status, data, exports, trainers, settings  # isort: skip
-from xtf.cli.app import app
+from xtf.cli.app import app, escape_what_cannot_be_shown
 
 __all__ = ["app", "data", "exports", "finding", "main", "reading", "settings", "status", "steps", "studies", "trainers"]
 
@@ -16,4 +16,5 @@ __all__ = ["app", "data", "exports", "finding", "main", "reading", "settings", "
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``xtf`` command."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    escape_what_cannot_be_shown()
     app(args=arguments)

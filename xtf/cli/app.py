@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import codecs
+import errno
 import json
 import os
 import sys
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,7 +15,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from xtf.display import visible
+from xtf.display import PLAIN, visible
 from xtf.errors import XTFError
 from xtf.runs.worker import Worker
 
@@ -21,7 +24,7 @@ class _Commands(TyperGroup):
     """Turns a user's mistake into one clear message and exit code 2, and Ctrl-C into a hint and 130."""
 
     def invoke(self, ctx: Any) -> Any:
-        errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        errors = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         try:
             return super().invoke(ctx)
         except XTFError as error:
@@ -36,11 +39,27 @@ class _Commands(TyperGroup):
             if os.environ.get("XTF_TRACEBACK"):
                 raise
             errors.print("[bold red]error:[/] ", end="")
-            errors.print(visible(f"{error.filename or 'input or output'}: {error.strerror or error}"), markup=False)
+            errors.print(visible(_about_files(error)), markup=False)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
             errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
             raise typer.Exit(130) from None
+
+
+def _about_files(error: OSError) -> str:
+    """What the operating system refused, by the name of the file or folder that a person can do something about."""
+    if error.filename is None:
+        return f"input or output: {error.strerror or error}"
+    place = Path(os.fsdecode(error.filename))
+    if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{place}: {error.strerror or error}"
+    is_ours = place.name.startswith(".") and place.name.endswith(".tmp")  # written beside the file that is meant
+    while is_ours or not os.path.lexists(place):
+        if place == place.parent:
+            break
+        place, is_ours = place.parent, False
+    what = "folder" if place.is_dir() else "file"
+    return f"{place}: {(error.strerror or '').lower()}. Change the permissions of this {what}, or name another one."
 
 
 app = typer.Typer(
@@ -68,12 +87,36 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def out() -> Console:
     """Standard output, at the terminal's width; silent in all but the first of several processes."""
     width = None if sys.stdout.isatty() else WIDTH_OF_A_PIPE
-    return Console(highlight=False, width=width, quiet=not Worker.speaks())
+    return Console(highlight=False, emoji=False, width=width, quiet=not Worker.speaks())
+
+
+def escape_what_cannot_be_shown() -> None:
+    """Let output that the terminal's encoding lacks be written in other characters, instead of failing."""
+    codecs.register_error("xtf-escape", lambda error: _escaped(error))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="xtf-escape")
+
+
+def as_text(word: str) -> str:
+    """A word of the command line that names something in the data, as UTF-8 whatever the locale takes it for."""
+    return os.fsencode(word).decode("utf-8", "surrogateescape")
+
+
+def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in characters), error.end
+
+
+def _writes_unicode() -> bool:
+    return codecs.lookup(sys.stdout.encoding or "utf-8").name.startswith("utf-8")
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, in the first of several processes."""
     if not Worker.speaks():
         return
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(value, indent=1, ensure_ascii=not _writes_unicode(), allow_nan=False)
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half of a surrogate pair: \udXXX

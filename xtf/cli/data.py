@@ -43,7 +43,7 @@ def inspect(
     else:
         terminal.print_inspection(out(), inspection)
     if strict and (faults := inspection.faults()):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(
+        Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(
             visible(f"--strict: {'; '.join(faults)}"), markup=False
         )
         raise typer.Exit(1)

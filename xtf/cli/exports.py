@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from xtf.cli.app import RunArgument, SetOption, app, out
-from xtf.display import visible
+from xtf.display import command, counted, visible
 
 
 @app.command()
@@ -35,12 +34,13 @@ def export(
     done = api.export(run, to, output, drop_worse_than=drop_worse_than, push=push)
     counts = done.export
     lines = [
-        f"written: {len(done)} files, {counts.rows:,} rows in {counts.folder}; {counts.learnt:,} of "
-        f"{counts.response:,} response tokens are learnt; the longest row has {counts.longest:,} tokens"
+        f"written: {counted(len(done), 'file')}, {counted(counts.rows, 'row')} in {counts.folder}; "
+        f"{counts.learnt:,} of {counts.response:,} response tokens are learnt; "
+        f"the longest row has {counted(counts.longest, 'token')}"
     ]
     lines += [f"beside them: {', '.join(file.name for file in done.sidecars)}"] if done.sidecars else []
     lines += [f"pushed: https://huggingface.co/datasets/{push}"] if push else []
-    lines += [f"go on: {shlex.join(done.command)}"] if done.command else []
+    lines += [f"go on: {command(*done.command)}"] if done.command else []
     for line in lines:
         out().print(visible(line), markup=False, soft_wrap=True)
 
@@ -62,11 +62,11 @@ def apply_spans(
 
     done = api.apply_spans(spans, model, output, set_ or [])
     lines = [
-        f"{done.learnt:,} of {done.tokens:,} tokens are learnt, in {done.rows:,} rows",
-        f"{done.straddling:,} tokens hold both masked and learnt characters, and are masked",
-        *([f"left out: {done.nothing_left:,} rows without a learnt token"] if done.nothing_left else []),
+        f"{done.learnt:,} of {done.tokens:,} tokens are learnt, in {counted(done.rows, 'row')}",
+        f"{counted(done.straddling, 'token')} masked that hold both masked and learnt characters",
+        *([f"left out: {counted(done.nothing_left, 'row')} without a learnt token"] if done.nothing_left else []),
         *done.report.lines(),
-        *([f"written: {len(done.files)} files in {output}"] if done.files else []),
+        *([f"written: {counted(len(done.files), 'file')} in {output}"] if done.files else []),
     ]
     for line in lines:
         out().print(visible(line), markup=False, soft_wrap=True)

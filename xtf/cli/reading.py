@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from xtf.cli.app import JsonOption, RunArgument, app, out, print_json
+from xtf.cli.app import JsonOption, RunArgument, app, as_text, out, print_json
+from xtf.display import command, visible
+from xtf.errors import ConfigError
 
 
 @app.command()
@@ -26,7 +28,7 @@ def explain(
     from xtf.report import terminal
 
     opened = api.open_run(run)
-    explanation = opened.explain(example if example is not None else next(opened.example_ids()))
+    explanation = opened.explain(as_text(example) if example is not None else next(opened.example_ids()))
     if as_json:
         print_json(explanation.to_dict())
     else:
@@ -78,7 +80,8 @@ def report(
         print_json(overview(opened))
         return
     others = [api.open_run(path) for path in compare or []]
-    out().print(f"written: {write_report(opened, output, example, others)}", markup=False)
+    written = write_report(opened, output, [as_text(one) for one in example or []] or None, others)
+    out().print(visible(f"written: {written}"), markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -93,8 +96,11 @@ def compare(
     from xtf import api
     from xtf.report import terminal
 
+    if len(runs) < 2:
+        shown = command("xtf", "explain", runs[0])
+        raise ConfigError(f"compare: one run alone cannot be compared; name two or more. To read one: {shown}")
     opened = [api.open_run(path) for path in runs]
     for run in opened:
         terminal.print_stale(out(), run)
-    wanted = example if example is not None else next(opened[0].example_ids())
+    wanted = as_text(example) if example is not None else next(opened[0].example_ids())
     terminal.print_comparison(out(), [(str(run.path), run.explain(wanted)) for run in opened])

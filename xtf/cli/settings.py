@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xtf.cli.app import ConfigArgument, SetOption, app, out
+from xtf.display import command, visible
 
 
 @app.command()
@@ -50,4 +51,7 @@ def init(
     from xtf.config.starter import write_starter
 
     write_starter(path, data=data, model=model)
-    out().print(f"Wrote {path}. Next: xtf check {path}, xtf inspect {path}, xtf run {path}", markup=False)
+    console = out()
+    console.print(visible(f"written: {path}. Next:"), markup=False, soft_wrap=True)
+    for name, why in (("check", "every setting"), ("inspect", "the tokens"), ("run", "score, label, report")):
+        console.print(f"  {why + ':':<22}{command('xtf', name, path)}", markup=False, soft_wrap=True)

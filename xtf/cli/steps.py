@@ -117,7 +117,7 @@ def label(
 def train(run: RunArgument, set_: SetOption = None) -> None:
     """Fine-tune with noise tokens masked, and compare the arms of `training.arms`.
 
-    Example: `xtf train runs/quickstart --set training.arms=[full,xtf] --set training.seeds=[0,1,2]`
+    Example: `xtf train runs/quickstart --set 'training.arms=[full,xtf]' --set 'training.seeds=[0,1,2]'`
     """
     from xtf import api
     from xtf.report import renew_report, terminal

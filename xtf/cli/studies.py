@@ -19,7 +19,7 @@ def study(
 ) -> None:
     """Train arms × seeds × settings, each mask against a random one of the same size; goes on where it stopped.
 
-    Example: `xtf study configs/study-quick.yaml --set seeds=[0,1]`
+    Example: `xtf study configs/study-quick.yaml --set 'seeds=[0,1]'`
     """
     from xtf import api
     from xtf.report import terminal, write_study

@@ -43,6 +43,10 @@ def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
                 text = str(item["ctx"]["error"])
             case "literal_error":
                 text = f"cannot be {one_of(item['input'], _quoted(item['ctx']['expected']))}"
+            case "tuple_type" | "list_type" | "set_type":
+                text = f"expected a list, such as [a, b], got {_short(item['input'])}"
+            case "dict_type" | "model_type" | "mapping_type":
+                text = f"expected a section of keys and values, got {_short(item['input'])}"
             case _:
                 text = f"{item['msg'][0].lower()}{item['msg'][1:]}, got {_short(item['input'])}"
         found.append((path, text))

@@ -43,28 +43,45 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """Return a copy of ``raw`` with each ``key.path=value`` set; values are read as YAML.
 
+    Where a cut gets another ``kind``, the settings of the former one go.
+
     Raises:
         ConfigError: a text is no ``key=value``, or its path leads through what is no section.
     """
     merged: dict[str, Any] = {**raw}
-    for override in overrides:
-        path, separator, text = override.partition("=")
-        keys = path.strip().split(".")
-        if not separator or not all(keys):
-            raise ConfigError(f"--set {override}: expected key.path=value, for example data.limit=100")
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {override}: the value is not valid YAML") from None
-        level = merged
-        for key in keys[:-1]:
-            inner = level.get(key)
-            if inner is not None and not isinstance(inner, Mapping):
-                raise ConfigError(f"--set {override}: {key!r} is not a section")
-            level[key] = {**(inner or {})}
-            level = level[key]
-        level[keys[-1]] = value
+    parsed = [(override, *_parsed(override)) for override in overrides]
+    for override, keys, value in parsed:
+        if keys[-1] == "kind" and {"threshold", "thresholds"} & set(keys[:-1]):
+            level = _section(merged, keys, override)
+            if level.get("kind") != value:
+                level.clear()
+    for override, keys, value in parsed:
+        _section(merged, keys, override)[keys[-1]] = value
     return merged
+
+
+def _parsed(override: str) -> tuple[list[str], Any]:
+    """The keys and the value of one ``key.path=value``."""
+    path, separator, text = override.partition("=")
+    keys = path.strip().split(".")
+    if not separator or not all(keys):
+        raise ConfigError(f"--set {override}: expected key.path=value, for example data.limit=100")
+    try:
+        return keys, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {override}: the value is not valid YAML") from None
+
+
+def _section(merged: dict[str, Any], keys: Sequence[str], override: str) -> dict[str, Any]:
+    """The section that holds the last of ``keys``; each section on the way becomes a copy, or is made."""
+    level = merged
+    for key in keys[:-1]:
+        inner = level.get(key)
+        if inner is not None and not isinstance(inner, Mapping):
+            raise ConfigError(f"--set {override}: {key!r} is not a section")
+        level[key] = {**(inner or {})}
+        level = level[key]
+    return level
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -87,12 +87,7 @@ class RunConfig(Section):
         for arm, spec in self.arms.items():
             named += [(f"arms.{arm}.attributes", name) for name in spec.attributes]
             named += _attributes_named(f"arms.{arm}.", spec.thresholds, spec.combine)
-        problems = [
-            f"{place}: no attribute of that name in this run.{did_you_mean(name, self.attributes)} "
-            f"In this run: {listed(self.attributes)}"
-            for place, name in named
-            if name not in self.attributes
-        ]
+        problems = [_no_attribute(place, name, self.attributes) for place, name in named if name not in self.attributes]
         problems += self._problems_of_arms() + self._problems_of_strategy() + self._problems_of_rescoring()
         if problems:
             raise ValueError("\n".join(problems))
@@ -183,6 +178,24 @@ def _attributes_named(
 AttributeCheck = Callable[[Mapping[str, Any]], list[str]]
 
 
+def _unknown_attributes(problems: Sequence[str], merged: Mapping[str, Any]) -> list[str]:
+    """The problems, where those of a cut for an attribute that is not there say just that."""
+    given = merged.get("attributes", RunConfig.model_fields["attributes"].get_default(call_default_factory=True))
+    if not isinstance(given, Mapping | list):
+        return list(problems)
+    names = [str(name) for name in given]
+    found = []
+    for problem in problems:
+        cut = re.match(r"((?:arms\.\w+\.)?thresholds\.([^.:]+))[.:]", problem)
+        found.append(problem if cut is None or cut[2] in names else _no_attribute(cut[1], cut[2], names))
+    return found
+
+
+def _no_attribute(place: str, name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    return f"{place}: no attribute of that name in this run.{did_you_mean(name, known)} In this run: {listed(known)}"
+
+
 def parse_config(
     raw: Mapping[str, Any],
     source: str = "<config>",
@@ -203,7 +216,7 @@ def parse_config(
     try:
         config = RunConfig.model_validate(merged)
     except ValidationError as error:
-        problems += validation_problems(error, RunConfig)
+        problems += _unknown_attributes(validation_problems(error, RunConfig), merged)
     if check_attributes is not None:
         named = config.attributes if config is not None else merged.get("attributes")
         if isinstance(named, Mapping):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xtf.display import html_lines
+from xtf.display import counted, html_lines
 from xtf.errors import DataError
 
 LOCATIONS_KEPT = 5
@@ -211,12 +211,12 @@ class DataReport:
 def _decided(cause: str, count: Count) -> str:
     if not count.count:
         return f"no row: {cause}: nothing was found"
-    tokens = f", {count.tokens} tokens" if count.tokens else ""
+    tokens = f", {counted(count.tokens, 'token')}" if count.tokens else ""
     return f"{_rows(count.count)}{tokens}: {_where(cause, count)}"
 
 
 def _rows(count: int) -> str:
-    return f"{count} row" if count == 1 else f"{count} rows"
+    return counted(count, "row")
 
 
 def _counted(counts: Mapping[str, int]) -> str:
@@ -226,7 +226,7 @@ def _counted(counts: Mapping[str, int]) -> str:
 
 
 def _where(reason: str, count: Count) -> str:
-    size = f", {count.characters:,} characters" if count.characters else ""
+    size = f", {counted(count.characters, 'character')}" if count.characters else ""
     detail = f"{size}: {count.detail}" if count.detail else size
     more = ", …" if count.count > len(count.locations) else ""
     return f"{reason}{detail} ({', '.join(count.locations)}{more})"

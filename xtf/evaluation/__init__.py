@@ -3,11 +3,16 @@
 Begin reading in ``comparison`` (arms), ``metric`` (what a metric is) or ``detection`` (truth files).
 """
 
-from xtf.evaluation.arm_result import ArmResult, merge_results
-from xtf.evaluation.comparison import Comparison, Leg
-from xtf.evaluation.held_out_rows import HeldOut
-from xtf.evaluation.judging import MetricResult
-from xtf.evaluation.metric import Metric, Task, Verdict
+from typing import TYPE_CHECKING
+
+from xtf.lazy import on_demand
+
+if TYPE_CHECKING:
+    from xtf.evaluation.arm_result import ArmResult, merge_results
+    from xtf.evaluation.comparison import Comparison, Leg
+    from xtf.evaluation.held_out_rows import HeldOut
+    from xtf.evaluation.judging import MetricResult
+    from xtf.evaluation.metric import Metric, Task, Verdict
 
 __all__ = [
     "ArmResult",
@@ -20,3 +25,13 @@ __all__ = [
     "Verdict",
     "merge_results",
 ]
+__getattr__ = on_demand(
+    __name__,
+    {
+        "xtf.evaluation.arm_result": "ArmResult merge_results",
+        "xtf.evaluation.comparison": "Comparison Leg",
+        "xtf.evaluation.held_out_rows": "HeldOut",
+        "xtf.evaluation.judging": "MetricResult",
+        "xtf.evaluation.metric": "Metric Task Verdict",
+    },
+)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 
 import numpy as np
 
@@ -46,18 +47,26 @@ class Flip:
     distance: float
 
 
-def bounds(intervals: Sequence[Interval]) -> list[Bound]:
+def bounds(intervals: Sequence[Interval]) -> tuple[Bound, ...]:
     """All finite ends of the lacking intervals."""
-    found = []
+    return _bounds(tuple(intervals))
+
+
+@lru_cache(maxsize=1024)  # those of one example are asked for again with each of its tokens
+def _bounds(intervals: tuple[Interval, ...]) -> tuple[Bound, ...]:
+    found: list[Bound] = []
     for index, (low, high) in enumerate(intervals):
         found += [Bound("start", low, index)] if math.isfinite(low) else []
         found += [Bound("stop", high, index)] if math.isfinite(high) else []
-    return found
+    return tuple(found)
 
 
 def interval_of(score: float, intervals: Sequence[Interval]) -> int | None:
     """The index of the interval in which ``score`` lacks, or None."""
-    return next((index for index, (low, high) in enumerate(intervals) if low < score < high), None)
+    for index, (low, high) in enumerate(intervals):
+        if low < score < high:
+            return index
+    return None
 
 
 def margin(score: float, intervals: Sequence[Interval]) -> float | None:

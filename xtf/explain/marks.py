@@ -40,7 +40,8 @@ MARKS = (
 PROMPT_STYLE = "dim"
 PROTECTED_STYLE = "italic cyan"
 OPEN, CLOSE = "⟦", "⟧"
-"""Around noise where a terminal shows no style: in a file, a pipe, a log."""
+"""Around noise where a terminal shows no colour: in a file, a pipe, a log."""
+_RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 DIFFERS = "▲"
 """Before a token that another run treats otherwise."""
 
@@ -51,6 +52,16 @@ WORDS = {
     "masked": "masked because it lacks",
     "differs": "differs between the runs",
 }
+
+
+def bracketed(text: str, position: int | None, attributes: int) -> str:
+    """A noise token's text where no style shows: in brackets, with the number of its attribute if there are several.
+
+    >>> bracketed(" 9", 0, 1), bracketed(" 9", 1, 3)
+    ('⟦ 9⟧', '⟦ 9⟧²')
+    """
+    number = str((position or 0) + 1).translate(_RAISED) if attributes > 1 else ""
+    return f"{OPEN}{text}{CLOSE}{number}"
 
 
 def mark(position: int | None) -> Mark:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from xtf.display import counted
 from xtf.labelling.summary import RulingCount
 from xtf.tokens import Ruling
 
@@ -37,7 +38,7 @@ RULED = {
 
 def ruling_lines(rulings: Sequence[RulingCount]) -> list[str]:
     """How many tokens each ruling holds for, one sentence each."""
-    return [f"{one.tokens:,} tokens {RULED[Ruling[one.name.upper()]].counted}" for one in rulings]
+    return [f"{counted(one.tokens, 'token')} {RULED[Ruling[one.name.upper()]].counted}" for one in rulings]
 
 
 _COUNTED = {"token": "one by one", "span": "in spans", "rule": "by rules for a token id"}
@@ -73,4 +74,4 @@ def dropped_lines(manifest: Mapping[str, Any]) -> list[str]:
     if not count:
         return []
     more = ", …" if count > len(names) else ""
-    return [f"{count:,} examples have no token left to learn and are not in labels/: {', '.join(names)}{more}"]
+    return [f"{counted(count, 'example')} without a token left to learn, not in labels/: {', '.join(names)}{more}"]

@@ -11,10 +11,14 @@ from rich.text import Text
 
 from xtf.display import quoted, visible
 from xtf.errors import XTFError
-from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, PROTECTED_STYLE, WORDS, mark
+from xtf.explain.marks import PROMPT_STYLE, PROTECTED_STYLE, WORDS, bracketed, mark
 
 if TYPE_CHECKING:
     from xtf.explain import AttributeVerdict, ExampleExplanation, TokenExplanation
+
+
+_WIDE = 110
+"""Columns from which on the values of all attributes fit beside a reason."""
 
 
 def print_explanation(
@@ -31,21 +35,32 @@ def print_explanation(
         _print_token(console, explanation.tokens[token])
         return
     console.print(Text(f"{visible(explanation.example_id)}: {explanation.noise_share:.0%} masked", style="bold"))
-    console.print(example_text(explanation, plain=not console.is_terminal))
-    console.print(legend(explanation, plain=not console.is_terminal))
-    if reasons:
+    console.print(example_text(explanation, plain=is_plain(console)))
+    console.print(legend(explanation, plain=is_plain(console)))
+    if not reasons:
+        return
+    if console.width < _WIDE:
+        for one in explanation.tokens:
+            if one.is_response:
+                console.print(Text(f"{one.index:>4} {one.sentence}"), soft_wrap=True)
+    else:
         console.print(_reasons(explanation))
+
+
+def is_plain(console: Console) -> bool:
+    """Whether a console shows no colour, so that noise needs marks in its text."""
+    return not console.is_terminal or console.no_color or console.color_system is None
 
 
 def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
     """The example as running text: prompt dimmed, noise struck through (between brackets if ``plain``)."""
-    text = Text()
+    text, attributes = Text(), len(attributes_of(explanation))
     for token in explanation.tokens:
         shown = visible(token.text, keep_newlines=True)
         if not token.is_response:
             text.append(shown, PROMPT_STYLE)
         elif token.noise:
-            text.append(f"{OPEN}{shown}{CLOSE}" if plain else shown, noise_style(token))
+            text.append(bracketed(shown, first_lacking(token), attributes) if plain else shown, noise_style(token))
         else:
             text.append(shown, PROTECTED_STYLE if token.is_protected else "")
     return text
@@ -58,9 +73,10 @@ def legend(explanation: ExampleExplanation, plain: bool) -> Text:
     text.append(f" · {WORDS['kept']} · ")
     text.append(WORDS["protected"], PROTECTED_STYLE)
     text.append(f" · {WORDS['masked']} ")
-    for position, name in enumerate(attributes_of(explanation)):
+    names = attributes_of(explanation)
+    for position, name in enumerate(names):
         text.append(", " if position else "")
-        text.append(f"{OPEN}{name}{CLOSE}" if plain else name, mark(position).style)
+        text.append(bracketed(name, position, len(names)) if plain else name, mark(position).style)
     return text
 
 

@@ -120,9 +120,9 @@ class ExampleExplanation:
         return example_html(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from xtf.explain.terminal import example_text, legend
+        from xtf.explain.terminal import example_text, is_plain, legend
 
-        plain = not console.is_terminal
+        plain = is_plain(console)
         yield example_text(self, plain)
         yield legend(self, plain)
 
@@ -220,6 +220,7 @@ class _Explainer:
             for name, cut in rules.cuts.items()
         ]
         combined, cut = rules.combiner.combined(shard), rules.combiner.cut
+        self._outcomes: dict[tuple[tuple[bool, ...], bool], tuple[str, Sequence[int], int]] = {}
         self._combined: list[AttributeVerdict] | None = None
         if combined is not None and cut is not None:
             self._combined = self._column(rules.combiner.name, cut, combined, lambda ranks: 100.0 * ranks, None)
@@ -290,8 +291,16 @@ class _Explainer:
 
     def _rule(self, verdicts: Sequence[AttributeVerdict], noise: bool) -> str:
         """Which rule decided, in words; ``noise`` is before the guards."""
-        lacks = [verdict.lacking for verdict in verdicts]
-        return f"{self._rules.combine.rule}: {self._rules.combiner.words(lacks, noise)}"
+        return self._outcome(verdicts, noise)[0]
+
+    def _outcome(self, verdicts: Sequence[AttributeVerdict], noise: bool) -> tuple[str, Sequence[int], int]:
+        """What the rule says of such verdicts: its words, which attributes could turn it, how many of them must."""
+        lacks = tuple(verdict.lacking for verdict in verdicts)
+        if (lacks, noise) not in self._outcomes:
+            combiner = self._rules.combiner
+            words = f"{self._rules.combine.rule}: {combiner.words(lacks, noise)}"
+            self._outcomes[lacks, noise] = (words, *combiner.turning(lacks, noise))
+        return self._outcomes[lacks, noise]
 
     def _flips(
         self, noise: bool, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None
@@ -299,7 +308,7 @@ class _Explainer:
         """The fewest and smallest moves that turn the outcome."""
         if combined is not None:
             return () if combined.flip is None else (combined.flip,)
-        bits, moves = self._rules.combiner.turning([verdict.lacking for verdict in verdicts], noise)
+        _, bits, moves = self._outcome(verdicts, noise)
         options = [flip for bit in bits if (flip := verdicts[bit].flip) is not None]
         chosen = sorted(options, key=lambda flip: flip.distance)[:moves]
         return tuple(chosen) if len(chosen) == moves else ()

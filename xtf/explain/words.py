@@ -13,7 +13,7 @@ def cut_text(cut: FittedCut, intervals: Sequence[Interval]) -> str:
     """When a score lacks, such as ``below 0.05`` or ``below 0.12 (Q1 − 1 IQR of this example)``."""
     if not cut.cut.decides:
         return "never lacking"
-    cap = None if cut.cut.at_most is None else f"at most {100 * cut.cut.at_most:g} % of an example"
+    cap = None if cut.cut.at_most is None else f"at most {100 * cut.cut.at_most:g} % of an example's tokens"
     origin = ", ".join(part for part in (cut.cut.origin(), cap) if part) or None
     if not intervals:
         return f"nothing lacks ({origin or 'as configured'})"

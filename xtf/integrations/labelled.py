@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.display import command
 from xtf.errors import RunError
 from xtf.runs import RunReader
 from xtf.runs.tables import flat
@@ -71,7 +72,8 @@ class LabelledTokens:
                 for start, end in pairwise(offsets.tolist()):
                     rows.append((ids[start:end], learnt[start:end], columns["weights"][start:end]))
         if not rows:
-            raise RunError(f"{run.path}: there are no labels to compare with. Label it: xtf label {run.path}")
+            label = command("xtf", "label", run.path)
+            raise RunError(f"{run.path}: there are no labels to compare with. Label it: {label}")
         return cls.joined(rows)
 
     @classmethod

@@ -25,7 +25,7 @@ def notice(text: str) -> None:
     if sys.stderr is None:
         return
     with suppress(OSError, ValueError):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(visible(text), markup=False)
+        Console(stderr=True, highlight=False, soft_wrap=True, emoji=False).print(visible(text), markup=False)
 
 
 def is_listened_to() -> bool:

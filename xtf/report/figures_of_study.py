@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from xtf.display import counted
+
 
 def describe_setting(setting: Mapping[str, Any]) -> str:
     """A setting in one line: its name, rows, mistakes, what judges, and how much it was trained."""
     seeds = max((len(arm["seeds"]) for arm in setting["arms"]), default=0)
     updates = max((arm["updates"] for arm in setting["arms"]), default=0)
-    parts = [f"{setting['name']}: {setting['rows']} rows"]
+    parts = [f"{setting['name']}: {counted(setting['rows'], 'row')}"]
     if setting["planted"] is not None:
         parts.append(f"{setting['planted']['wrong_share']:.1%} of their tokens wrong by planting")
     held_out = setting["held_out"]
-    parts.append(f"judged on {held_out['rows']} held-out rows ({held_out['tokens']:,} tokens)")
-    parts.append(f"{updates} updates, {seeds} seed{'' if seeds == 1 else 's'}")
+    parts.append(f"judged on {counted(held_out['rows'], 'held-out row')} ({counted(held_out['tokens'], 'token')})")
+    parts.append(f"{counted(updates, 'update')}, {counted(seeds, 'seed')}")
     return "; ".join(parts)
 
 

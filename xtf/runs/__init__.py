@@ -3,6 +3,12 @@
 Begin reading in ``folder`` (shards, records, manifest, lock) and ``opened`` (a run opened for reading).
 """
 
-from xtf.runs.opened import RunReader
+from typing import TYPE_CHECKING
+
+from xtf.lazy import on_demand
+
+if TYPE_CHECKING:
+    from xtf.runs.opened import RunReader
 
 __all__ = ["RunReader"]
+__getattr__ = on_demand(__name__, {"xtf.runs.opened": "RunReader"})

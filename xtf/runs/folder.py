@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from xtf.errors import RunError
+from xtf.display import command
+from xtf.errors import RunError, did_you_mean
 from xtf.files import (
     file_digest,
     read_sealed,
@@ -83,7 +84,8 @@ class RunFolder:
         folder = cls(path)
         if not folder.manifest_path.is_file():
             hint = "Score something first: xtf run CONFIG" if not folder.path.exists() else "It has no manifest.json."
-            raise RunError(f"{path}: not a run folder. {hint}")
+            beside = [str(one.parent) for one in folder.path.parent.glob("*/manifest.json")]
+            raise RunError(f"{path}: not a run folder.{did_you_mean(str(path), beside)} {hint}")
         return folder
 
     # -- manifest ------------------------------------------------------------------------------------------------
@@ -99,7 +101,7 @@ class RunFolder:
         try:
             loaded = read_sealed_json(self.manifest_path)
         except RunError as error:
-            raise RunError(f"{error}. Repair it: xtf score {self.config_path}") from None
+            raise RunError(f"{error}. Repair it: {command('xtf', 'score', self.config_path)}") from None
         if loaded.get("format") != MANIFEST_FORMAT:
             raise RunError(
                 f"{self.manifest_path}: format {loaded.get('format')!r}, this version reads {MANIFEST_FORMAT}. "
@@ -200,7 +202,8 @@ class RunFolder:
         return table.select(columns) if columns is not None else table
 
     def _repair(self, kind: Kind) -> str:
-        return f"xtf label {self.path}" if kind in ("labels", "verdicts") else f"xtf score {self.config_path}"
+        label = kind in ("labels", "verdicts")
+        return command("xtf", "label", self.path) if label else command("xtf", "score", self.config_path)
 
     def complete(self, kind: Kind, facts: Mapping[str, Any]) -> None:
         """Record that every shard of a kind has been written."""

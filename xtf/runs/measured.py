@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from xtf.display import command
 from xtf.errors import RunError
 from xtf.files import read_sealed, read_sealed_json, write_sealed, write_sealed_json
 from xtf.labelling import LabelRules
@@ -33,7 +34,7 @@ def read_distribution(folder: RunFolder, name: str) -> Distribution:
     try:
         content = read_sealed(distribution_path(folder, name))
     except RunError as error:
-        raise RunError(f"{error}. Measure the scores again: xtf score {folder.config_path}") from None
+        raise RunError(f"{error}. Measure the scores again: {command('xtf', 'score', folder.config_path)}") from None
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return Distribution.from_arrays(dict(arrays))
 
@@ -56,11 +57,11 @@ def read_rules(folder: RunFolder, distributions: Callable[[], Mapping[str, Distr
     """
     path = rules_path(folder)
     if not path.exists():
-        raise RunError(f"{folder.path}: no labels yet. Make them with: xtf label {folder.path}")
+        raise RunError(f"{folder.path}: no labels yet. Make them with: {command('xtf', 'label', folder.path)}")
     try:
         described = read_sealed_json(path)
     except RunError as error:
-        raise RunError(f"{error}. Make the labels again: xtf label {folder.path}") from None
+        raise RunError(f"{error}. Make the labels again: {command('xtf', 'label', folder.path)}") from None
     return LabelRules.from_dict(described, distributions())
 
 

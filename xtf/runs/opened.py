@@ -13,6 +13,7 @@ from typing import Any, Self
 from xtf.attribute import Detail, registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig, parse_config, read_yaml
+from xtf.display import command
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import Describe, ExampleExplanation, explain_example
 from xtf.labelling import LabelRules, LabelSummary, Tally
@@ -79,15 +80,14 @@ class RunReader:
             RunError: if the run has not trained anything.
         """
         if not self.folder.metrics_path.exists():
-            raise RunError(f"{self.path}: no metrics yet. Train with: xtf train {self.path}")
+            raise RunError(f"{self.path}: no metrics yet. Train with: {command('xtf', 'train', self.path)}")
         try:
             loaded = json.loads(self.folder.metrics_path.read_text(encoding="utf-8"))
             if not isinstance(loaded, dict) or not isinstance(loaded.get("arms"), list):
                 raise ValueError("holds no arms")
         except ValueError as error:
-            raise RunError(
-                f"{self.folder.metrics_path}: damaged: {error}. Write it again: xtf train {self.path}"
-            ) from None
+            again = command("xtf", "train", self.path)
+            raise RunError(f"{self.folder.metrics_path}: damaged: {error}. Write it again: {again}") from None
         return loaded
 
     @property
@@ -105,7 +105,7 @@ class RunReader:
             if not isinstance(loaded, dict) or not isinstance(loaded.get("found"), list):
                 raise ValueError("holds no rows")
         except ValueError as error:
-            again = f"xtf evaluate {self.path} --truth FILE"
+            again = f"{command('xtf', 'evaluate', self.path)} --truth FILE"
             raise RunError(f"{path}: damaged: {error}. Write it again: {again}") from None
         return loaded
 
@@ -222,7 +222,8 @@ class RunReader:
         shard = self.read_scored(record, self.scored if names is None else list(names))
         labels, verdicts = (self.folder.record(kind, record.index) for kind in ("labels", "verdicts"))
         if not self.is_labelled or labels is None or verdicts is None:
-            raise RunError(f"{self.path}: not labelled to the end. Label it again: xtf label {self.path}")
+            again = command("xtf", "label", self.path)
+            raise RunError(f"{self.path}: not labelled to the end. Label it again: {again}")
         return shard, labels_of(
             shard, self.folder.read_shard("labels", labels), self.folder.read_shard("verdicts", verdicts), noise_weight
         )
@@ -250,7 +251,8 @@ class RunReader:
         """
         tally, parts = Tally(), self.parts
         if not parts:
-            raise RunError(f"{self.path}: no round is finished yet. Go on with: xtf run {self.folder.config_path}")
+            again = command("xtf", "run", self.folder.config_path)
+            raise RunError(f"{self.path}: no round is finished yet. Go on with: {again}")
         for shard, labels in self.labelled(names=[]):
             tally.add(shard, labels)
         return tally.result(parts[-1].rules.attributes)

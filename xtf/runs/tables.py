@@ -168,10 +168,23 @@ def flat(table: pa.Table, columns: Sequence[str]) -> tuple[list[str], NDArray[in
         column = table[name].combine_chunks()
         if isinstance(column, pa.ChunkedArray):
             column = pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
-        starts = column.offsets.to_numpy(zero_copy_only=False).astype(np.int64)
+        starts = _values(column.offsets).astype(np.int64)
         offsets = starts - starts[0]
-        values[name] = column.values.slice(starts[0], int(offsets[-1])).to_numpy(zero_copy_only=False)
+        values[name] = _values(column.values.slice(starts[0], int(offsets[-1])))
     return table["example_id"].to_pylist(), offsets, values
+
+
+def _values(array: pa.Array) -> NDArray[Any]:
+    """An array of numbers or booleans as ``(n,)``; ``to_numpy`` would import pandas, a second that no reader needs."""
+    if not len(array):
+        return np.zeros(0, array.type.to_pandas_dtype())
+    if array.null_count:
+        found: NDArray[Any] = array.to_numpy(zero_copy_only=False)
+        return found
+    if pa.types.is_boolean(array.type):
+        bits = np.unpackbits(np.frombuffer(array.buffers()[1], np.uint8), bitorder="little")
+        return bits[array.offset : array.offset + len(array)].astype(np.bool_)
+    return np.from_dlpack(array)
 
 
 def _joined(arrays: Iterable[NDArray[Any]], dtype: type[np.generic]) -> NDArray[Any]:

@@ -82,15 +82,17 @@ class Vocabulary:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        from xtf.display import command
         from xtf.errors import RunError
         from xtf.files import read_sealed
 
         try:
             content = read_sealed(path)
         except RunError as error:
-            raise RunError(f"{error}. Repair it: xtf score {path.parent.parent / 'config.yaml'}") from None
-        table = pq.read_table(pa.BufferReader(content))
-        special = frozenset(np.flatnonzero(table["special"].to_numpy()).tolist())
+            repair = command("xtf", "score", path.parent.parent / "config.yaml")
+            raise RunError(f"{error}. Repair it: {repair}") from None
+        table = pq.ParquetFile(pa.BufferReader(content)).read()  # read_table would import pandas
+        special = frozenset(np.flatnonzero(table["special"].to_pylist()).tolist())
         return cls(tuple(table["piece"].to_pylist()), special)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from xtf.config import CombineConfig, RunConfig
+from xtf.display import command
 from xtf.errors import RunError
 from xtf.exporters import LabelsExporter
 from xtf.files import digest
@@ -106,7 +107,7 @@ def _all_scored(run: RunReader) -> list[ShardRecord]:
     if not records or not run.is_scored:
         raise RunError(
             f"{folder.path}: scoring has not finished ({len(records)} of {len(folder.indices('tokens'))} shards are "
-            f"there). Go on with: xtf score {folder.config_path}"
+            f"there). Go on with: {command('xtf', 'score', folder.config_path)}"
         )
     wanted = {*folder.indices("tokens"), *folder.indices("scores")}
     kinds: tuple[Kind, Kind] = ("tokens", "scores")
@@ -115,7 +116,8 @@ def _all_scored(run: RunReader) -> list[ShardRecord]:
         if lost:
             raise RunError(
                 f"{folder.shard_path(kind, lost[0])}: missing, or its record {folder.record_path(kind, lost[0])} is "
-                f"damaged. Repair it (only this shard is computed again): xtf score {folder.config_path}"
+                f"damaged. Repair it (only this shard is computed again): "
+                f"{command('xtf', 'score', folder.config_path)}"
             )
     return records
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from xtf.config import RunConfig
 from xtf.data import DataReport
+from xtf.display import command
 from xtf.errors import ConfigError, RunError
 from xtf.files import digest, write_atomically
 from xtf.runs.folder import RunFolder, ShardRecord
@@ -44,7 +45,8 @@ def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[StoredExamples]
     assert rounds is not None  # the configuration was checked
     assert training is not None
     if folder.completion("tokens") is None:
-        raise RunError(f"{folder.path}: not tokenised to the end. Go on with: xtf run {folder.config_path}")
+        again = command("xtf", "run", folder.config_path)
+        raise RunError(f"{folder.path}: not tokenised to the end. Go on with: {again}")
     records = folder.records("tokens")
     count = sum(record.rows for record in records)
     if count // rounds < training.batch_size:

@@ -11,6 +11,7 @@ from itertools import islice
 
 from xtf.config import ModelConfig
 from xtf.data import DataReport, read_examples
+from xtf.display import counted
 from xtf.errors import RunError
 from xtf.evaluation.answers import Generation, generate_answers
 from xtf.evaluation.held_out import token_losses
@@ -62,7 +63,7 @@ def done_so_far(plan: Plan) -> Timing | None:
     seconds = [found for training in plan.trainings if (found := _seconds(plan, training.setting, training.name))]
     if not seconds:
         return None
-    return Timing(sum(seconds) / len(seconds), len(seconds), f"the {_count(len(seconds), 'training')} done")
+    return Timing(sum(seconds) / len(seconds), len(seconds), f"the {counted(len(seconds), 'training')} done")
 
 
 def _seconds(plan: Plan, setting: str, name: str) -> float | None:
@@ -108,8 +109,8 @@ def describe_plan(plan: Plan, timing: Timing | None) -> str:
     study, count = plan.study, len(plan.trainings)
     arms = list(dict.fromkeys(one.arm for one in plan.trainings))
     lines = [
-        f"Study {plan.folder}: {count} trainings: {_count(len(plan.settings), 'setting')} "
-        f"({', '.join(plan.settings)}), {_count(len(study.seeds), 'seed')}, {_count(len(arms), 'arm')}",
+        f"Study {plan.folder}: {counted(count, 'training')}: {counted(len(plan.settings), 'setting')} "
+        f"({', '.join(plan.settings)}), {counted(len(study.seeds), 'seed')}, {counted(len(arms), 'arm')}",
         f"  {', '.join(arms[:12])}{f' and {len(arms) - 12} more' if len(arms) > 12 else ''}",
     ]
     if timing is not None:
@@ -117,7 +118,3 @@ def describe_plan(plan: Plan, timing: Timing | None) -> str:
         done = f"{timing.done} done; the rest takes" if timing.done else "They take"
         lines.append(f"  {done} about {duration(left)} by {timing.source}; scoring, if needed, comes before.")
     return "\n".join(lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

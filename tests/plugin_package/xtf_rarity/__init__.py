@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from xtf.attribute import Attribute, AttributeParams, FitContext, SignalRequest, Signals
+
+if TYPE_CHECKING:
+    import torch
 
 
 class RarityParams(AttributeParams):
@@ -32,6 +34,8 @@ class Rarity(Attribute[RarityParams]):
 
     def fit(self, context: FitContext) -> None:
         ids = np.concatenate([example.input_ids[example.is_response] for example in context.examples])
+        import torch
+
         self._counts = torch.from_numpy(np.bincount(ids)).float()
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -41,6 +45,8 @@ class Rarity(Attribute[RarityParams]):
         self._counts = state["counts"]
 
     def score(self, signals: Signals) -> torch.Tensor:
+        import torch
+
         ids = signals.tokens.input_ids
         counts = self._counts.to(ids.device)
         seen = torch.where(ids < len(counts), counts[ids.clamp_max(len(counts) - 1)], 0.0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-import torch
+from typing import TYPE_CHECKING, ClassVar
 
 from xtf.attribute import Attribute, NoParams, SignalRequest, Signals
 
 from .margin import Margin
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Hesitation(Attribute[NoParams]):

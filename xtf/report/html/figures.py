@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtf.data.report import DataReport
+from xtf.display import command, counted
 from xtf.evaluation.detection import describe_detection
 from xtf.explain.marks import WORDS
 from xtf.explain.rulings import decided_lines, dropped_lines, ruling_lines
@@ -77,7 +77,7 @@ def _detection(run: RunReader) -> dict[str, Any] | None:
     if found is None:
         return None
     words = {name: kind.label for name, kind in known_kinds().items()}
-    again = f"xtf evaluate {quote(str(run.path))} --truth {quote(found['truth'])}"
+    again = command("xtf", "evaluate", run.path, "--truth", found["truth"])
     is_stale = found.get("rules") != run.rules_fingerprint
     return {**found, "sentence": describe_detection(found), "words": words, "again": again if is_stale else None}
 
@@ -103,10 +103,10 @@ def warnings(run: RunReader, seen: Survey) -> list[str]:
     report = manifest.get("data_report", {})
     if report.get("truncated"):
         found.append(
-            f"{report['truncated']:,} examples were cut at data.max_length ({run.config.data.max_length} tokens)"
+            f"{counted(report['truncated'], 'example')} cut at data.max_length ({run.config.data.max_length} tokens)"
         )
     if report.get("dropped_too_long"):
-        found.append(f"{report['dropped_too_long']:,} examples were longer than data.max_length and left out")
+        found.append(f"{counted(report['dropped_too_long'], 'example')} longer than data.max_length and left out")
     stale = [one.sentence() for one in stale_parts(run) if one.part not in ("report", "export")]
     return stale + found + dropped_lines(manifest)
 

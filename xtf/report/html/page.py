@@ -14,7 +14,8 @@ from xtf.report.html.encode import script_json
 
 _MODULES = (
     *("base", "decode", "trials", "figures", "charts", "model", "kinds"),
-    *("panel", "tokens", "mistakes", "overview", "card", "list", "examples", "verdicts", "app"),
+    *("differences", "roles", "panel", "tokens", "mistakes", "overview", "clusters", "whole"),
+    *("card", "list", "examples", "verdicts", "app"),
 )
 _SCRIPTS = ("vendor/d3.min.js", "vendor/plot.umd.min.js", *(f"js/{name}.js" for name in _MODULES))
 _PLOT_STYLE = "vendor/plot-style.css"

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.text import Text
 
 from xtf.display import visible
-from xtf.explain.marks import CLOSE, DIFFERS, OPEN, PROMPT_STYLE, PROTECTED_STYLE, WORDS
-from xtf.explain.terminal import attributes_of, legend, noise_style
+from xtf.explain.marks import DIFFERS, PROMPT_STYLE, PROTECTED_STYLE, WORDS, bracketed
+from xtf.explain.terminal import attributes_of, first_lacking, is_plain, legend, noise_style
 
 if TYPE_CHECKING:
     from xtf.explain import ExampleExplanation
@@ -22,7 +22,7 @@ def print_comparison(console: Console, runs: Sequence[tuple[str, ExampleExplanat
     first = explanations[0]
     alike = all(_ids(one) == _ids(first) for one in explanations)
     differing = differences(explanations) if alike else frozenset()
-    plain = not console.is_terminal
+    plain = is_plain(console)
     share_legend = len({tuple(attributes_of(one)) for one in explanations}) == 1
     console.print(Text(visible(first.example_id), style="bold"))
     for name, explanation in runs:
@@ -53,7 +53,7 @@ def _ids(explanation: ExampleExplanation) -> list[int]:
 
 
 def _text(explanation: ExampleExplanation, differing: frozenset[int], plain: bool) -> Text:
-    text = Text()
+    text, attributes = Text(), len(attributes_of(explanation))
     for token in explanation.tokens:
         shown = visible(token.text, keep_newlines=True)
         if token.index in differing:
@@ -62,7 +62,8 @@ def _text(explanation: ExampleExplanation, differing: frozenset[int], plain: boo
         if not token.is_response:
             text.append(shown, PROMPT_STYLE + emphasis)
         elif token.noise:
-            text.append(f"{OPEN}{shown}{CLOSE}" if plain else shown, noise_style(token) + emphasis)
+            marked = bracketed(shown, first_lacking(token), attributes) if plain else shown
+            text.append(marked, noise_style(token) + emphasis)
         else:
             text.append(shown, (PROTECTED_STYLE if token.is_protected else "") + emphasis)
     return text

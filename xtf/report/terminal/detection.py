@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from xtf.display import visible
+from xtf.display import counted, visible
 from xtf.evaluation.detection import POSITION, describe_detection
 from xtf.noise import known_kinds
 
@@ -27,7 +27,9 @@ def print_detection(console: Console, detection: Mapping[str, Any]) -> None:
             markup=False,
         )
     if detection["examples_without_truth"]:
-        console.print(f"{detection['examples_without_truth']:,} examples have no truth and are left out.", markup=False)
+        console.print(
+            f"{counted(detection['examples_without_truth'], 'example')} without truth left out.", markup=False
+        )
 
 
 def _table(detection: Mapping[str, Any]) -> Table:

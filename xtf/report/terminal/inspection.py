@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from xtf.display import visible
+from xtf.display import counted, visible
 from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, PROTECTED_STYLE
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     """Print the first examples, the response marked, and the counts."""
     for example in inspection.examples:
         learnt = sum(token.is_response for token in example.tokens)
-        head = f"{visible(example.example_id)}: {len(example.tokens)} tokens, {learnt} of them learnt"
+        head = f"{visible(example.example_id)}: {counted(len(example.tokens), 'token')}, {learnt} of them learnt"
         console.print(Text(head, style="bold"))
         console.print(_example_text(example, plain=not console.is_terminal))
         console.print()
@@ -30,8 +30,9 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     template = "the tokenizer's own" if inspection.has_chat_template else "none in the tokenizer: the plain one is used"
     console.print(f"chat template: {template}", markup=False)
     console.print(
-        f"{inspection.tokens:,} tokens, {inspection.response_tokens:,} of them learnt ({inspection.learnt_share:.1%}; "
-        f"{inspection.protected_tokens:,} protected); longest example {inspection.longest:,} tokens",
+        f"{counted(inspection.tokens, 'token')}, {inspection.response_tokens:,} of them learnt "
+        f"({inspection.learnt_share:.1%}; "
+        f"{inspection.protected_tokens:,} protected); longest example {counted(inspection.longest, 'token')}",
         markup=False,
     )
     for line in inspection.report.lines():

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from xtf.display import visible
+from xtf.display import command, visible
 from xtf.noise import known_kinds
 
 if TYPE_CHECKING:
@@ -33,5 +32,5 @@ def print_planted(console: Console, planted: PlantedFile) -> None:
         console.print(f"  {visible(line)}", markup=False)
     console.print(f"  {'rows:':<8}{visible(str(planted.data))}", markup=False, soft_wrap=True)
     console.print(f"  {'truth:':<8}{visible(str(planted.truth))}", markup=False, soft_wrap=True)
-    truth = shlex.quote(str(planted.truth))
-    console.print(f"Score the rows, then: xtf evaluate RUN --truth {visible(truth)}", markup=False, soft_wrap=True)
+    again = command("xtf", "evaluate", "RUN", "--truth", planted.truth)
+    console.print(f"Score the rows, then: {again}", markup=False, soft_wrap=True)

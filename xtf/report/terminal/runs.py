@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,9 +11,9 @@ from rich.text import Text
 
 from xtf.config import PluginSection
 from xtf.data.report import DataReport
-from xtf.display import quoted, visible
+from xtf.display import command, counted, quoted, visible
 from xtf.explain.rulings import decided_lines, dropped_lines, ruling_lines
-from xtf.explain.terminal import example_text, legend
+from xtf.explain.terminal import example_text, is_plain, legend
 from xtf.labelling.cuts import Cut, NumberControl, StepsControl
 from xtf.runs.staleness import stale_parts
 
@@ -35,13 +34,13 @@ def print_scored(console: Console, run: RunReader) -> None:
         return
     counts = run.manifest["counts"]
     console.print(
-        f"scored {counts['response_tokens']:,} response tokens of {counts['examples']:,} examples under "
-        f"{', '.join(run.config.attributes)}",
+        f"scored {counted(counts['response_tokens'], 'response token')} of "
+        f"{counted(counts['examples'], 'example')} under {', '.join(run.config.attributes)}",
         markup=False,
     )
     _print_warnings(console, run)
     _print_frozen(console, run)
-    console.print(f"next: xtf label {run.path}", markup=False)
+    console.print(f"next: {command('xtf', 'label', run.path)}", markup=False, soft_wrap=True)
 
 
 def print_run_head(console: Console, run: RunReader) -> None:
@@ -70,6 +69,8 @@ def print_stale(console: Console, run: RunReader) -> None:
         console.print(Text(visible(one.sentence()), style="bold yellow"), soft_wrap=True)
 
 
+_OFTEN = 5
+"""Times that a token stands in the data before it says something that it is always masked."""
 _REASONS = 8
 _TASKS = "Benchmarks (lm-evaluation-harness): mean over seeds ± greatest standard error over rows"
 """Masked tokens of the example shown whose reasons are printed."""
@@ -85,14 +86,20 @@ def print_example(console: Console, run: RunReader, example_id: str | None = Non
     if best is None:
         return
     console.print(Text(f"\n{visible(best.example_id)}: {best.noise_share:.0%} masked", style="bold"))
-    console.print(example_text(best, plain=not console.is_terminal))
-    console.print(legend(best, plain=not console.is_terminal))
+    console.print(example_text(best, plain=is_plain(console)))
+    console.print(legend(best, plain=is_plain(console)))
     masked = [token for token in best.tokens if token.is_response and token.noise]
     for token in masked[:_REASONS]:
         console.print(Text(f"  {token.sentence}"), soft_wrap=True)
     if len(masked) > _REASONS:
-        more = f"  … and {len(masked) - _REASONS} more: xtf explain {quote(str(run.path))} --example"
-        console.print(f"{more} {quote(best.example_id)} --reasons", markup=False, soft_wrap=True)
+        again = _explain(run, best.example_id)
+        console.print(f"  … and {len(masked) - _REASONS} more: {again}", markup=False, soft_wrap=True)
+
+
+def _explain(run: RunReader, example_id: str) -> str:
+    """The command that gives a reason for every token of an example."""
+    named = ("--example", example_id) if not example_id.startswith("-") else (f"--example={example_id}",)
+    return command("xtf", "explain", run.path, *named, "--reasons")
 
 
 def _typical(run: RunReader) -> ExampleExplanation | None:
@@ -125,8 +132,9 @@ def print_summary(console: Console, run: RunReader) -> None:
     shares = " ".join(f"{share:.0%}" for share in summary.masked_share_by_decile)
     console.print(f"masked by position in the response, first to last tenth: {shares}", markup=False)
     if summary.released_by_guards:
-        console.print(f"{summary.released_by_guards:,} tokens were kept by a guard", markup=False)
+        console.print(f"{counted(summary.released_by_guards, 'token')} kept by a guard", markup=False)
     console.print(_token_table(summary, vocabulary))
+    _print_always_masked(console, summary, vocabulary)
     examples = Table("example", "masked", "response tokens", box=None, title="Most masked", title_justify="left")
     for example in summary.most_masked_examples[:5]:
         share = example.masked / max(example.response, 1)
@@ -195,7 +203,7 @@ def judging_lines(found: Mapping[str, Any] | None) -> list[str]:
         fits = ", ".join(f"{name} {count}" for name, count in found["fits"].items())
         return [
             f"Answers: not judged, for no metric fits at least half of the {rows} rows ({fits}; unit_tests only where "
-            "it is named). Name what you want: --set evaluation.metrics=[…]"
+            "it is named). Name what you want: --set 'evaluation.metrics=[…]'"
         ]
     names = ", ".join(one["name"] for one in found["chosen"])
     why = " (auto: those that fit at least half of the rows)" if by_itself else ""
@@ -236,16 +244,20 @@ def print_next_steps(console: Console, run: RunReader) -> None:
     folder = run.path
     first = next(run.example_ids())
     lines = [
-        ("read any example", f"xtf explain {folder} --example {visible(first)} --reasons"),
-        ("the whole corpus", f"xtf summary {folder}"),
-        ("one round", f"xtf summary {run.parts[-1].path}")
+        ("read any example", _explain(run, first)),
+        ("the whole corpus", command("xtf", "summary", folder)),
+        ("one round", command("xtf", "summary", run.parts[-1].path))
         if run.evolves
-        else ("other cuts", f"xtf label {folder} --set thresholds.{_another_cut(run.config.thresholds)}"),
-        ("train on the labels", f'load_dataset("parquet", data_files="{folder}/labels/*.parquet")'),
+        else (
+            "other cuts",
+            command("xtf", "label", folder, "--set", f"thresholds.{_another_cut(run.config.thresholds)}"),
+        ),
+        ("train on the labels", f'load_dataset("parquet", data_files={f"{folder}/labels/*.parquet"!r})'),
     ]
-    console.print(f"\nwritten: {folder}/ (tokens/ scores/ labels/ manifest.json config.yaml)", markup=False)
-    for what, command in lines:
-        console.print(f"  {what + ':':<22}{command}", markup=False)
+    written = visible(f"{folder}/ (tokens/ scores/ labels/ manifest.json config.yaml)")
+    console.print(f"\nwritten: {written}", markup=False, soft_wrap=True)
+    for what, line in lines:
+        console.print(f"  {what + ':':<22}{line}", markup=False, soft_wrap=True)
 
 
 def _another_cut(thresholds: Mapping[str, PluginSection]) -> str:
@@ -315,6 +327,14 @@ def _token_table(summary: LabelSummary, vocabulary: Vocabulary) -> Table:
             f"{kept.total - kept.masked} of {kept.total}",
         )
     return table
+
+
+def _print_always_masked(console: Console, summary: LabelSummary, vocabulary: Vocabulary) -> None:
+    """Say which of the tokens counted above are masked wherever they stand, so that no context has a say."""
+    always = [one for one in summary.most_masked if one.masked == one.total and one.total >= _OFTEN]
+    if always:
+        shown = ", ".join(f"{quoted(vocabulary.text([one.token_id]))} ({one.total:,} times)" for one in always)
+        console.print(f"masked wherever they stand: {shown}", markup=False)
 
 
 def _spread(values: dict[str, float] | None, form: str) -> str:

@@ -24,25 +24,30 @@ const App = (() => {
   function address() {
     const found = new URLSearchParams(location.hash.slice(1));
     const token = found.get("token");
-    return { view: found.get("view"), example: found.get("example"), token: token === null || token === "" ? null : Number(token) };
+    return { view: found.get("view"), example: found.get("example"), token: token === null || token === "" ? null : Number(token), cuts: found.get("cuts") };
   }
 
+  /** Write the place into the address. Another view or example is a step that Back takes back; tokens and cuts are not. */
   function write({ view, example, token }) {
-    const parts = [];
+    const parts = [], { cuts, combine } = Model.changes(), before = address();
     if (view === "examples" && example !== undefined) {
       parts.push(`example=${encodeURIComponent(example)}`);
       if (token !== null && token !== undefined) parts.push(`token=${token}`);
-    }
+    } else if (view === "whole") parts.push("view=whole");
+    if (Object.keys(cuts).length || Object.keys(combine).length) parts.push(`cuts=${encodeURIComponent(JSON.stringify({ cuts, combine }))}`);
+    const now = parts.length ? `#${parts.join("&")}` : location.pathname + location.search;
+    const same = (before.example ?? null) === (view === "examples" ? example ?? null : null) && (before.view === "whole") === (view === "whole");
     try {
-      history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
+      if (same) history.replaceState(null, "", now);
+      else history.pushState(null, "", now);
     } catch { /* a frame without an address of its own */ }
   }
 
-  function tabs(model, examples, overview) {
+  function tabs(model, examples, overview, whole) {
     const state = { view: "overview" };
     const make = (name, text) => el("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": `view-${name}`, onclick: () => show(name) }, text);
-    const buttons = { overview: make("overview", "Overview"), examples: make("examples", "Examples") };
-    const views = { overview, examples: examples.node };
+    const buttons = { overview: make("overview", "Overview"), whole: make("whole", "Whole"), examples: make("examples", "Examples") };
+    const views = { overview, whole, examples: examples.node };
     for (const [name, node] of Object.entries(views)) {
       node.id = `view-${name}`;
       node.setAttribute("role", "tabpanel");
@@ -51,7 +56,8 @@ const App = (() => {
     const list = el("div", { role: "tablist", class: "tabs", "aria-label": "Views" }, Object.values(buttons));
     list.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowRight" && event.key !== "ArrowLeft") return;
-      const other = state.view === "overview" ? "examples" : "overview";
+      const names = Object.keys(views), at = names.indexOf(state.view) + (event.key === "ArrowRight" ? 1 : -1);
+      const other = names[(at + names.length) % names.length];
       show(other);
       buttons[other].focus();
     });
@@ -75,8 +81,12 @@ const App = (() => {
 
   /** Go where the address says: an example, perhaps one of its tokens. */
   function follow(model, examples, views) {
-    const { example, token } = address();
-    if (example === null) return false;
+    const { view, example, token, cuts } = address();
+    if (cuts !== null && cuts !== JSON.stringify(Model.changes())) { Model.restore(cuts); Base.emit("reset"); }
+    if (example === null) {
+      views.show(view === "whole" ? "whole" : "overview", true);
+      return true;
+    }
     const e = model.data.places.get(example);
     if (e === undefined) { views.show("examples"); return false; }
     views.show("examples", true);
@@ -92,10 +102,10 @@ const App = (() => {
     Base.replace(body, bar, el("p", { class: "quiet loading" }, "Unpacking…"));
     const model = await Model.load(payload);
     const panel = Panel.build(model.data), overview = Overview.build(model), examples = Examples.build(model);
-    const views = tabs(model, examples, overview);
+    const whole = Whole.build(model), views = tabs(model, examples, overview, whole);
     bar.append(views.list, theme());
     const sticky = el("div", { class: "sticky" }, bar, panel.bar);
-    Base.replace(body, sticky, Overview.warnings(model.data.run), panel.drawer, el("main", {}, overview, examples.node));
+    Base.replace(body, sticky, Overview.warnings(model.data.run), panel.drawer, el("main", {}, overview, whole, examples.node));
     let touched = false;
     document.getElementById("toggle-cuts").addEventListener("click", () => { touched = true; });
     let started = false;
@@ -104,11 +114,14 @@ const App = (() => {
       if (started) Base.emit("resize");
     });
     Base.on("kind", () => views.show("examples"));
+    Base.on("read", ({ e, token }) => { views.show("examples", true); examples.open(e, token); });
+    Base.on("phrase", ({ text, e, t }) => { examples.list.showText(text); Base.emit("read", { e, token: t - model.data.starts[e] }); });
     Base.on("place", (place) => write({ view: views.state.view, ...place }));
-    if (!follow(model, examples, views)) views.show("overview", true);
+    follow(model, examples, views);
     Base.emit("labels", model);
     Base.emit("shown");
     started = true;
+    Base.on("labels", () => { const { view } = views.state; write({ view, example: model.data.run.ids[examples.state.e], token: examples.state.token }); });
     addEventListener("hashchange", () => follow(model, examples, views));
     let width = innerWidth;
     addEventListener("resize", Base.eachFrame(() => {

@@ -78,7 +78,8 @@ const Card = (() => {
     sentence.textContent = Tokens.clipped(said.sentence, 1200);
     Base.replace(flip, el("span", { class: "quiet" }, said.rule), said.flip ? [el("br"), el("strong", {}, "Would be "), said.flip, "."] : null);
     Base.replace(list);
-    data.names.forEach((name, bit) => {
+    decidingFirst(model, r, words).forEach((bit) => {
+      const name = data.names[bit];
       const facts = cutFacts(data.run.trials.cuts[name], model.settings.cuts[name], data.asRun.cuts[name], words, bit);
       list.append(entry(name, bit, {
         ...facts, value: data.scores[bit][r], percentile: data.percentile(bit, r), meaning: said.meanings[bit],
@@ -93,6 +94,17 @@ const Card = (() => {
         lacking: Boolean(labels.unguarded[r]), judged: !data.protected[r], table: Array.from({ length: 101 }, (_, i) => i / 100),
       }));
     }
+  }
+
+  /** The attributes, those first by which the token is masked, or else the one that is nearest to its cut. */
+  function decidingFirst({ data, labels, settings }, r, words) {
+    const distances = data.names.map((name, bit) => {
+      if (labels.lacking[r] & (1 << bit)) return -1;
+      const { intervals } = cutFacts(data.run.trials.cuts[name], settings.cuts[name], data.asRun.cuts[name], words, bit);
+      const bounds = intervals.flat().filter(Number.isFinite), at = data.percentile(bit, r);
+      return Math.min(Infinity, ...bounds.map((bound) => Math.abs(100 * rank(data.run.rules.quantiles[name], bound) - at)));
+    });
+    return data.names.map((_, bit) => bit).sort((a, b) => (distances[a] === distances[b] ? a - b : distances[a] - distances[b]));
   }
 
   /** The intervals of a cut and its words: Python's for this example, or those of the setting tried out. */

@@ -12,7 +12,7 @@ const Examples = (() => {
     const colour = el("select", { id: "colour" }, el("option", { value: "" }, "verdict"),
       Kinds.of(data).map(({ bit }) => el("option", { value: `kind ${bit}` }, `kind of mistake (${Base.spoken(data.names[bit])})`)),
       data.names.map((name, bit) => el("option", { value: `percentile ${bit}` }, Base.spoken(name))));
-    const spaces = el("input", { type: "checkbox", id: "spaces" });
+    const spaces = el("input", { type: "checkbox", id: "spaces" }), raw = el("input", { type: "checkbox", id: "raw" });
     const close = el("button", { type: "button", class: "close", "aria-label": "Close the card", onclick: () => select(null) }, "×");
     function chooseColour() {
       const [by, bit] = colour.value.split(" ");
@@ -21,6 +21,7 @@ const Examples = (() => {
     }
     colour.addEventListener("change", chooseColour);
     spaces.addEventListener("change", () => texts.classList.toggle("show-spaces", spaces.checked));
+    raw.addEventListener("change", () => texts.classList.toggle("show-raw", raw.checked));
 
     /** Open example `e`; the page's address follows, so that a link leads back. */
     function open(e, token = null, quietly = false) {
@@ -38,33 +39,23 @@ const Examples = (() => {
     /** The example under run `i`; tokens whose verdict is not the same everywhere are marked. */
     function view(other, i) {
       const id = data.run.ids[state.e], e = other.places.get(id), name = other.run.figures.run;
-      const several = model.datas.length > 1;
-      if (several) texts.append(el("h3", { class: "run-name" }, name));
-      if (e === undefined) { texts.append(el("p", { class: "quiet" }, "This run does not have the example.")); return null; }
+      const several = model.datas.length > 1, column = several ? el("section", { class: "column" }, el("h3", { class: "run-name" }, name)) : texts;
+      if (several) texts.append(column);
+      if (e === undefined) { column.append(el("p", { class: "quiet" }, "This run does not have the example.")); return null; }
       const labels = i === 0 ? model.labels : { lacking: other.lacking, noise: other.noise };
       const found = Tokens.build(other, e, labels, {
         colour: i === 0 ? state.colour : null, prefix: i === 0 ? "" : `run${i}-`, label: `Tokens of ${other.title(e)}${several ? ` under ${name}` : ""}`,
         differs: several ? differs(other, e) : null,
       });
-      if (several) texts.append(el("p", { class: "quiet" }, Base.plural(found.nodes.filter((node) => node.classList.contains("differs")).length, "token"), " with another verdict elsewhere"));
-      texts.append(found.box);
+      if (several) column.append(el("p", { class: "quiet" }, Base.plural(found.nodes.filter((node) => node.classList.contains("differs")).length, "token"), " with another verdict elsewhere"));
+      column.append(found.box);
       listen(found, i);
       return found;
     }
 
     function differs(mine, e) {
-      const rows = model.datas.map((other) => {
-        const there = other.places.get(mine.run.ids[e]);
-        return there === undefined ? null : noiseOf(other, there);
-      }).filter(Boolean);
-      return (t) => rows.some((row) => row.length !== rows[0].length || row[t - mine.starts[e]] !== rows[0][t - mine.starts[e]]);
-    }
-
-    function noiseOf(other, e) {
-      const noise = other === data ? model.labels.noise : other.noise, found = [];
-      let r = other.responseStarts[e];
-      for (let t = other.starts[e]; t < other.starts[e + 1]; t += 1) found.push(other.response[t] ? noise[r++] : 2);
-      return found;
+      const here = Differences.of(model, mine.run.ids[e]);
+      return (t) => here(t - mine.starts[e]);
     }
 
     function listen(found, i) {
@@ -89,8 +80,14 @@ const Examples = (() => {
         if (event.key === "Escape") { select(null); return; }
         if (next === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
         event.preventDefault();
-        select(Math.min(Math.max(next, 0), size - 1));
+        select(inSight(found, Math.min(Math.max(next, 0), size - 1), next < at ? -1 : 1) ?? at);
       });
+    }
+
+    /** The next place from `at` on whose token is shown: the template's own are not, unless asked for. */
+    function inSight({ nodes }, at, direction) {
+      for (let i = at; i >= 0 && i < nodes.length; i += direction) if (nodes[i].getClientRects().length) return i;
+      return null;
     }
 
     const firstResponse = () => {
@@ -194,11 +191,12 @@ const Examples = (() => {
     Base.on("labels", () => { if (model.datas.length > 1 && state.e >= 0) open(state.e, state.token, true); else repaint(); });
     drawLegend();
     const step = (by, text, name) => el("button", { type: "button", "aria-label": name, onclick: () => list.step(by) }, text);
+    if (model.datas.length > 1) texts.classList.add("side-by-side");
     const reader = el("div", { class: "reader" },
       el("div", { class: "reader-head" }, el("div", {}, title, subtitle), el("div", { class: "steps-buttons" }, step(-1, "↑", "Previous example"), step(1, "↓", "Next example"))),
-      el("div", { class: "tools" }, el("label", { class: "filter" }, el("span", {}, "colour by"), colour), el("label", { class: "choice" }, spaces, "show spaces")),
+      el("div", { class: "tools" }, el("label", { class: "filter" }, el("span", {}, "colour by"), colour), el("label", { class: "choice" }, spaces, "show spaces"), el("label", { class: "choice" }, raw, "raw template")),
       legend, texts);
-    const node = el("div", { class: "examples" }, list.node, reader, card);
+    const node = el("div", { class: model.datas.length > 1 ? "examples compared" : "examples" }, list.node, reader, card);
     return { node, open, list, state };
   }
 

@@ -50,7 +50,8 @@ const List = (() => {
       ...Kinds.of(data).flatMap(({ bit, names: kinds }) => kinds.map((name, kind) => [`kind ${bit} ${kind}`, `looking like ${name}`])),
     ]);
     const where = select("where", "in", [["all", "whole response"], ["start", "first third"], ["middle", "middle third"], ["end", "last third"]]);
-    const order = select("order", "sort", [["corpus", "data order"], ["most", "greatest share"], ["least", "smallest share"], ["longest", "longest"], ["shortest", "shortest"], ["id", "id"]]);
+    const differing = model.datas.length > 1 ? [["differs", "most differences"]] : [];
+    const order = select("order", "sort", [...differing, ["corpus", "data order"], ["most", "greatest share"], ["least", "smallest share"], ["longest", "longest"], ["shortest", "shortest"], ["id", "id"]]);
     const least = el("input", { type: "number", id: "least", min: 0, max: 100, step: 5, value: 0 });
     const reasons = [...new Set(run.why)];
     const why = reasons.length > 1 ? select("why", "chosen for", [["", "any reason"], ...reasons.map((one) => [one, one])]) : null;
@@ -67,10 +68,12 @@ const List = (() => {
       if (why && value(why)) shown = shown.filter((e) => run.why[e] === value(why));
       if (text) shown = shown.filter((e) => searchText(data, e).includes(text));
       const size = (e) => data.responseStarts[e + 1] - data.responseStarts[e];
+      const counts = value(order) === "differs" ? new Map(shown.map((e) => [e, Differences.count(model, run.ids[e])])) : null;
+      const differences = (e) => counts.get(e);
       const by = {
         most: (a, b) => state.shares.get(b) - state.shares.get(a), least: (a, b) => state.shares.get(a) - state.shares.get(b),
         longest: (a, b) => size(b) - size(a), shortest: (a, b) => size(a) - size(b),
-        id: (a, b) => (run.ids[a] < run.ids[b] ? -1 : 1),
+        id: (a, b) => (run.ids[a] < run.ids[b] ? -1 : 1), differs: (a, b) => differences(b) - differences(a),
       }[value(order)];
       if (by) shown.sort((a, b) => by(a, b) || a - b);
       state.shown = shown;
@@ -122,6 +125,13 @@ const List = (() => {
       if (state.shown.length) onOpen(state.shown[0]);
     }
 
+    /** The examples that hold a phrase. */
+    function showText(text) {
+      search.value = text;
+      least.value = 0;
+      apply();
+    }
+
     function step(by) {
       const place = state.shown.indexOf(state.open);
       const next = state.shown[Math.min(Math.max(place + by, 0), state.shown.length - 1)];
@@ -142,7 +152,7 @@ const List = (() => {
     Base.on("resize", draw);
     const filters = el("div", { class: "filters" }, search, what, where,
       el("label", { class: "filter" }, el("span", {}, "at least, %"), least), order, why);
-    return { node: el("div", { class: "list" }, filters, status, view), mark, step, apply, draw };
+    return { node: el("div", { class: "list" }, filters, status, view), mark, step, apply, draw, showText };
   }
 
   return { build };

@@ -36,6 +36,26 @@ const Model = (() => {
   }
   const soon = Base.eachFrame(update);
 
+  /** The settings that differ from those of the run, to be kept in a link. */
+  function changes() {
+    const pick = (now, before) => Object.fromEntries(Object.entries(now).filter(([key, value]) => !Trials.same(value, before[key])));
+    const cuts = Object.entries(model.settings.cuts).map(([name, cut]) => [name, pick(cut, model.data.asRun.cuts[name])]);
+    return { cuts: Object.fromEntries(cuts.filter(([, cut]) => Object.keys(cut).length)), combine: pick(model.settings.combine, model.data.asRun.combine) };
+  }
+
+  /** Take up settings that a link brings; what this run does not have, or of another type, is left aside. */
+  function restore(text) {
+    let given = null;
+    try { given = JSON.parse(text); } catch { return; }
+    const fits = (value, before) => typeof value === typeof before && Array.isArray(value) === Array.isArray(before);
+    const known = (some, before) => Object.fromEntries(Object.entries(some ?? {}).filter(([key, value]) => Object.hasOwn(before, key) && fits(value, before[key])));
+    const { asRun } = model.data;
+    model.settings = structuredClone(asRun);
+    for (const [name, cut] of Object.entries(given?.cuts ?? {})) if (Object.hasOwn(asRun.cuts, name)) Object.assign(model.settings.cuts[name], known(cut, asRun.cuts[name]));
+    Object.assign(model.settings.combine, known(given?.combine, asRun.combine));
+    update();
+  }
+
   /** The command that makes the settings real. */
   function command() {
     const { cuts, combine } = model.settings, before = model.data.asRun, parts = [];
@@ -51,11 +71,12 @@ const Model = (() => {
       else for (const [inner, setting] of Object.entries(value))
         if (!(key in model.data.run.rules.combine) || !Trials.same(setting, before.combine[key][inner])) parts.push(`combine.${key}.${inner}=${yaml(setting)}`);
     }
-    return `xtf label ${quoted(model.data.run.figures.run)}${parts.map((part) => ` --set ${part}`).join("")}`;
+    return `xtf label ${quoted(model.data.run.figures.run)}${parts.map((part) => ` --set ${quoted(part)}`).join("")}`;
   }
 
   const yaml = (value) => (Array.isArray(value) ? `[${value.join(",")}]` : typeof value === "number" ? Base.plain(value) : value);
-  const quoted = (path) => (/^[\w./:@%+=-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
+  /** A word as a shell reads it back (`xtf.display.command`). */
+  const quoted = (word) => (/^[\w./:@%+,-][\w./:@%+=,-]*$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`);
 
-  return { model, load, reset, update, soon, command, quoted };
+  return { model, load, reset, update, soon, command, changes, restore, quoted };
 })();

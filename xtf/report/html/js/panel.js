@@ -94,7 +94,7 @@ const Panel = (() => {
     const own = rules.some((one) => one.kind === kind.get()) ? [] : [kind.get()];
     const rule = el("select", { id: "rule", "aria-label": "Rule" }, [...rules.map((one) => one.kind), ...own].map((one) => el("option", { value: one }, one)));
     rule.value = kind.get();
-    const details = rules.map((one) => [one.kind, el("div", {}, one.cutKey ? cutOfRule(one) : one.countKey ? count(one.countKey, one.countKey, 1, data.names.length) : null)]);
+    const details = rules.map((one) => [one.kind, el("div", {}, one.cutKey ? cutOfRule(one) : one.countKey ? count(one.countKey, `at least so many (${one.countKey})`, 1, data.names.length) : null)]);
     const attributes = el("span", { class: "quiet" });
     const show = () => {
       for (const [name, node] of details) node.hidden = rule.value !== name;
@@ -108,7 +108,7 @@ const Panel = (() => {
       el("header", {}, el("h3", {}, "Masked when")),
       el("div", { class: "control" }, rule, attributes),
       details.map(([, node]) => node),
-      slider("max-share", "at most", shares.map(([value]) => value), values("max_noise_share"), false),
+      slider("max-share", "mask at most this share of an example", shares.map(([value]) => value), values("max_noise_share"), false),
       count("min_kept", "keep at least, per example", 0, 100000));
   }
 

@@ -26,15 +26,10 @@ const Tokens = (() => {
     });
   }
 
-  /** Contiguous stretches of prompt and response; tokens of a turn that are excluded from learning belong to it. */
-  function segments(data, e) {
-    const found = [];
-    for (let t = data.starts[e]; t < data.starts[e + 1]; t += 1) {
-      const response = Boolean(data.response[t] || data.columns.rulings[t]);
-      if (!found.length || found.at(-1).response !== response) found.push({ response, from: t, to: t });
-      found.at(-1).to = t + 1;
-    }
-    return found;
+  /** What stands for a token: its text, but "end of turn" in plain words for the mark that ends an answer. */
+  function shownAs(data, t, isEnd) {
+    const text = pieces(clipped(data.shown(data.tokens[t])));
+    return isEnd ? [el("span", { class: "raw" }, text), el("span", { class: "plainly" }, "end of turn")] : text;
   }
 
   /** Relative luminance as WCAG has it; below 0.179 white text has the greater contrast, at least 4.5:1. */
@@ -51,22 +46,22 @@ const Tokens = (() => {
     const box = el("div", {
       class: "text", role: "listbox", tabindex: "0", "aria-label": label, "aria-orientation": "horizontal", id: `${prefix}text`,
     });
-    let r = data.responseStarts[e], turn = 0;
+    let r = data.responseStarts[e];
     const nodes = [];
-    for (const segment of segments(data, e)) {
-      turn += segment.response ? 1 : 0;
-      const name = segment.response ? `response${turn > 1 ? ` ${turn}` : ""}` : "prompt";
+    for (const segment of Roles.segments(data, e)) {
+      const { name } = segment;
       const group = el("div", { class: `segment ${segment.response ? "answer" : "prompt"}`, role: "group", "aria-label": name });
       group.append(el("span", { class: "turn", "aria-hidden": "true" }, name));
       const body = el("span", { class: "run" });
       for (let t = segment.from; t < segment.to; t += 1) {
-        const place = data.tokens[t], shown = data.shown(place);
+        const place = data.tokens[t], isEnd = Boolean(data.response[t] && data.protected[r] && special.has(place));
         const node = el("span", { class: "token", role: "option", id: `${prefix}t${t - data.starts[e]}`, "data-token": t - data.starts[e], "aria-selected": "false" },
-          pieces(clipped(shown)));
+          shownAs(data, t, isEnd));
         node.place = { t, r: data.response[t] ? r : -1 };
         if (segment.response && !data.response[t]) node.classList.add("excluded");
         if (special.has(place)) node.classList.add("special");
         if (partial.has(place)) node.classList.add("partial");
+        if (segment.template.has(t)) node.classList.add("template");
         if (data.response[t]) r += 1;
         if (differs?.(t)) node.classList.add("differs");
         nodes.push(node);
@@ -110,5 +105,5 @@ const Tokens = (() => {
     }
   }
 
-  return { build, paint, pieces, marked, clipped, segments };
+  return { build, paint, pieces, marked, clipped };
 })();
