@@ -2,13 +2,14 @@
 #   make demo    score, label, explain and train on the quickstart data with a real small model
 #   make test    the whole offline test suite
 #   make check   formatting, lint, types
-#   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes (a quarter of an hour)
+#   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes, and run XTF in data-juicer
+#                (a quarter of an hour)
 #   make bench   measure, and write bench.json (an hour on two cores; see docs/benchmarks.md)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TRAINERS := axolotl llama-factory ms-swift
+TRAINERS := axolotl llama-factory ms-swift data-juicer
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test check interop bench clean

@@ -287,6 +287,23 @@ def test_masks_beside_each_other_must_agree_and_weights_are_read() -> None:
     assert list(report.skipped) == ["input_ids and completion_mask differ in length"]
 
 
+@pytest.mark.parametrize(
+    ("more", "packed"),
+    [
+        ({"seq_lengths": [2, 3]}, True),  # TRL
+        ({"seq_lengths": [5]}, False),
+        ({"attention_mask": [1, 1, 2, 2, 2]}, True),  # LLaMA-Factory
+        ({"position_ids": [0, 1, 0, 1, 2]}, True),
+        ({"position_ids": [0, 0, 0, 1, 2]}, False),  # padded
+        ({"position_ids": [0, 1, 2, 0, 0], "attention_mask": [1, 1, 1, 0, 0]}, False),
+        ({"position_ids": "none"}, False),
+    ],
+)
+def test_packed_rows_are_told(more: dict[str, Any], packed: bool) -> None:
+    _, report = read({"input_ids": [9, 5, 6, 7, 8], "labels": [-100, 5, 6, 7, 8], **more})
+    assert any("several texts are packed in a row" in line for line in report.lines()) == packed
+
+
 def test_nothing_is_lost_without_flags() -> None:
     example, report = read(two_turns())
     assert example is not None

@@ -18,6 +18,7 @@ from xtf.data import Conversation, MaskedSpan, MaskedTurn
 from xtf.errors import ConfigError, PluginError, RunError
 from xtf.exporters import TextExample
 from xtf.exporters.openai import OpenaiExporter
+from xtf.runs.versions import source_commit
 
 RANDOM = {"attributes": {"random": {}}, "thresholds": {"random": {"kind": "bottom_share", "share": 0.4}}}
 
@@ -161,7 +162,11 @@ def test_the_card_says_how_the_labels_were_made(run: Any, tmp_path: Path) -> Non
     response = noise + sum(label != -100 for row in rows for label in row["labels"])
     assert f"of {response:,} response tokens {noise:,} are masked as noise ({noise / response:.1%})" in card
     assert f"{9 - len(rows)} rows of which more than 0.5 is masked are left out" in card
-    assert f"XTF {run.manifest['versions']['xtf-tokens']}" in card
+    masked = sum(reasons & 1 for row in rows for reasons in row["reasons"])
+    assert f"| `random` | {masked:,} response tokens ({masked / response:.1%}) |" in card
+    assert masked > 0
+    assert f"Made by XTF {run.manifest['versions']['xtf-tokens']}, torch {run.manifest['versions']['torch']}" in card
+    assert (f"; written at its commit {source_commit()}." in card) == bool(source_commit())
     settings = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
     assert settings["thresholds"]["random"]["share"] == 0.4
     assert settings["attributes"] == {"random": {}}

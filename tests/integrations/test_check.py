@@ -67,7 +67,7 @@ def three_columns(run: xtf.Run) -> Dataset:
 def sft(run: xtf.Run, folder: Path, data: Any = None, kind: Any = SFTTrainer, **settings: Any) -> Any:
     callbacks = settings.pop("callbacks", None)
     return kind(
-        model_to_train(),
+        model_to_train().float(),
         sft_config(folder, **settings),
         train_dataset=three_columns(run) if data is None else data,
         processing_class=tiny_tokenizer(),
@@ -79,7 +79,7 @@ def plain(run: xtf.Run, folder: Path, collator: Any, data: Any = None, **setting
     usual = {"max_steps": 1, "report_to": "none", "use_cpu": True, "disable_tqdm": True, "save_strategy": "no"}
     callbacks = settings.pop("callbacks", None)
     return Trainer(
-        model_to_train(),
+        model_to_train().float(),
         TrainingArguments(str(folder), **{**usual, **settings}),
         data_collator=collator,
         train_dataset=three_columns(run) if data is None else data,

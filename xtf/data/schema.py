@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 from xtf.config import ColumnsConfig
 from xtf.data.cells import Cells
@@ -60,6 +61,9 @@ NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a tab
 PICTURE = "<image>"
 PLACEHOLDER = f"{PICTURE} stands in the text, and the row has no picture: it is read as words"
 TWO_SYSTEMS = "the messages begin with system text, and a column holds another: the messages' is used"
+PACKED = (
+    "several texts are packed in a row: they are scored as one, each after those before it; prepare without packing"
+)
 SCHEMAS = (
     Schema(("input_ids", "labels"), Labelled("input_ids", "labels")),
     *(Schema(("input_ids", mask), Labelled("input_ids")) for mask in MASKS),
@@ -169,8 +173,21 @@ def _remarks(row: Row, cells: Cells, value: Conversation | PreTokenized, liked: 
             yield Remark(TWO_SYSTEMS, f"not used: {system!r:.60}")
     if isinstance(row.value, TableRow) and row.value.null_arguments:
         yield Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments))
+    if isinstance(value, PreTokenized) and _is_packed(row):
+        yield Remark(PACKED)
     if isinstance(value, Conversation) and any(PICTURE in str(message["content"]) for message in value.messages):
         yield Remark(PLACEHOLDER)
+
+
+def _is_packed(row: Row) -> bool:
+    """Whether TRL (``seq_lengths``), LLaMA-Factory (numbers in the mask) or positions that begin anew say so."""
+    lengths, mask, positions = (row.value.get(name) for name in ("seq_lengths", "attention_mask", "position_ids"))
+    if isinstance(lengths, list):
+        return len(lengths) > 1
+    if isinstance(mask, list) and max(map(int, mask), default=0) > 1:
+        return True
+    starts = pairwise(positions) if isinstance(positions, list) else ()
+    return sum(pair == (0, 1) for pair in starts) > 1
 
 
 def to_conversation(

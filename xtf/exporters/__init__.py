@@ -13,6 +13,7 @@ from xtf.exporters.exporter import (
     weighted_tokens,
 )
 from xtf.exporters.labels import LabelsExporter
+from xtf.exporters.same import SameExporter
 from xtf.exporters.text import TextExample
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Export",
     "Exporter",
     "LabelsExporter",
+    "SameExporter",
     "TextExample",
     "TextExporter",
     "load_exporter",

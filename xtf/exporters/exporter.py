@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -36,6 +36,7 @@ class Export:
         tokens: All tokens of the rows.
         response: Those of them that the assistant wrote, the ends of its turns included.
         learnt: Those of them that are learnt.
+        masked_by: For each attribute of the labels how many of the masked ones it is a reason for.
         supervised: Tokens with a label: those learnt, and prompt tokens that weigh something (data.prompt_weight).
         weighted: Tokens whose weight is other than 1 where learnt and 0 elsewhere; learnt prompt tokens are among them.
         drop_worse_than: The greatest share of masked response tokens that a row may have, if there is one.
@@ -57,6 +58,7 @@ class Export:
     left_out: int
     config: RunConfig
     manifest: Mapping[str, Any]
+    masked_by: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def model(self) -> str:
@@ -164,13 +166,13 @@ def weighted_tokens(shard: ScoredShard, labels: Labels) -> int:
     return int(np.count_nonzero(labels.weights != learnt))
 
 
-def load_exporter(name: str) -> Exporter | TextExporter:
+def load_exporter(name: str) -> AnyExporter:
     """The exporter of this name.
 
     Raises:
         PluginError: there is none, or what is installed under the name is no exporter of it.
     """
     found = EXPORTERS.load(name)
-    if not (isinstance(found, type) and issubclass(found, (Exporter, TextExporter))) or found.name != name:
+    if not (isinstance(found, type) and issubclass(found, AnyExporter)) or found.name != name:
         raise PluginError(f"exporter {name!r}: {EXPORTERS.provider(name)} offers no Exporter of that name")
     return found()

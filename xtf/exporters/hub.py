@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ _COLUMNS = """| column | what it holds |
 | `weights` | what the token counts for in the loss |
 | `noise` | true where a token of the response is masked |
 | `reasons` | for noise: bit *i* is set when attribute *i* of the list below lacks |"""
+
+
+VERSIONS = {"xtf-tokens": "XTF", "torch": "torch", "transformers": "transformers"}
 
 
 class HubExporter(LabelsExporter):
@@ -43,19 +46,28 @@ def data_card(export: Export) -> str:
         f"---\n{_yaml(head)}---",
         f"# {_line(Path(export.config.output).name)}: token labels",
         "Tokenised fine-tuning data in which tokens that are not worth learning are masked, with the reasons. Made by "
-        f"XTF {_version(export)}.",
+        f"{_version(export)}.",
         f"{export.rows:,} rows, {export.tokens:,} tokens; of {export.response:,} response tokens {masked:,} are masked "
-        f"as noise ({masked / max(export.response, 1):.1%}).{_left_out(export)}",
+        f"as noise ({_share(masked, export)}).{_left_out(export)}",
         _COLUMNS,
         "## How the labels were made",
-        f"Attributes, in the order of the bits of `reasons`: {', '.join(f'`{name}`' for name in _reasons(export))}.",
+        "Attributes, in the order of the bits of `reasons`, and what each masks, alone or with others:",
+        "\n".join(["| attribute | masks |", "|---|---|", *_attributes(export)]),
         f"```yaml\n{_yaml(_settings(export))}```",
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _reasons(export: Export) -> list[str]:
-    return list(export.manifest.get("reasons") or export.config.attributes)
+def _attributes(export: Export) -> Iterator[str]:
+    """A row of a table for each attribute that labels know."""
+    for name in export.manifest.get("reasons") or export.config.attributes:
+        count = export.masked_by.get(name, 0)
+        yield f"| `{name}` | {count:,} response tokens ({_share(count, export)}) |"
+
+
+def _share(tokens: int, export: Export) -> str:
+    """A number of response tokens as a share of all."""
+    return f"{tokens / max(export.response, 1):.1%}"
 
 
 def _settings(export: Export) -> dict[str, Any]:
@@ -82,16 +94,20 @@ def _without_places(value: Any) -> Any:
 
 
 def _version(export: Export) -> str:
+    """What scored, and at which commit of XTF the card is written; commits of earlier steps are not on record."""
     scored = export.manifest.get("versions", {})
+    parts = [f"{name} {scored[key]}" for key, name in VERSIONS.items() if key in scored]
     commit = source_commit()
-    about = [f"{name} {scored[name]}" for name in ("torch", "transformers") if name in scored]
-    return ", ".join([str(scored.get("xtf-tokens", "")), *([f"commit {commit}"] if commit else []), *about]).strip(", ")
+    return ", ".join(parts or ["XTF"]) + (f"; written at its commit {commit}" if commit else "")
 
 
 def _left_out(export: Export) -> str:
-    if export.drop_worse_than is None:
-        return ""
-    return f" {export.left_out:,} rows of which more than {export.drop_worse_than:g} is masked are left out."
+    said = []
+    if nothing := export.manifest.get("counts", {}).get("rows_without_supervised_token", 0):
+        said.append(f"Rows with nothing left to learn are not among them: {nothing:,}.")
+    if export.drop_worse_than is not None:
+        said.append(f"{export.left_out:,} rows of which more than {export.drop_worse_than:g} is masked are left out.")
+    return "".join(f" {sentence}" for sentence in said)
 
 
 def _line(text: str) -> str:

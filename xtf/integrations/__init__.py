@@ -1,4 +1,5 @@
-"""XTF inside other people's trainers: weights for every token in TRL, and a check of what a trainer really learns.
+"""XTF inside other people's trainers and data pipelines.
 
-Begin in ``trl`` (the trainer that reads ``weights``) and ``checking`` (a trainer's batches against a run's labels).
+Begin in ``trl`` (the trainer that reads ``weights``), ``checking`` (a trainer's batches against a run's labels) and
+``pipelines`` (rows that pass by, labelled).
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from xtf.display import html_facts, visible
 from xtf.errors import ConfigError, RunError
-from xtf.exporters import Export, Exporter, TextExporter, weighted_tokens
+from xtf.exporters import AnyExporter, Export, Exporter, SameExporter, TextExporter, weighted_tokens
+from xtf.exporters.same import LearntRow
 from xtf.files import write_arrow, write_parquet, write_text
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.progress import notice, progress
 from xtf.runs import RunReader
 from xtf.steps.texts import Texts, TextSource
+from xtf.steps.writing_back import WritingBack
 from xtf.tokens import BoolArray
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ IDS = "ids.txt"
 """File of the ids of all rows in order, where rows cannot hold them, one a line."""
 WEIGHTED = "tokens have a weight other than 0 and 1, which this form does not carry: it says only what is learnt"
 TOKENS_ONLY = "rows are tokens already, without a text: left out"
-NO_ROW = "rows have nothing to learn in this form: left out"
+NO_ROW = "rows have no form of this kind, or nothing to learn in it: left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,7 @@ class Exported(Sequence[Path]):
         return html_facts(f"{len(self)} files, {self.export.rows:,} rows", {**facts, **beside, **self.lost})
 
 
-def export_run(run: RunReader, target: Exporter | TextExporter, output: Path, choice: Choice | None = None) -> Exported:
+def export_run(run: RunReader, target: AnyExporter, output: Path, choice: Choice | None = None) -> Exported:
     """Write one file for each shard of a labelled run into ``output``, and what the target puts beside them.
 
     What is left out and what the form cannot carry is said on standard error, with a count.
@@ -102,9 +104,12 @@ def export_run(run: RunReader, target: Exporter | TextExporter, output: Path, ch
     writing = _Writing(run, target, output, choice)
     records = [record for part in run.parts for record in part.folder.records("scores")]
     with progress(f"Exporting {target.name}", len(records), "shards") as advance:
-        for shard, labels in run.labelled(names=[]):
-            writing.add(shard, labels)
-            advance(1)
+        if isinstance(target, SameExporter):
+            writing.write_back(advance)
+        else:
+            for shard, labels in run.labelled(names=[]):
+                writing.add(shard, labels)
+                advance(1)
     return writing.finish()
 
 
@@ -113,7 +118,7 @@ class _Writing:
     """One export on its way."""
 
     run: RunReader
-    target: Exporter | TextExporter
+    target: AnyExporter
     output: Path
     choice: Choice
     files: list[Path] = field(default_factory=list, kw_only=True)
@@ -121,24 +126,25 @@ class _Writing:
     ids: list[str] = field(default_factory=list, kw_only=True)
     lost: Counter[str] = field(default_factory=Counter, kw_only=True)
     counts: Counter[str] = field(default_factory=Counter, kw_only=True)
+    masked_by: Counter[str] = field(default_factory=Counter, kw_only=True)
+
+    @cached_property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The run's."""
+        from xtf.model import load_tokenizer
+
+        return self.choice.tokenizer if self.choice.tokenizer is not None else load_tokenizer(self.run.config.model)
 
     @cached_property
     def texts(self) -> Texts:
         """The texts of the run's examples."""
-        from xtf.model import load_tokenizer
-
-        tokenizer = self.choice.tokenizer
-        tokenizer = tokenizer if tokenizer is not None else load_tokenizer(self.run.config.model)
         assert isinstance(self.target, TextExporter)
-        return Texts(self.run, TextSource(tokenizer, self.choice.rows), self.target.grain)
+        return Texts(self.run, TextSource(self.tokenizer, self.choice.rows), self.target.grain)
 
     def add(self, shard: ScoredShard, labels: Labels) -> None:
         """Write one shard."""
-        keep = shard.counts(shard.learnable() & ~labels.noise) > 0
-        if self.choice.drop_worse_than is not None:
-            worse = keep & (_masked_share(shard, labels) > self.choice.drop_worse_than)
-            self.left_out += [shard.example_ids[index] for index in np.flatnonzero(worse).tolist()]
-            keep &= ~worse
+        keep = self._keep(shard, labels)
+        assert isinstance(self.target, (Exporter, TextExporter))
         path = self.output / f"part-{len(self.files):05}{self.target.suffix}"
         if isinstance(self.target, Exporter):
             kept, theirs = keep_examples(shard, labels, keep)
@@ -150,8 +156,32 @@ class _Writing:
             kept, theirs = keep_examples(shard, labels, keep)
             write_lines(path, list(rows.values()))
         self._count(kept, theirs)
-        self.ids += [] if self.target.carries_ids else kept.example_ids
         self.files.append(path)
+
+    def _keep(self, shard: ScoredShard, labels: Labels) -> BoolArray:
+        """``(examples,)`` bool: those that have a learnt token, and are good enough."""
+        keep: BoolArray = shard.counts(shard.learnable() & ~labels.noise) > 0
+        if self.choice.drop_worse_than is not None:
+            worse = keep & (_masked_share(shard, labels) > self.choice.drop_worse_than)
+            self.left_out += [shard.example_ids[index] for index in np.flatnonzero(worse).tolist()]
+            keep &= ~worse
+        return keep
+
+    def write_back(self, advance: Callable[[int], None]) -> None:
+        """Write all shards into copies of the files that they were read from."""
+        back = WritingBack(self.run, self.output, self.tokenizer)
+        self.files = back.write(self._told(back, advance))
+        self.lost.update(back.lost)
+
+    def _told(self, back: WritingBack, advance: Callable[[int], None]) -> Iterator[LearntRow]:
+        for shard, labels in self.run.labelled(names=[]):
+            keep = self._keep(shard, labels)
+            there = np.zeros(len(keep), np.bool_)
+            for place, told in back.told(shard, labels, keep):
+                there[place] = True
+                yield told
+            self._count(*keep_examples(shard, labels, there))
+            advance(1)
 
     def _rows(self, shard: ScoredShard, labels: Labels, keep: BoolArray) -> Iterator[tuple[str, Mapping[str, Any]]]:
         assert isinstance(self.target, TextExporter)
@@ -167,6 +197,7 @@ class _Writing:
             yield text.example_id, row
 
     def _count(self, shard: ScoredShard, labels: Labels) -> None:
+        self.ids += [] if self.target.carries_ids else shard.example_ids
         self.counts["rows"] += len(shard)
         self.counts["longest"] = max(self.counts["longest"], *np.diff(shard.offsets).tolist(), 0)
         self.counts["tokens"] += len(shard.input_ids)
@@ -174,6 +205,8 @@ class _Writing:
         self.counts["learnt"] += int((shard.is_response & ~labels.noise).sum())
         self.counts["prompt"] += int((labels.weights[~shard.is_response] > 0).sum())
         self.counts["weighted"] += weighted_tokens(shard, labels)
+        for bit, name in enumerate(self.run.manifest.get("reasons", ())):
+            self.masked_by[name] += int(np.count_nonzero(labels.noise & (labels.reasons >> bit & 1 == 1)))
 
     def finish(self) -> Exported:
         """Write what lies beside the rows.
@@ -236,6 +269,7 @@ class _Writing:
             weighted=self.counts["weighted"],
             drop_worse_than=self.choice.drop_worse_than,
             left_out=len(self.left_out),
+            masked_by=dict(self.masked_by),
         )
 
 
