@@ -9,12 +9,14 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 import xtf
 from tests.conftest import chat_rows, tiny_config
-from tests.interop.trainers import Seen, environment, mean_loss, train, unpacked, unpadded
+from tests.interop.trainers import DRIVERS, ROOT, Seen, environment, mean_loss, run_in, train, unpacked, unpadded
 from tests.tiny import tiny_model
 
+EXAMPLES = ROOT / "docs" / "examples"
 STEPS = {"max_steps": 2, "logging_steps": 1, "gradient_accumulation_steps": 1}
 CHANGES: dict[str, dict[str, Any]] = {
     "axolotl": {**STEPS, "micro_batch_size": 3, "bf16": False, "dataset_num_proc": 1},
@@ -99,6 +101,40 @@ def test_ms_swift_learns_with_the_weights(run: Any, tmp_path: Path) -> None:
     first = [(ids, labelled[tuple(ids)]["weights"]) for ids in unpadded(seen.batches[0], "input_ids")]
     tokens = sum(weight > 0 for _, weights in first for weight in weights)
     assert seen.batches[0]["loss"] == pytest.approx(mean_loss(tiny_model("llama"), first, tokens), rel=1e-5)
+
+
+def test_a_plugin_brings_weights_into_axolotl(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environment("axolotl")
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
+    xtf.export(run, "axolotl", tmp_path / "out")
+    weighted = {
+        "plugins": ["axolotl_plugin.WeightsPlugin"],
+        "datasets": [{"path": str(run.path / "labels"), "type": None}],
+        "remove_unused_columns": False,
+    }
+    seen = train("axolotl", tmp_path / "out" / "axolotl.yaml", {**CHANGES["axolotl"], **weighted})
+    labelled = _labelled(run)
+    assert len(seen.batches) == 2
+    for batch in seen.batches:
+        for ids, weights in zip(unpadded(batch, "input_ids"), unpadded(batch, "weights"), strict=True):
+            assert weights == pytest.approx(labelled[tuple(ids)]["weights"], abs=1e-6)
+    first = [(ids, labelled[tuple(ids)]["weights"]) for ids in unpadded(seen.batches[0], "input_ids")]
+    weight = sum(sum(weights) for _, weights in first)
+    assert seen.batches[0]["loss"] == pytest.approx(mean_loss(tiny_model("llama"), first, weight), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "example"), [("llama-factory", "llama_factory_labels.py"), ("ms-swift", "ms_swift_weights.py")]
+)
+def test_example(run: Any, name: str, example: str, tmp_path: Path) -> None:
+    environment(name)
+    xtf.export(run, name, tmp_path / "out")
+    settings = tmp_path / "out" / f"{name.replace('-', '_')}.yaml"
+    short = {key: value for key, value in CHANGES[name].items() if key != "save_strategy"}
+    changed = {**yaml.safe_load(settings.read_text(encoding="utf-8")), **short}
+    settings.write_text(yaml.safe_dump(changed), encoding="utf-8")
+    run_in(name, DRIVERS / "example_driver.py", EXAMPLES / example, tmp_path / "out", tmp_path / "trained")
+    assert list((tmp_path / "trained").rglob("model.safetensors"))
 
 
 def test_axolotl_reads_the_spans_of_texts(run: Any, tmp_path: Path) -> None:
