@@ -166,7 +166,7 @@ def test_the_card_says_how_the_labels_were_made(run: Any, tmp_path: Path) -> Non
     assert f"| `random` | {masked:,} response tokens ({masked / response:.1%}) |" in card
     assert masked > 0
     assert f"Made by XTF {run.manifest['versions']['xtf-tokens']}, torch {run.manifest['versions']['torch']}" in card
-    assert (f"; written at its commit {source_commit()}." in card) == bool(source_commit())
+    assert (f"; written by XTF at commit {source_commit()}." in card) == bool(source_commit())
     settings = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
     assert settings["thresholds"]["random"]["share"] == 0.4
     assert settings["attributes"] == {"random": {}}

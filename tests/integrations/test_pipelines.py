@@ -26,7 +26,9 @@ ROWS: list[dict[str, Any]] = [SUMS[0], {"messages": [{"role": "user", "content":
 def config_of(folder: Path, model: Path) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     thresholds = {"random": {"kind": "bottom_share", "share": 0.4}}
-    return tiny_config(folder, model, SUMS, attributes={"random": {}}, thresholds=thresholds)
+    config = tiny_config(folder, model, ROWS, attributes={"random": {}}, thresholds=thresholds)
+    config["data"]["columns"] = {"id": None}  # as in a pipeline: the scores of this attribute follow the names of rows
+    return config
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,10 @@ def test_a_pipeline_of_three_rows(tmp_path: Path, tiny_folder: Path) -> None:
     """The labels are those of `xtf run` over the same rows; the row that says nothing goes no further."""
     environment("data-juicer")
     thresholds = {"random": {"kind": "bottom_share", "share": 0.4}}
-    config = tiny_config(tmp_path, tiny_folder, SUMS, attributes={"random": {}}, thresholds=thresholds)
-    run = xtf.label(xtf.score(config))
     rows = [SUMS[0], ALONE, SUMS[1]]
+    config = tiny_config(tmp_path, tiny_folder, rows, attributes={"random": {}}, thresholds=thresholds)
+    config["data"]["columns"] = {"id": None}  # as in a pipeline: the scores of this attribute follow the names of rows
+    run = xtf.label(xtf.score(config))
     operator = {"config": str(write_config(tmp_path / "run.yaml", config)), "output": str(tmp_path / "runs")}
     pipeline = {
         "dataset_path": str(write_jsonl(tmp_path / "three.jsonl", rows)),

@@ -98,7 +98,7 @@ def _version(export: Export) -> str:
     scored = export.manifest.get("versions", {})
     parts = [f"{name} {scored[key]}" for key, name in VERSIONS.items() if key in scored]
     commit = source_commit()
-    return ", ".join(parts or ["XTF"]) + (f"; written at its commit {commit}" if commit else "")
+    return ", ".join(parts or ["XTF"]) + (f"; written by XTF at commit {commit}" if commit else "")
 
 
 def _left_out(export: Export) -> str:
