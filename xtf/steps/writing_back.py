@@ -66,6 +66,11 @@ class WritingBack:
     def told(self, shard: ScoredShard, labels: Labels, keep: BoolArray) -> Iterator[tuple[int, LearntRow]]:
         """The examples of the next shard that are kept, with their place in it, and what is learnt of their rows.
 
+        Args:
+            shard: The tokens.
+            labels: Theirs.
+            keep: ``(examples,)`` bool.
+
         Raises:
             RunError: the data are no longer those that were scored.
         """
