@@ -147,7 +147,7 @@ def test_it_runs_as_written(
     capsys.readouterr()
     names: dict[str, Any] = {"__name__": "document", **GIVEN.get(path.name, {})}
     for snippet in snippets:
-        exec(compile(snippet, str(path), "exec"), names)
+        exec(compile(snippet, str(path), "exec", dont_inherit=True), names)
 
 
 def run_line(line: str) -> None:
