@@ -75,7 +75,8 @@ class LabelQuality(Attribute[LabelQualityParams]):
     is_probability: ClassVar[bool] = True
     evidence: ClassVar[str] = (
         "masking what it holds to be wrong beats a random mask of the same size by 0.033 nats a token [0.025, 0.042] "
-        "on GSM8K with planted mistakes, 102 % of what knowing them all gains [78 %, 153 %] (docs/evidence.md)"
+        "on GSM8K with planted mistakes, 102 % of what knowing them all gains [78 %, 153 %]; on clean rows it "
+        "masks 0.1 % and changes nothing (docs/evidence.md)"
     )
 
     _detector: Detector
