@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         Run,
         apply_spans,
         detect,
+        estimate,
         evaluate,
         export,
         find,
@@ -74,6 +75,9 @@ if TYPE_CHECKING:
     from xtf.integrations.transformers import WeightedTrainer as WeightedTrainer
     from xtf.integrations.transformers import pad_rows as pad_rows
     from xtf.integrations.trl import WeightedSFTTrainer as WeightedSFTTrainer
+    from xtf.labelling.combiners import Combiner as Combiner
+    from xtf.labelling.combiners import Decision as Decision
+    from xtf.labelling.combiners import FittedCombiner as FittedCombiner
     from xtf.labelling.cuts import Quantile as Quantile
     from xtf.labelling.cuts import Scoped as Scoped
     from xtf.labelling.cuts import StepsControl as StepsControl
@@ -114,6 +118,7 @@ _PLUG_INS = {
     "xtf.integrations.checking": "check_batches",
     "xtf.integrations.transformers": "WeightedTrainer pad_rows",
     "xtf.integrations.trl": "WeightedSFTTrainer",
+    "xtf.labelling.combiners": "Combiner Decision FittedCombiner",
     "xtf.labelling.cuts": "Quantile Scoped StepsControl",
     "xtf.labelling.cuts.float32": "float32_up",
     "xtf.testing": (

@@ -71,6 +71,7 @@ WRITTEN_EACH_TIME = {
     "config.yaml",
     "state/distribution-knowledge_novelty.npz",
     "state/distribution-xtf_rarity.npz",
+    "state/fitted.json",
 }
 LABELLED_TOGETHER = {
     "labels/part-00001.parquet",

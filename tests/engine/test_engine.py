@@ -96,6 +96,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_the_scores_stay_the_same(
 
     monkeypatch.setattr(SignalPass, "run", short_of_memory)
     config = {**tiny_config(tmp_path, tiny_folder), "output": str(tmp_path / "small")}
+    config["model"] = {**config["model"], "device": "cpu"}
     halved = xtf.score(config)
     assert max(tried) == 12
     assert tried[-1] <= 3

@@ -220,7 +220,8 @@ class TrainingConfig(Section):
     batch_size: PositiveInt = Field(8, description="Examples in a batch, on each device.")
     gradient_accumulation: PositiveInt = Field(1, description="Batches in an update.")
     gradient_checkpointing: bool = Field(
-        False, description="Compute activations again in the backward pass: little more than half of the memory, more time."
+        False,
+        description="Compute activations again in the backward pass: little more than half of the memory, more time.",
     )
     epochs: Annotated[float, Field(gt=0.0)] = Field(4.0, description="Times through the data.")
     max_steps: PositiveInt | None = Field(None, description="Updates, instead of epochs.")
