@@ -280,8 +280,8 @@ def test_masks_beside_each_other_must_agree_and_weights_are_read() -> None:
     assert example.weights.tolist() == [0, 0.5, 0, 0, 0]
     assert example.rulings.tolist() == [0, 0, 0, Ruling.FLAGGED, 0]
     assert report.lines()[-2:] == [
-        "1 row, 1 tokens: not learnt: 'weights' says so (row 1)",
-        "1 row, 1 tokens: weighted by 'weights' (row 1)",
+        "1 row, 1 token: not learnt: 'weights' says so (row 1)",
+        "1 row, 1 token: weighted by 'weights' (row 1)",
     ]
     _, report = read({"input_ids": [9, 5, 6], "completion_mask": [0, 1]})
     assert list(report.skipped) == ["input_ids and completion_mask differ in length"]

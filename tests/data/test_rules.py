@@ -73,7 +73,7 @@ def test_always_learn_protects_and_never_learn_goes_first() -> None:
     assert text_of(example, example.is_response) == "The answer 2." + END
     assert [line.partition(":")[0] for line in report.lines()[2:]] == [
         "1 row, 4 tokens",
-        "1 row, 1 tokens",
+        "1 row, 1 token",
         "1 row, 6 tokens",
     ]
 
