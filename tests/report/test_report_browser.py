@@ -290,7 +290,7 @@ def test_kinds_are_counted_coloured_and_filtered(open_page: Open, tmp_path: Path
     assert page.inner_text("#found") == f"{len(having[KINDS[1]])} of 30 examples"
     assert page.inner_text("#example-title") in having[KINDS[1]]
     assert page.input_value("#colour") == "kind 0"
-    legend = page.inner_text(".legend")
+    legend = page.inner_text(".legend:visible")
     coloured = page.eval_on_selector_all(".token.scaled", "nodes => nodes.map((one) => one.getAttribute('aria-label'))")
     shown = sum("looks like <b>foreign</b> text" in label for label in coloured)
     assert shown > 0
@@ -575,7 +575,7 @@ def test_turns_go_by_their_roles_and_template_tokens_by_no_name(small: Small, op
 
 def test_raw_template_tokens_are_shown_on_demand(small: Small, open_page: Open) -> None:
     page = open_page(small[1], "#example=made-0003")
-    assert page.locator(".plainly:visible").count() == page.locator(".segment.answer .token.special").count() > 0
+    assert page.locator(".plainly:visible").count() == page.locator(".segment.answer .special.protected").count() > 0
     page.check("#raw")
     assert page.locator(".plainly:visible").count() == 0
     assert page.locator(".raw:visible").count() > 0

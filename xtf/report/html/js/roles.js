@@ -47,11 +47,13 @@ const Roles = (() => {
     for (let t = from; t < stop;) {
       const head = header(data, t, stop);
       if (head.role && (head.before > open.from || !open.empty || found.length)) {
-        open.to = t;
+        const cut = open.empty && !found.length ? t : head.opener; // what ends the turn before is that turn's
+        for (let i = t; i < cut; i += 1) open.template.add(i);
+        open.to = cut;
         if (open.to > open.from) found.push(open);
-        open = { name: head.role, response: false, from: t, to: t, template: new Set(), empty: true };
+        open = { name: head.role, response: false, from: cut, to: cut, template: new Set(), empty: true };
       } else if (head.role) open.name = head.role;
-      for (let i = t; i < head.to; i += 1) open.template.add(i);
+      for (let i = Math.max(t, open.from); i < head.to; i += 1) open.template.add(i);
       if (head.to > t) { t = head.to; continue; }
       if (data.text(data.tokens[t]).trim()) open.empty = false;
       t += 1;
@@ -67,7 +69,8 @@ const Roles = (() => {
     for (const t of more.template) turn.template.add(t);
   }
 
-  /** Special tokens from `t` on, with a role between or behind them; `to` is `t` where there are none. */
+  /** Special tokens from `t` on, with a role between or behind them; `to` is `t` where there are none, and `opener` the
+   *  last special token before the role. */
   function header(data, t, stop) {
     const special = (i) => i < stop && data.isSpecial.has(data.tokens[i]);
     const blank = (i) => i < stop && !special(i) && !data.text(data.tokens[i]).trim();
@@ -76,9 +79,11 @@ const Roles = (() => {
     while (special(to) || blank(to)) to += 1;
     const before = to, role = to < stop ? NAMES[data.text(data.tokens[to]).trim().toLowerCase()] : undefined;
     if (!role || !(special(to + 1) || blank(to + 1) || data.text(data.tokens[Math.min(to + 1, stop - 1)]).startsWith("\n"))) return { to, before, role: null };
+    let opener = before - 1;
+    while (!special(opener)) opener -= 1;
     to += 1;
     while (special(to) || blank(to)) to += 1;
-    return { to, before, role };
+    return { to, before, opener, role };
   }
 
   return { segments };

@@ -87,7 +87,8 @@ const Tokens = (() => {
       const { r, t } = node.place;
       node.classList.remove("noise", "line-0", "line-1", "line-2", "line-3", "line-4", "scaled", "light-text", "kept-guard");
       node.style.backgroundColor = "";
-      if (r < 0) { node.setAttribute("aria-label", `${data.shown(data.tokens[t])}, ${data.columns.rulings[t] ? "not learnt" : "prompt"}`); continue; }
+      const name = clipped(data.shown(data.tokens[t]), 60) + (node.querySelector(".plainly") ? ", end of turn" : "");
+      if (r < 0) { node.setAttribute("aria-label", `${name}, ${data.columns.rulings[t] ? "not learnt" : "prompt"}`); continue; }
       const noise = Boolean(labels.noise[r]);
       if (data.protected[r]) node.classList.add("protected");
       if (noise) node.classList.add("noise", `line-${firstBit(labels.lacking[r]) % 5}`);
@@ -101,7 +102,7 @@ const Tokens = (() => {
         background(node, d3.color(d3.interpolateCividis(percentile / 100)));
         said += `, percentile ${percentile.toFixed(0)}`;
       }
-      node.setAttribute("aria-label", `${clipped(data.shown(data.tokens[t]), 60)}, ${said}`);
+      node.setAttribute("aria-label", `${name}, ${said}`);
     }
   }
 
