@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import json
 import os
@@ -95,7 +96,8 @@ def escape_what_cannot_be_shown() -> None:
     codecs.register_error("xtf-escape", lambda error: _escaped(error))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="xtf-escape")
+            with contextlib.suppress(OSError):  # a file that something was read from cannot change
+                stream.reconfigure(errors="xtf-escape")
 
 
 def as_text(word: str) -> str:
