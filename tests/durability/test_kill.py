@@ -58,7 +58,6 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path, f
 
 
 @pytest.mark.parametrize("step", list(KILLS))
-@pytest.mark.xfail(reason="a page written again after a kill differs in what it says of its own state", strict=False)
 def test_killed_and_started_again(
     uninterrupted: Path, tmp_path: Path, tiny_folder: Path, forked: Driver, step: str
 ) -> None:

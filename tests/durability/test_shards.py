@@ -98,7 +98,6 @@ def test_every_shard_belongs_to_one_share() -> None:
     assert Worker.of_launch({"RANK": "x", "WORLD_SIZE": "4"}) is None
 
 
-@pytest.mark.xfail(reason="three processes write to one log, which the command line could not set up", strict=False)
 def test_three_processes_score_what_one_scores(tmp_path: Path, tiny_folder: Path, forked: Driver) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):

@@ -96,7 +96,7 @@ def escape_what_cannot_be_shown() -> None:
     codecs.register_error("xtf-escape", lambda error: _escaped(error))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            with contextlib.suppress(OSError):  # a file that something was read from cannot change
+            with contextlib.suppress(OSError):  # one whose file was exchanged beneath it stays as it is
                 stream.reconfigure(errors="xtf-escape")
 
 

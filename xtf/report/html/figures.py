@@ -48,7 +48,7 @@ def overview(run: RunReader, seen: Survey | None = None) -> dict[str, Any]:
         "data": config.data.place,
         "seed": config.seed,
         "versions": manifest.get("versions", {}),
-        "seconds": {name: stage.get("seconds") for name, stage in manifest.get("stages", {}).items()},
+        "seconds": {name: stage["seconds"] for name, stage in manifest.get("stages", {}).items() if "seconds" in stage},
         "data_lines": DataReport.from_dict(manifest["data_report"]).lines() if "data_report" in manifest else [],
         "ruling_lines": [*ruling_lines(seen.summary.rulings), *decided_lines(manifest)],
         "attributes": [_attribute(run, seen, name) for name in seen.rules.attributes],

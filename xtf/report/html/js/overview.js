@@ -144,7 +144,7 @@ const Overview = (() => {
     const special = { vote: { votes }, weighted: { weights, threshold } }[f.combine.rule] ?? {};
     pairs.push(["combined by", text({ ...combine, ...special })]);
     pairs.push(["versions", text(f.versions)]);
-    const seconds = Object.entries(f.seconds).filter(([, s]) => s !== null).map(([stage, s]) => `${stage} ${s} s`).join(", ");
+    const seconds = Object.entries(f.seconds).map(([stage, s]) => `${stage} ${s} s`).join(", ");
     if (seconds) pairs.push(["time", seconds]);
     return section("What was run", null, el("dl", { class: "details" },
       pairs.map(([term, value]) => [el("dt", {}, term), el("dd", {}, value)])));
