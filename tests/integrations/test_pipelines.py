@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from datatrove.data import Document
 from datatrove.executor import LocalPipelineExecutor
+from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.writers import ParquetWriter
 
 import xtf
 from tests.conftest import chat_row, tiny_config
 from xtf.errors import ConfigError
-from xtf.integrations.datatrove import XtfLabeller
+from xtf.integrations.datatrove import XtfLabeller, whole_row
 from xtf.integrations.pipelines import RowLabeller
 
 SUMS = [chat_row("a", "What is 1 plus 3?", "1 + 3 = 4."), chat_row("b", "And 2 plus 6?", "Let us add. 2 + 6 = 8.")]
@@ -71,6 +72,17 @@ def test_a_datatrove_pipeline_of_three_documents(
         assert {name: row[name] for name in told} == told
         assert (row["text"], row["source"]) == ("for people", "sums")
     assert xtf.open_run(tmp_path / "runs" / "rank-00000").is_labelled
+
+
+def test_no_row_of_a_file_is_left_out_for_want_of_text(tmp_path: Path) -> None:
+    rows = [*ROWS, {"id": "c", "text": "As it is."}]
+    Path(tmp_path, "some.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    read = list(JsonlReader(str(tmp_path), glob_pattern="*.jsonl", adapter=whole_row).run())
+    assert [one.id for one in read] == ["a", "some.jsonl/1", "b", "c"]
+    for document, row in zip(read, rows, strict=True):
+        assert row.items() <= document.metadata.items()
+    assert json.loads(read[1].text) == rows[1]
+    assert read[3].text == "As it is."
 
 
 def test_bad_documents_are_dropped(expected: list[dict[str, Any]], tmp_path: Path, tiny_folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,16 @@ class XtfLabeller(PipelineStep):  # type: ignore[misc]
             self.stat_update(SHARE, value=columns[SHARE])
             document.metadata.update(columns)
             yield document
+
+
+def whole_row(reader: Any, row: dict[str, Any], path: str, place: int | str) -> dict[str, Any]:
+    """An adapter for datatrove's readers, which leave out rows without a column of text, such as conversations.
+
+    Returns:
+        The document: all columns as metadata; as text the column ``text``, or else the row as JSON.
+    """
+    text = row.get(reader.text_key) or json.dumps(row, ensure_ascii=False, default=str)
+    return {"text": text, "id": str(row.get(reader.id_key) or f"{path}/{place}"), "metadata": row}
 
 
 def _row_of(document: Document) -> dict[str, Any]:
