@@ -4,6 +4,7 @@
 #   make check   formatting, lint, types
 #   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes, and run XTF in data-juicer
 #                (a quarter of an hour)
+#   make fuzz    ten times as many mutated inputs and killed processes as make test, others each time (half an hour)
 #   make bench   measure, and write bench.json (an hour on two cores; see docs/benchmarks.md)
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ BIN := $(VENV)/bin
 TRAINERS := axolotl llama-factory ms-swift data-juicer
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check interop bench clean
+.PHONY: demo test check fuzz interop bench clean
 
 demo: $(VENV)/.core
 	$(BIN)/xtf run configs/quickstart.yaml
@@ -24,6 +25,9 @@ check: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+fuzz: $(VENV)/.test
+	XTF_THOROUGHNESS=10 $(BIN)/python -m pytest tests/durability/test_fuzz.py tests/durability/test_kill.py
 
 interop: $(VENV)/.test $(TRAINERS:%=.interop/%/installed.txt)
 	$(BIN)/python -m pytest tests/interop -rs

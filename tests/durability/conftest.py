@@ -1,7 +1,8 @@
-"""A driver for the whole session, and a run small enough to be killed often."""
+"""A driver for the whole session, a run small enough to be killed often, and how many cases are tried."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 from tests.conftest import chat_rows, tiny_config, write_jsonl
 from tests.durability.driver import Driver, driver
+
+THOROUGHNESS = int(os.environ.get("XTF_THOROUGHNESS", "1"))
+"""How many times as many cases are tried; above 1, others each time. ``make fuzz`` sets it."""
 
 
 @pytest.fixture(scope="package")

@@ -11,7 +11,8 @@ import pytest
 import yaml
 
 import xtf
-from tests.conftest import chat_rows, tiny_config
+from tests.conftest import chat_rows
+from tests.exporters.made import random_run
 from tests.tiny import tiny_tokenizer
 from xtf.config import DataConfig
 from xtf.data import DataReport, read_examples
@@ -37,16 +38,7 @@ ODD: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Any:
-    thresholds = {"random": {"kind": "bottom_share", "share": 0.3}}
-    config = tiny_config(
-        tmp_path_factory.mktemp("run"),
-        tiny_folder,
-        [*chat_rows(8), *ODD],
-        attributes={"random": {}},
-        thresholds=thresholds,
-        scoring={"examples_per_shard": 5},
-    )
-    return xtf.label(xtf.score(config))
+    return random_run(tmp_path_factory.mktemp("run"), tiny_folder, [*chat_rows(8), *ODD])
 
 
 def test_the_details_give_every_label_back(run: Any, tmp_path: Path) -> None:

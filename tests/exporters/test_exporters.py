@@ -11,6 +11,7 @@ import pytest
 
 import xtf
 from tests.conftest import Cli, tiny_config
+from tests.exporters.made import random_run
 from xtf import testing
 from xtf.errors import PluginError, RunError
 from xtf.exporters import EXPORTERS, Exporter, TextExporter, load_exporter
@@ -35,15 +36,7 @@ def test_exporters_are_found() -> None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Any:
-    thresholds = {"random": {"kind": "bottom_share", "share": 0.3}}
-    config = tiny_config(
-        tmp_path_factory.mktemp("run"),
-        tiny_folder,
-        attributes={"random": {}},
-        thresholds=thresholds,
-        scoring={"examples_per_shard": 5},
-    )
-    return xtf.label(xtf.score(config))
+    return random_run(tmp_path_factory.mktemp("run"), tiny_folder)
 
 
 def test_labels_are_what_the_run_folder_holds(run: Any, tmp_path: Path) -> None:

@@ -6,31 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 import xtf
-from tests.conftest import tiny_config
+from tests.exporters.made import label_rows, random_run
 
 NAMES = ("saved", "axolotl", "llama-factory")
-THRESHOLDS = {"random": {"kind": "bottom_share", "share": 0.3}}
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Any:
-    config = tiny_config(
-        tmp_path_factory.mktemp("run"),
-        tiny_folder,
-        attributes={"random": {}},
-        thresholds=THRESHOLDS,
-        scoring={"examples_per_shard": 5},
-    )
-    return xtf.label(xtf.score(config))
-
-
-def _labels(run: Any) -> list[dict[str, Any]]:
-    return [row for file in sorted((run.path / "labels").iterdir()) for row in pq.read_table(file).to_pylist()]
+    return random_run(tmp_path_factory.mktemp("run"), tiny_folder)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -39,9 +26,11 @@ def test_datasets_loads_the_folder_with_three_columns(run: Any, name: str, tmp_p
     rows = datasets.load_from_disk(str(tmp_path / "out"))
     assert isinstance(rows, datasets.Dataset)
     assert rows.column_names == ["input_ids", "attention_mask", "labels"]
-    assert rows.to_list() == [{name: row[name] for name in rows.column_names} for row in _labels(run)]
+    assert rows.to_list() == [
+        {name: row[name] for name in rows.column_names} for row in label_rows(run.path / "labels")
+    ]
     ids = (tmp_path / "out" / "ids.txt").read_text(encoding="utf-8").splitlines()
-    assert ids == [row["example_id"] for row in _labels(run)]
+    assert ids == [row["example_id"] for row in label_rows(run.path / "labels")]
 
 
 @pytest.mark.parametrize("as_splits", [False, True])
@@ -50,20 +39,13 @@ def test_what_a_trainer_has_prepared_is_scored_and_written_back(
 ) -> None:
     """A folder as axolotl saves it, and one with splits, as LLaMA-Factory does."""
     prepared = datasets.Dataset.from_list(
-        [{n: row[n] for n in ("input_ids", "attention_mask")} for row in _labels(run)]
+        [{n: row[n] for n in ("input_ids", "attention_mask")} for row in label_rows(run.path / "labels")]
     )
     targets = [[token if at > 20 else -100 for at, token in enumerate(row)] for row in prepared["input_ids"]]
     prepared = prepared.add_column("labels", targets)
     saved = datasets.DatasetDict({"train": prepared}) if as_splits else prepared
     saved.save_to_disk(str(tmp_path / "prepared"))
-    config = tiny_config(
-        tmp_path,
-        tiny_folder,
-        data={"path": str(tmp_path / "prepared")},
-        attributes={"random": {}},
-        thresholds=THRESHOLDS,
-    )
-    again = xtf.label(xtf.score(config))
+    again = random_run(tmp_path, tiny_folder, data={"path": str(tmp_path / "prepared")})
     xtf.export(again, "saved", tmp_path / "back")
     back = datasets.load_from_disk(str(tmp_path / "back"))
     assert back.column_names == prepared.column_names
@@ -72,11 +54,11 @@ def test_what_a_trainer_has_prepared_is_scored_and_written_back(
     for old, new in zip(prepared["labels"], back["labels"], strict=True):
         assert all(n in (o, -100) for o, n in zip(old, new, strict=True))
         masked += sum(o != n for o, n in zip(old, new, strict=True))
-    assert masked == sum(sum(row["noise"]) for row in _labels(again)) > 0
+    assert masked == sum(sum(row["noise"]) for row in label_rows(again.path / "labels")) > 0
 
 
 def test_settings_name_the_rows_and_keep_them_whole(run: Any, tmp_path: Path) -> None:
-    longest = max(len(row["input_ids"]) for row in _labels(run))
+    longest = max(len(row["input_ids"]) for row in label_rows(run.path / "labels"))
     written = xtf.export(run, "axolotl", tmp_path / "a")
     settings = yaml.safe_load((tmp_path / "a" / "axolotl.yaml").read_text(encoding="utf-8"))
     assert settings["sequence_len"] == longest

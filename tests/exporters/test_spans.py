@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import xtf
 from tests.conftest import Cli, chat_row, chat_rows, tiny_config, write_jsonl
+from tests.exporters.made import label_rows, random_run
 from tests.tiny import tiny_tokenizer
 from xtf.errors import DataError, RunError
 
@@ -29,25 +29,15 @@ def two_turns(name: str) -> dict[str, Any]:
 
 ROWS = [*chat_rows(6), *(chat_row(f"odd-{i}", "Hm?", text) for i, text in enumerate(ANSWERS)), two_turns("two")]
 WORDS = re.compile(r"\s+|\S+")
-THRESHOLDS = {"random": {"kind": "bottom_share", "share": 0.4}}
-
-
-def made_run(folder: Path, model: Path, rows: Any = ROWS, **more: Any) -> Any:
-    folder.mkdir(exist_ok=True)
-    config = tiny_config(
-        folder, model, rows, attributes={"random": {}}, thresholds=THRESHOLDS, scoring={"examples_per_shard": 4}, **more
-    )
-    return xtf.label(xtf.score(config))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Any:
-    return made_run(tmp_path_factory.mktemp("spans"), tiny_folder)
+    return random_run(tmp_path_factory.mktemp("spans"), tiny_folder, ROWS)
 
 
 def table_rows(folder: Path) -> dict[str, dict[str, Any]]:
-    files = sorted(folder.glob("*.parquet"))
-    return {row["example_id"]: row for file in files for row in pq.read_table(file).to_pylist()}
+    return {row["example_id"]: row for row in label_rows(folder)}
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -124,7 +114,7 @@ def test_what_flags_and_rules_exclude_is_masked_with_its_reason(tiny_folder: Pat
 def test_turns_of_others_that_a_flag_asks_to_learn_go_there_and_back(tiny_folder: Path, tmp_path: Path) -> None:
     row = two_turns("two")
     row["messages"][2]["train"] = True
-    run = made_run(tmp_path / "run", tiny_folder, [row, *chat_rows(3)])
+    run = random_run(tmp_path / "run", tiny_folder, [row, *chat_rows(3)])
     xtf.export(run, "spans", tmp_path / "spans")
     assert [turn["message"] for turn in lines(tmp_path / "spans")[0]["turns"]] == [1, 2, 3]
     xtf.apply_spans(tmp_path / "spans", str(tiny_folder), tmp_path / "back")
@@ -152,7 +142,7 @@ def test_what_is_cut_off_is_masked(tiny_folder: Path, tmp_path: Path) -> None:
 
 def test_plain_text_goes_there_and_back(tiny_folder: Path, tmp_path: Path) -> None:
     rows = [{"id": f"t{i}", "text": text} for i, text in enumerate(("Once, twice, 12 ÷ 4.", "日本 and 3 + 5 = 8."))]
-    run = made_run(tmp_path / "run", tiny_folder, rows)
+    run = random_run(tmp_path / "run", tiny_folder, rows)
     xtf.export(run, "spans", tmp_path / "spans")
     assert [set(row) for row in lines(tmp_path / "spans")] == [{"id", "text", "turns"}] * 2
     xtf.apply_spans(tmp_path / "spans", str(tiny_folder), tmp_path / "back")
@@ -212,7 +202,7 @@ def test_spans_of_another_text_and_other_mistakes_are_refused(run: Any, tiny_fol
 
 
 def test_data_that_has_changed_is_refused(tiny_folder: Path, tmp_path: Path) -> None:
-    run = made_run(tmp_path / "run", tiny_folder, chat_rows(4))
+    run = random_run(tmp_path / "run", tiny_folder, chat_rows(4))
     data = Path(run.config.data.path)
     rows = chat_rows(4)
     rows[1]["messages"][1]["content"] = "Something else."
@@ -226,14 +216,14 @@ def test_data_that_has_changed_is_refused(tiny_folder: Path, tmp_path: Path) -> 
 
 def test_rows_that_are_tokens_already_have_no_text(run: Any, tiny_folder: Path, tmp_path: Path) -> None:
     tokens = [{"id": "t", **{key: table_rows(run.path / "labels")["two"][key] for key in ("input_ids", "labels")}}]
-    mixed = made_run(tmp_path / "mixed", tiny_folder, [*tokens, *chat_rows(2)])
+    mixed = random_run(tmp_path / "mixed", tiny_folder, [*tokens, *chat_rows(2)])
     done = xtf.export(mixed, "spans", tmp_path / "spans")
     assert done.lost == {"rows are tokens already, without a text: left out": 1}
     assert [row["id"] for row in lines(tmp_path / "spans")] == ["sum-1", "sum-2"]
 
 
 def test_rows_in_memory_must_be_given_again(tiny_folder: Path, tmp_path: Path) -> None:
-    config = tiny_config(tmp_path, tiny_folder, attributes={"random": {}}, thresholds=THRESHOLDS)
+    config = tiny_config(tmp_path, tiny_folder, attributes={"random": {}})
     config["data"] = {"path": str(tmp_path / "memory.jsonl")}
     run = xtf.label(xtf.score(config, data=chat_rows(3)))
     with pytest.raises(DataError, match=r"memory.jsonl"):

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import yaml
 
 import xtf
 from tests.conftest import Cli, chat_row, chat_rows, tiny_config
+from tests.exporters.made import label_rows, random_run
 from xtf.data import Conversation, MaskedSpan, MaskedTurn
 from xtf.errors import ConfigError, PluginError, RunError
 from xtf.exporters import TextExample
@@ -26,17 +26,7 @@ RANDOM = {"attributes": {"random": {}}, "thresholds": {"random": {"kind": "botto
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Any:
     rows = [*chat_rows(8), chat_row("two\nlines", "Hm?", "Yes, 4.")]
-    return xtf.label(
-        xtf.score(
-            tiny_config(
-                tmp_path_factory.mktemp("targets"), tiny_folder, rows, scoring={"examples_per_shard": 4}, **RANDOM
-            )
-        )
-    )
-
-
-def label_rows(folder: Path) -> list[dict[str, Any]]:
-    return [row for file in sorted(folder.glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    return random_run(tmp_path_factory.mktemp("targets"), tiny_folder, rows)
 
 
 def lines(folder: Path) -> list[dict[str, Any]]:
@@ -168,7 +158,7 @@ def test_the_card_says_how_the_labels_were_made(run: Any, tmp_path: Path) -> Non
     assert f"Made by XTF {run.manifest['versions']['xtf-tokens']}, torch {run.manifest['versions']['torch']}" in card
     assert (f"; written by XTF at commit {source_commit()}." in card) == bool(source_commit())
     settings = yaml.safe_load(card.split("```yaml\n")[1].split("```")[0])
-    assert settings["thresholds"]["random"]["share"] == 0.4
+    assert settings["thresholds"]["random"]["share"] == 0.3
     assert settings["attributes"] == {"random": {}}
     assert str(tmp_path.parent) not in card  # places of this machine are nobody's business
     assert settings["data"]["path"] == "data.jsonl"

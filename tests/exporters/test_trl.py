@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import xtf
-from tests.conftest import chat_rows, tiny_config
+from tests.conftest import chat_rows
+from tests.exporters.made import label_rows, random_run
 
 pytest.importorskip("trl")
 
@@ -23,18 +24,13 @@ Rows = list[tuple[tuple[int, ...], tuple[int, ...]]]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, tiny_folder: Path) -> Any:
-    folder = tmp_path_factory.mktemp("trl")
-    thresholds = {"random": {"kind": "bottom_share", "share": 0.4}}
     rows = chat_rows(9)
     rows[3]["messages"][1]["content"] *= 5  # longer than the others
-    return xtf.label(
-        xtf.score(tiny_config(folder, tiny_folder, rows, attributes={"random": {}}, thresholds=thresholds))
-    )
+    return random_run(tmp_path_factory.mktemp("trl"), tiny_folder, rows)
 
 
 def written(run: Any) -> Rows:
-    rows = [row for file in sorted((run.path / "labels").glob("*.parquet")) for row in pq.read_table(file).to_pylist()]
-    return sorted((tuple(row["input_ids"]), tuple(row["labels"])) for row in rows)
+    return sorted((tuple(row["input_ids"]), tuple(row["labels"])) for row in label_rows(run.path / "labels"))
 
 
 def trained(export: Path, monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:

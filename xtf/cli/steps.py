@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -150,19 +150,12 @@ def evaluate(
     if truth is not None:
         if grain not in ("token", "span") or data or set_:
             raise ConfigError("--truth: goes with --grain token or span, and with no --data or --set")
-        detection = api.detect(run, truth, "span" if grain == "span" else "token")
-        page = renew_report(api.open_run(run))
-        if as_json:
-            print_json(detection)
-        else:
-            terminal.print_detection(out(), detection)
-            terminal.print_renewed(out(), page)
-        return
-    overrides = [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])]
-    metrics = api.evaluate(run, overrides)
+        found: dict[str, Any] = api.detect(run, truth, "span" if grain == "span" else "token")
+    else:
+        found = api.evaluate(run, [*(set_ or []), *([f"evaluation.path={quoted(data)}"] if data else [])])
     page = renew_report(api.open_run(run))
     if as_json:
-        print_json(metrics)
-    else:
-        terminal.print_metrics(out(), metrics)
-        terminal.print_renewed(out(), page)
+        print_json(found)
+        return
+    terminal.print_detection(out(), found) if truth is not None else terminal.print_metrics(out(), found)
+    terminal.print_renewed(out(), page)
