@@ -160,6 +160,11 @@ def test_the_line_that_would_read_the_row(value: dict[str, Any], line: str) -> N
         recognise(Row("a:1", 0, value), ColumnsConfig(**columns))
 
 
+def test_a_question_alone_is_not_proposed_as_text_to_learn() -> None:
+    with pytest.raises(RowError, match=r"found 'preference', 'prompt'\. Name them with data\.columns\."):
+        conversation({"prompt": "Hi", "preference": {"chosen": "Yes", "rejected": "No"}})
+
+
 @pytest.mark.parametrize(
     ("value", "columns"),
     [

@@ -52,7 +52,7 @@ def _guessed(row: Mapping[str, Any]) -> dict[str, str]:
 def _guessed_of_texts(columns: Sequence[str]) -> dict[str, str]:
     asked, said, plain = (_like(words, columns) for words in (ASKED, SAID, PLAIN))
     if len(columns) < 2:
-        return {"text": columns[0]} if columns else {}
+        return {"text": columns[0]} if columns and asked is None else {}  # a question alone is nothing to learn
     if plain is not None and asked is None and said is None:
         return {"text": plain}
     said = said or [column for column in columns if column != asked][-1]

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def names_read(source: str) -> frozenset[str]:
     """Return the names that a template reads without having made them itself."""
-    syntax = _SYNTAX.parse(source)
+    syntax = SYNTAX.parse(source)
     return frozenset(meta.find_undeclared_variables(syntax) - _computed(syntax))
 
 
@@ -37,4 +37,7 @@ def _computed(syntax: nodes.Template) -> set[str]:
     return found
 
 
-_SYNTAX = Environment(extensions=[_Generation, "jinja2.ext.loopcontrols"])  # noqa: S701  renders nothing
+SYNTAX = Environment(  # noqa: S701  renders nothing
+    trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, "jinja2.ext.loopcontrols"]
+)
+"""Reads templates as transformers does."""

@@ -12,6 +12,7 @@ from jinja2 import TemplateError
 
 from xtf.config import TEMPLATE_INPUTS
 from xtf.data.conversation import Conversation
+from xtf.data.loops import stop_idle_loops
 from xtf.data.markers import LAST, Markers, NotLocated, Span
 from xtf.data.messages import WRITTEN
 from xtf.data.probe import Probe, common_prefix
@@ -90,7 +91,7 @@ class ChatTemplate:
             text = self._tokenizer.apply_chat_template(
                 [dict(message) for message in conversation.messages],
                 tools=conversation.tools,
-                chat_template=source or self._source,
+                chat_template=stop_idle_loops(source or self.source(conversation)),
                 add_generation_prompt=prompt,
                 tokenize=False,
                 **self.arguments(conversation) | switches,
