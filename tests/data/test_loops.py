@@ -23,35 +23,42 @@ def rendered(source: str) -> tuple[str, int]:
     """The text, and how many of 100 items the loops have taken."""
     taken = 0
 
-    def items() -> Iterator[int]:
+    def items(*bounds: int) -> Iterator[int]:
         nonlocal taken
-        for number in range(100):
+        for number in range(*bounds):
             taken += 1
             yield number
 
-    return JINJA.from_string(source).render(items=items()), taken
+    return JINJA.from_string(source).render({"range": items, "words": items(100)}), taken
 
 
 @pytest.mark.parametrize(
     ("loop", "taken"),
     [
         (
-            "{%- for i in items -%}\n  {%- if not ns.found -%}{%- if i == 7 -%}{%- set ns.found = true -%}"
+            "{%- for i in range(100) -%}\n  {%- if not ns.found -%}{%- if i == 7 -%}{%- set ns.found = true -%}"
             "{%- set ns.it = i -%}{%- endif -%}{%- endif -%}\n{%- endfor -%}",
             9,
         ),
         (
-            "{% for i in items %}\n{% if ns.found or ns.it == 3 %}\n{% elif i == 4 %}{% set ns.found = true %}"
+            "{% for i in range(100) %}\n{% if ns.found or ns.it == 3 %}\n{% elif i == 4 %}{% set ns.found = true %}"
             "{% else %}<{{ i }}>{% endif %}\n{% endfor %}",
             6,
         ),
-        ("{% for i in items -%}{{ '{' }}{%- if not ns.found %}{% set ns.found = true %}{% endif %}{% endfor %}", 100),
-        ("{% for i in items %}{% if i < 5 %}{{ i }}{% endif %}{% endfor %}", 100),
-        ("{% for i in items %}{% if loop.index is odd %}{{ i }}{% endif %}{% endfor %}", 100),
-        ("{% for i in items %}{% if ns.it.__len__() %}{{ i }}{% endif %}{% endfor %}", 100),
-        ("{% for i in items %}{% if ns.it %}a{% else %}{{ i }}{% endif %}{% endfor %}", 100),
-        ("{% for i in items %}{% if not ns.it %}{% endif %} {% endfor %}", 100),
-        ("{% for i in items %}{% set it = i %}{% if not ns.it %}x{% endif %}{% endfor %}", 100),
+        (
+            "{% for i in range(100) -%}{{ '{' }}{%- if not ns.found %}{% set ns.found = true %}{% endif %}{% endfor %}",
+            100,
+        ),
+        ("{% for i in range(100) %}{% if i < 5 %}{{ i }}{% endif %}{% endfor %}", 100),
+        ("{% for i in range(100) %}{% if loop.index is odd %}{{ i }}{% endif %}{% endfor %}", 100),
+        ("{% for i in range(100) %}{% if ns.it.__len__() %}{{ i }}{% endif %}{% endfor %}", 100),
+        ("{% for i in range(100) %}{% if ns.it %}a{% else %}{{ i }}{% endif %}{% endfor %}", 100),
+        ("{% for i in range(100) %}{% if not ns.it %}{% endif %} {% endfor %}", 100),
+        ("{% for i in range(100) %}{% set it = i %}{% if not ns.it %}x{% endif %}{% endfor %}", 100),
+        ("{% for i in range(100) %}{% if ns.it %}{% endif %}{% else %}none{% endfor %}", 100),
+        ("{% for i in range(100) if i %}{% if ns.it %}{% endif %}{% endfor %}", 100),
+        ("{% for i in words %}{% if ns.it %}{% endif %}{% endfor %}", 100),
+        ("{% set it = [1, 2] | select %}{% for i in range(100) %}{% if 1 in it %}{{ i }}{% endif %}{% endfor %}", 100),
     ],
 )
 def test_only_idle_loops_stop(loop: str, taken: int) -> None:
@@ -60,9 +67,11 @@ def test_only_idle_loops_stop(loop: str, taken: int) -> None:
     assert all_taken == 100
     assert rendered(stop_idle_loops(source)) == (text, taken)
     assert (stop_idle_loops(source) == source) == (taken == 100)
+    windows = source.replace("\n", "\r\n")
+    assert rendered(stop_idle_loops(windows)) == (text, taken)
 
 
-@pytest.mark.parametrize("source", ["{% for %}", "no loop", "", "{% for i in items %}{% if not ns.it %}"])
+@pytest.mark.parametrize("source", ["{% for %}", "no loop", "", "{% for i in range(100) %}{% if not ns.it %}"])
 def test_what_is_no_template_and_what_has_no_loop_is_left_alone(source: str) -> None:
     assert stop_idle_loops(source) == source
 

@@ -7,8 +7,10 @@ can change it, for nothing in the loop is done any more; so to stop there change
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 
 from jinja2 import TemplateError, nodes
 
@@ -16,6 +18,8 @@ from xtf.data.syntax import SYNTAX
 
 _STABLE = (nodes.Not, nodes.And, nodes.Or, nodes.Compare, nodes.Operand, nodes.Name, nodes.Const, nodes.Getattr)
 """What a condition may be made of: nothing that is called."""
+NEWLINE = re.compile(r"\r\n?")
+"""Line ends that Jinja reads as ``\\n``."""
 
 Token = tuple[int, str, str]
 """Line, kind and text."""
@@ -27,16 +31,17 @@ def stop_idle_loops(source: str) -> str:
 
     ``source`` itself, if it has no such loop, or is no template.
     """
+    lines = NEWLINE.sub("\n", source)
     try:
-        loops, tokens = list(SYNTAX.parse(source).find_all(nodes.For)), list(SYNTAX.lex(source))
-    except TemplateError:
+        loops, tokens = list(SYNTAX.parse(lines).find_all(nodes.For)), list(SYNTAX.lex(lines))
+        ends, heads = _ends(lines, tokens), list(_heads(tokens))
+        stops = {ends[head]: _stop(loop, tokens[head + 1 :]) for loop, head in zip(loops, heads, strict=True)}
+    except (TemplateError, ValueError):  # no template, or its tokens do not tell where its loops are
         return source
-    ends = _ends(source, tokens)
-    parts, done = [], 0
-    for loop, head in zip(loops, _heads(tokens), strict=True):
-        parts += [source[done : ends[head]], _stop(loop, tokens[head + 1 :])]
-        done = ends[head]
-    return "".join([*parts, source[done:]])
+    if not any(stops.values()):
+        return source
+    places = [0, *stops, len(lines)]
+    return "".join(stops.get(start, "") + lines[start:end] for start, end in pairwise(places))
 
 
 def _ends(source: str, tokens: Sequence[Token]) -> list[int]:
@@ -61,12 +66,12 @@ def _word(tokens: Sequence[Token]) -> str:
 
 def _stop(loop: nodes.For, behind: Sequence[Token]) -> str:
     """What makes a loop stop, to be put behind the tag that opens it; "" for a loop that is never idle."""
-    if len(loop.body) != 1 or not isinstance(only := loop.body[0], nodes.If):
+    if not _counts(loop) or len(loop.body) != 1 or not isinstance(only := loop.body[0], nodes.If):
         return ""
     condition = only.test
     parts = [condition, *condition.find_all(nodes.Node)]
     changing = {"loop", *map(_name, [loop.target, *loop.target.find_all(nodes.Name)])} - {""}
-    if not all(isinstance(part, _STABLE) for part in parts) or changing & set(map(_name, parts)):
+    if not all(isinstance(part, _STABLE) and not _takes(part) for part in parts) or changing & set(map(_name, parts)):
         return ""
     kinds = [kind for _, kind, _ in behind]
     words = behind[kinds.index("block_begin") + 1 : kinds.index("block_end")]
@@ -74,6 +79,17 @@ def _stop(loop: nodes.For, behind: Sequence[Token]) -> str:
     if not only.elif_ and not only.else_:
         return f"{{%- if not ({test}) -%}}{{%- break -%}}{{%- endif -%}}"
     return "" if only.body else f"{{%- if {test} -%}}{{%- break -%}}{{%- endif -%}}"
+
+
+def _counts(loop: nodes.For) -> bool:
+    """Whether it goes over ``range(…)`` and does nothing else: what has been taken of it changes nothing elsewhere."""
+    called = loop.iter.node if isinstance(loop.iter, nodes.Call) else None
+    return called is not None and _name(called) == "range" and not loop.else_ and loop.test is None
+
+
+def _takes(node: nodes.Node) -> bool:
+    """Whether it may use up what it looks through, so that it cannot be asked twice."""
+    return isinstance(node, nodes.Operand) and node.op in {"in", "notin"}
 
 
 def _name(node: nodes.Node) -> str:
