@@ -213,7 +213,13 @@ def test_any_damaged_run_is_trained_or_refused(
     shutil.copytree(labelled, place / "trained")
     for one in damaged:
         damage(place / "trained", *one)
-    settings_ = ["training.arms=[xtf]", "training.max_steps=1", "training.batch_size=2", "training.lora.r=2"]
+    settings_ = [
+        "training.arms=[xtf]",
+        "training.max_steps=1",
+        "training.warmup_ratio=0",
+        "training.batch_size=2",
+        "training.lora.r=2",
+    ]
     try:
         metrics = xtf.train(place / "trained", settings_, model=model[0], tokenizer=model[1])
     except XTFError:

@@ -14,7 +14,14 @@ from tests.conftest import chat_rows, tiny_config
 from tests.tiny import tiny_model
 from xtf.runs.tables import examples_of
 
-TRAINING = {"arms": ["xtf"], "batch_size": 6, "max_steps": 1, "objective": "weight", "lora": {"r": 2, "alpha": 4}}
+TRAINING = {
+    "arms": ["xtf"],
+    "batch_size": 6,
+    "max_steps": 1,
+    "warmup_ratio": 0.0,
+    "objective": "weight",
+    "lora": {"r": 2, "alpha": 4},
+}
 
 
 def config_of(folder: Path, model: Path, **training: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Gap(xtf.Attribute[xtf.NoParams]):
         return {"kind": "bottom_share", "share": 0.25}
 
 
-TRAINING = {"arms": ["xtf"], "max_steps": 1, "batch_size": 2, "max_examples": 4}
+TRAINING = {"arms": ["xtf"], "max_steps": 1, "warmup_ratio": 0.0, "batch_size": 2, "max_examples": 4}
 
 
 def test_scorer_objects_need_no_name_anywhere(tmp_path: Path, tiny_folder: Path) -> None:
@@ -69,13 +69,13 @@ def test_a_scorer_of_a_closed_notebook_does_not_block_training(
         run = xtf.run(tiny_config(tmp_path, tiny_folder, attributes={"gap": {}}))
     with pytest.raises(ConfigError, match="no attribute of that name"):
         xtf.load_config(run.config)
-    assert xtf.train(run, ["training={arms: [xtf], max_steps: 1, max_examples: 2}"])["arms"]
+    assert xtf.train(run, ["training={arms: [xtf], max_steps: 1, warmup_ratio: 0, max_examples: 2}"])["arms"]
     assert xtf.evaluate(run)["arms"]
 
 
 def test_train_takes_the_model_it_is_given(tmp_path: Path, tiny_folder: Path) -> None:
     run = xtf.run(tiny_config(tmp_path, tiny_folder))
-    overrides = ["training={arms: [full], max_steps: 1, max_examples: 2, dtype: float32}"]
+    overrides = ["training={arms: [full], max_steps: 1, warmup_ratio: 0, max_examples: 2, dtype: float32}"]
     with pytest.raises(ConfigError, match="needs its tokenizer"):
         xtf.train(run, overrides, model=tiny_model("llama"))
     other = tiny_model("llama")

@@ -15,7 +15,13 @@ from tests.conftest import Cli, chat_rows, tiny_config, write_config, write_json
 from xtf.api import Run
 from xtf.report import write_report
 
-TRAINING = {"arms": ["base", "full", "random", "mine", "xtf"], "max_steps": 1, "batch_size": 2, "max_examples": 4}
+TRAINING = {
+    "arms": ["base", "full", "random", "mine", "xtf"],
+    "max_steps": 1,
+    "warmup_ratio": 0.0,
+    "batch_size": 2,
+    "max_examples": 4,
+}
 CUTS = {"random": {"kind": "bottom_share", "share": 0.3}}
 MINE = {"mine": {"thresholds": {"random": {"kind": "top_share", "keep": 0.5}}}}
 
@@ -76,6 +82,52 @@ def test_new_scores_make_labels_and_arms_of_other_cuts_stale(trained: Run) -> No
     xtf.label(trained)
     arms = next(one for one in trained.status().stale if one.part == "arms")
     assert arms.what == "arms random, mine, xtf"
+
+
+def test_what_shows_verdicts_says_that_they_are_stale(cli: Cli, tmp_path: Path, tiny_folder: Path) -> None:
+    run = xtf.run(config(tmp_path, tiny_folder))
+    first = next(run.example_ids())
+    assert "stale" not in cli("explain", run.path).out
+    settings = run.config.model_dump(mode="json")
+    xtf.score({**settings, "attributes": {"random": {"seed": 5}}})
+    said = f"stale: the labels: the scores have changed since. Make it again: xtf label {run.path}"
+    for arguments in (
+        ["explain"],
+        ["explain", "--token", "9"],
+        ["explain", "--reasons"],
+        ["summary"],
+        ["compare", run.path],
+    ):
+        assert said in cli(arguments[0], run.path, *arguments[1:]).out, arguments
+    for arguments in (["explain", "--json"], ["summary", "--json"]):
+        assert json.loads(cli(arguments[0], run.path, *arguments[1:]).out)["stale"] == [said]
+    shown = (run.explain(first), run, run.status(), run.summary(), run.issues(), run.tokens())
+    for one in shown:
+        assert "the scores have changed since" in one._repr_html_(), type(one)
+    assert all(said in text for text in (run.issues().headline(), repr(run.tokens())))
+    xtf.label(run)
+    for one in (run.explain(first), run, run.status(), run.summary(), run.issues(), run.tokens()):
+        assert "changed since" not in one._repr_html_(), type(one)
+    run.folder.update_manifest(stages={"score": {"done": False}})
+    assert "scoring was begun again and is not finished. Make it again: xtf score" in cli("explain", run.path).out
+
+
+def test_a_page_is_written_again_as_it_was_asked_for(cli: Cli, tmp_path: Path, tiny_folder: Path) -> None:
+    one = xtf.run(config(tmp_path, tiny_folder))
+    other = xtf.run({**config(tmp_path, tiny_folder), "output": str(tmp_path / "the other"), "seed": 3})
+    assert cli("report", one.path, "--compare", other.path, "--example", "sum-2").code == 0
+    assert parts(one) == []
+    xtf.label(other, ["thresholds.random.share=0.6"])
+    stale = one.status().stale[0]
+    assert stale.why == f"it shows earlier labels of {other.path}"
+    assert stale.command == ("xtf", "report", str(one.path), "--example=sum-2", f"--compare={other.path}")
+    assert cli(*stale.command[1:]).code == 0
+    assert parts(one) == []
+    assert "written again" in cli("label", one.path, "--set", "thresholds.random.share=0.5").out
+    page = (one.path / "report.html").read_text(encoding="utf-8")
+    assert page.count('"ids":["sum-2"]') == 2
+    other.path.rename(tmp_path / "gone")
+    assert parts(one) == []
 
 
 def test_labels_of_attributes_that_are_no_longer_scored_are_refused(cli: Cli, trained: Run) -> None:

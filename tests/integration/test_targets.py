@@ -29,7 +29,7 @@ def test_from_rows_to_labels_and_back(tmp_path: Path, tiny_folder: Path) -> None
     config = tiny_config(
         tmp_path,
         tiny_folder,
-        training={"arms": ["full", "xtf"], "max_steps": 1, "batch_size": 2},
+        training={"arms": ["full", "xtf"], "max_steps": 1, "batch_size": 2, "warmup_ratio": 0.0},
         evaluation={"path": str(write_jsonl(tmp_path / "other.jsonl", [chat(9)])), "max_new_tokens": 2},
     )
     config["data"] |= {

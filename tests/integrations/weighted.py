@@ -111,7 +111,14 @@ def by_trl(folder: Path, data: Any, model: Any = None, options: Any = None, **se
 
 def by_our_trainer(folder: Path, rows: Sequence[TrainingRow], model: Any = None, **settings: Any) -> Gradient:
     """The update of the trainer of ``xtf train``, over all rows."""
-    usual = {"method": "full", "dtype": "float32", "normalise": "kept", "max_steps": 1, "batch_size": len(rows)}
+    usual = {
+        "method": "full",
+        "dtype": "float32",
+        "normalise": "kept",
+        "max_steps": 1,
+        "warmup_ratio": 0.0,
+        "batch_size": len(rows),
+    }
     seen, model = Gradient(), model_to_train() if model is None else model
     trainer = MaskedTrainer(model, rows, TrainingConfig(**{**usual, "max_grad_norm": None, **settings}), 0, folder)
     trainer.add_callback(seen)

@@ -70,6 +70,10 @@ class Reference(BaseModel):
         set_ = [name for name, field in fields.items() if getattr(self, name) != field.default]
         if set_ and not self.is_trained_here:
             raise ValueError(f"{listed(set_)}: for a reference that the run trains; {given[0]} names one that exists")
+        if self.steps == 1 and self.warmup_ratio > 0.0:
+            raise ValueError(
+                "warmup_ratio: with steps: 1 every learning rate would be 0; give warmup_ratio: 0 or more steps"
+            )
         return self
 
     @property

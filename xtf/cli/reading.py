@@ -43,6 +43,7 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
     """
     from xtf import api
     from xtf.report import terminal
+    from xtf.runs.staleness import stale_parts
 
     opened = api.open_run(run)
     if as_json:
@@ -52,6 +53,7 @@ def summary(run: RunArgument, as_json: JsonOption = False) -> None:
                 "wrong": [w.to_dict() for w in opened.expected_wrong()],
                 "rounds": opened.manifest.get("rounds", []),
                 "decided": opened.manifest.get("decided", []),
+                "stale": [one.sentence() for one in stale_parts(opened)],
             }
         )
     else:

@@ -32,6 +32,7 @@ from xtf.config.strategy import (
 )
 from xtf.config.study import StudyConfig, parse_study
 from xtf.config.text_rules import TextRule
+from xtf.config.updates import problems_of_rates, refuse_zero_rates, updates
 
 __all__ = [
     "BUILT_IN_ARMS",
@@ -65,7 +66,10 @@ __all__ = [
     "arm_parts",
     "parse_config",
     "parse_study",
+    "problems_of_rates",
     "quoted",
     "read_yaml",
+    "refuse_zero_rates",
+    "updates",
     "validation_problems",
 ]

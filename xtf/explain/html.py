@@ -23,12 +23,13 @@ def example_html(explanation: ExampleExplanation) -> str:
     tokens = "".join(_span(token) for token in explanation.tokens)
     names = next(([v.name for v in token.verdicts] for token in explanation.tokens if token.verdicts), [])
     masked = ", ".join(f'<span style="{_noise(place)}">{escape(name)}</span>' for place, name in enumerate(names))
+    stale = "".join(f'<b style="color:#8a5a00">{escape(visible(one))}</b>\n' for one in explanation.stale)
     head = f"<b>{escape(visible(explanation.example_id))}</b>: {explanation.noise_share:.0%} masked"
     key = (
         f'<span style="color:#666c76">{WORDS["prompt"]}</span> · {WORDS["kept"]} · '
         f'<i style="color:#0f5f6e">{WORDS["protected"]}</i> · {WORDS["masked"]} {masked}'
     )
-    return f'<div style="{_BOX}">{head}\n{tokens}\n<small>{key}</small></div>'
+    return f'<div style="{_BOX}">{stale}{head}\n{tokens}\n<small>{key}</small></div>'
 
 
 def token_html(token: TokenExplanation) -> str:

@@ -29,6 +29,8 @@ def print_explanation(
     Raises:
         XTFError: the example has no token of that number.
     """
+    for line in stale_lines(explanation):
+        console.print(line, soft_wrap=True)
     if token is not None:
         if not 0 <= token < len(explanation.tokens):
             raise XTFError(f"--token {token}: the example has tokens 0 to {len(explanation.tokens) - 1}")
@@ -45,6 +47,11 @@ def print_explanation(
                 console.print(Text(f"{one.index:>4} {one.sentence}"), soft_wrap=True)
     else:
         console.print(_reasons(explanation))
+
+
+def stale_lines(explanation: ExampleExplanation) -> list[Text]:
+    """Why what follows is stale; nothing if it is not."""
+    return [Text(visible(sentence), style="bold yellow") for sentence in explanation.stale]
 
 
 def is_plain(console: Console) -> bool:

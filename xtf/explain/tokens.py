@@ -104,11 +104,19 @@ class TokenExplanation:
 
 @dataclass(frozen=True, slots=True)
 class ExampleExplanation:
-    """One example; ``noise_share`` is of its response tokens."""
+    """One example, token by token.
+
+    Attributes:
+        example_id: Its id.
+        tokens: All of them.
+        noise_share: Of its response tokens.
+        stale: Why this speaks of scores or cuts that have changed since, and what makes it again, in sentences.
+    """
 
     example_id: str
     tokens: tuple[TokenExplanation, ...]
     noise_share: float
+    stale: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able: every float is finite or None."""
@@ -120,9 +128,10 @@ class ExampleExplanation:
         return example_html(self)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        from xtf.explain.terminal import example_text, is_plain, legend
+        from xtf.explain.terminal import example_text, is_plain, legend, stale_lines
 
         plain = is_plain(console)
+        yield from stale_lines(self)
         yield example_text(self, plain)
         yield legend(self, plain)
 

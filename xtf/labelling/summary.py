@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.display import html_box, html_table
+from xtf.display import html_box, html_lines, html_table
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.tokens import Ruling
 
@@ -83,6 +83,7 @@ class LabelSummary:
         most_masked_examples: Examples with the greatest masked share.
         least_masked_examples: Examples with the smallest.
         rulings: One entry for each ruling that holds for some token.
+        stale: Why this speaks of scores or cuts that have changed since, and what makes it again, in sentences.
     """
 
     examples: int
@@ -101,6 +102,7 @@ class LabelSummary:
     most_masked_examples: tuple[ExampleCount, ...]
     least_masked_examples: tuple[ExampleCount, ...]
     rulings: tuple[RulingCount, ...] = ()
+    stale: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -109,7 +111,8 @@ class LabelSummary:
     def _repr_html_(self) -> str:
         title = f"{self.masked_tokens:,} of {self.response_tokens:,} response tokens masked ({self.masked_share:.1%})"
         rows = [(one.name, one.lacking, f"{one.share:.1%}", one.masked) for one in self.attributes]
-        return html_box(title, html_table(("attribute", "lacking", "share", "masked"), rows))
+        table = html_table(("attribute", "lacking", "share", "masked"), rows)
+        return (html_lines("", self.stale) if self.stale else "") + html_box(title, table)
 
 
 class Tally:

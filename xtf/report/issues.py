@@ -13,6 +13,7 @@ from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.explain.issues import ExampleIssue
 from xtf.report.tables import Table
 from xtf.runs.issues import read_issues
+from xtf.runs.staleness import stale_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,6 +82,7 @@ class Issues(Sequence[ExampleIssue]):
     def __init__(self, run: RunReader, rows: Any = None) -> None:
         self.run = run
         self._rows = rows
+        self._stale = stale_labels(run)
         self._judged = list(read_issues(run, wanted=()))
         self._ranked = self._rank("worst_span")
         self._told: dict[str, ExampleIssue] = {}
@@ -123,7 +125,7 @@ class Issues(Sequence[ExampleIssue]):
             console.print(line, soft_wrap=not console.is_terminal)
 
     def headline(self) -> str:
-        """How many examples and tokens look wrong or useless, in one line."""
+        """How many examples and tokens look wrong or useless, and whether that is stale, in one line."""
         response = sum(one.response_tokens for one in self._judged)
         shares = [
             sum(getattr(one, name) * one.response_tokens for one in self._judged) / max(response, 1)
@@ -132,7 +134,7 @@ class Issues(Sequence[ExampleIssue]):
         suspect = sum(one.share_wrong > 0 for one in self._judged)
         return (
             f"{suspect:,} of {len(self):,} examples hold a span that looks wrong; of {response:,} response tokens "
-            f"{shares[0]:.1%} look wrong and {shares[1]:.1%} are useless."
+            f"{shares[0]:.1%} look wrong and {shares[1]:.1%} are useless.{''.join(f' {one}' for one in self._stale)}"
         )
 
     def kept(self, max_wrong: float = 1.0, max_useless: float = 1.0) -> list[str]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from xtf.display import html_facts
+from xtf.display import html_facts, html_lines
+from xtf.runs.staleness import stale_parts
 
 if TYPE_CHECKING:
     from xtf.runs import RunReader
@@ -57,4 +58,5 @@ def run_html(run: RunReader) -> str:
     done = [name for name, stage in manifest.get("stages", {}).items() if stage.get("done")]
     facts = {"model": config.model.path, "data": config.data.place, "attributes": list(config.attributes)}
     counts = {name.replace("_", " "): count for name, count in manifest.get("counts", {}).items()}
-    return html_facts(str(run.path), {**facts, "done": done, **counts})
+    stale = [one.sentence() for one in stale_parts(run)]
+    return html_facts(str(run.path), {**facts, "done": done, **counts}) + (html_lines("", stale) if stale else "")

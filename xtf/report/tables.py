@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from xtf.display import html_box, html_table
@@ -21,16 +22,20 @@ class Table:
 
     Args:
         table: What is in it.
+        stale: Why it speaks of what has changed since, in sentences.
     """
 
-    def __init__(self, table: pa.Table) -> None:
+    def __init__(self, table: pa.Table, stale: Sequence[str] = ()) -> None:
         self._table = table
+        self.stale = tuple(stale)
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} rows: {', '.join(self._table.column_names)}; see to_pandas(), to_polars(), to_arrow()>"
+        stale = "".join(f"{one}; " for one in self.stale)
+        names = ", ".join(self._table.column_names)
+        return f"<{stale}{len(self):,} rows: {names}; see to_pandas(), to_polars(), to_arrow()>"
 
     def to_arrow(self) -> pa.Table:
         """As a ``pyarrow.Table``."""
@@ -56,4 +61,5 @@ class Table:
     def _repr_html_(self) -> str:
         rows = self._table.slice(0, SHOWN).to_pylist()
         title = f"{len(self):,} rows" + (f"; {SHOWN} are shown" if len(self) > SHOWN else "")
+        title = "; ".join([*self.stale, title])
         return html_box(title, html_table(self._table.column_names, [list(row.values()) for row in rows]))

@@ -12,6 +12,7 @@ from xtf.attribute import Detail
 from xtf.errors import RunError, did_you_mean
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.report.tables import Table
+from xtf.runs.staleness import stale_labels
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +46,8 @@ def token_table(run: RunReader, examples: Collection[str] | None = None) -> Tabl
         raise RunError(f"{run.path}: no example {missing[0]!r}.{did_you_mean(missing[0], known)}")
     if not tables and wanted is None:
         raise RunError(f"{run.path}: nothing is scored to the end yet. Go on with: xtf score {run.folder.config_path}")
-    return Table(pa.concat_tables(tables, promote_options="default") if tables else pa.table({}))
+    whole = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
+    return Table(whole, stale_labels(run))
 
 
 def _tables(run: RunReader, wanted: set[str] | None) -> Iterator[pa.Table]:

@@ -239,9 +239,12 @@ class RunReader:
         Raises:
             RunError: if the run has no such example or no labels.
         """
+        from xtf.runs.staleness import stale_labels
+
         part, shard, labels = self._find(example_id)
         texts = self.vocabulary.token_texts(shard.input_ids)
-        return explain_example(part.rules, shard, labels, texts, part.phrases(shard))
+        found = explain_example(part.rules, shard, labels, texts, part.phrases(shard))
+        return replace(found, stale=stale_labels(part))
 
     def summary(self) -> LabelSummary:
         """Shares masked, overlaps, and the tokens most often masked and kept, over the whole run.
@@ -253,9 +256,11 @@ class RunReader:
         if not parts:
             again = command("xtf", "run", self.folder.config_path)
             raise RunError(f"{self.path}: no round is finished yet. Go on with: {again}")
+        from xtf.runs.staleness import stale_labels
+
         for shard, labels in self.labelled(names=[]):
             tally.add(shard, labels)
-        return tally.result(parts[-1].rules.attributes)
+        return replace(tally.result(parts[-1].rules.attributes), stale=stale_labels(self))
 
     def phrases(self, shard: ScoredShard) -> dict[str, Describe]:
         """For each attribute whose scorer is installed here, the function that puts a token of ``shard`` into words.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from html import escape
@@ -65,9 +65,16 @@ def stale_parts(run: RunReader) -> list[Stale]:
 
     What was made by a version that did not note what it rests on is not called stale.
     """
-    if run.evolves or not run.is_scored:
+    if run.evolves:
         return []  # rounds go on in one command, which makes again what has changed
+    if not run.is_scored:
+        return list(_labels(run))
     return [*_labels(run), *_arms(run), *_detection(run), *_report(run), *_exports(run)]
+
+
+def stale_labels(run: RunReader) -> tuple[str, ...]:
+    """Why verdicts read from a run are stale, in sentences; empty if they are not."""
+    return () if run.evolves else tuple(one.sentence() for one in _labels(run))
 
 
 def stale_arms(run: RunReader) -> list[str]:
@@ -95,10 +102,19 @@ def page_basis(run: RunReader) -> dict[str, str | None]:
     return {"labels": _stage(run, "label").get("labels"), **shown}
 
 
-def note_page(run: RunReader) -> None:
-    """Record that ``report.html`` shows the run as it is now."""
-    run.folder.update_manifest(stages={"report": {"done": True, "of": page_basis(run)}})
+def note_page(run: RunReader, examples: Sequence[str] | None, compared: Sequence[RunReader]) -> None:
+    """Record that ``report.html`` shows the run as it is now, which examples of it, and the runs beside it."""
+    beside = {str(other.path): _stage(other, "label").get("labels") for other in compared}
+    shown = {"examples": None if examples is None else list(examples), "compared": beside}
+    run.folder.update_manifest(stages={"report": {"done": True, "of": page_basis(run), **shown}})
     note_stale(run)
+
+
+def page_choice(run: RunReader) -> tuple[list[str] | None, list[Path]]:
+    """Which examples ``report.html`` was asked to show (None: all), and the runs beside it that are still there."""
+    noted = _stage(run, "report")
+    beside = [Path(path) for path in noted.get("compared", {})]
+    return noted.get("examples"), [path for path in beside if (path / "manifest.json").exists()]
 
 
 def note_export(run: RunReader, exporter: str, output: Path) -> None:
@@ -130,7 +146,10 @@ def _labels(run: RunReader) -> Iterator[Stale]:
     stage, command = _stage(run, "label"), ("xtf", "label", str(run.path))
     if not stage.get("done") or "scores" not in stage:
         return
-    if stage["scores"] != scores_fingerprint(run.folder):
+    if not run.is_scored:
+        again = ("xtf", "score", str(run.folder.config_path))
+        yield Stale("labels", "the labels", "scoring was begun again and is not finished", again)
+    elif stage["scores"] != scores_fingerprint(run.folder):
         yield Stale("labels", "the labels", "the scores have changed since", command)
     elif stage["settings"] != settings_fingerprint(run.config):
         yield Stale("labels", "the labels", "cuts or their combination have changed since in config.yaml", command)
@@ -157,10 +176,21 @@ def _report(run: RunReader) -> Iterator[Stale]:
         return
     now = page_basis(run)
     changed = [name for name, value in now.items() if noted.get(name) != value]
-    if changed:
-        words = {"labels": "earlier labels", "metrics": "other trained arms", "detection": "another detection"}
-        shown = " and ".join(words[name] for name in changed)
-        yield Stale("report", "report.html", f"it shows {shown}", ("xtf", "report", str(run.path)))
+    words = {"labels": "earlier labels", "metrics": "other trained arms", "detection": "another detection"}
+    examples, beside = page_choice(run)
+    others = _stage(run, "report").get("compared", {})
+    shown = [words[name] for name in changed]
+    shown += [f"earlier labels of {path}" for path in beside if others[str(path)] != _labels_of(path)]
+    if shown:
+        named = [f"--example={one}" for one in examples or ()] + [f"--compare={path}" for path in beside]
+        yield Stale(
+            "report", "report.html", f"it shows {' and '.join(shown)}", ("xtf", "report", str(run.path), *named)
+        )
+
+
+def _labels_of(path: Path) -> Any:
+    """The fingerprint of the labels of a run that is not opened."""
+    return _read(path / "manifest.json").get("stages", {}).get("label", {}).get("labels")
 
 
 def _exports(run: RunReader) -> Iterator[Stale]:

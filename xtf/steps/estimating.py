@@ -13,7 +13,7 @@ import torch
 
 from xtf.attribute import SignalRequest
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import DataConfig, RunConfig, TrainingConfig
+from xtf.config import DataConfig, RunConfig, TrainingConfig, updates
 from xtf.data import DataReport, read_examples, read_rows
 from xtf.engine.batches import CPU_TOKENS, tokens_within
 from xtf.engine.footprint import passes, scoring_memory
@@ -24,7 +24,7 @@ from xtf.model.precision import automatic_dtype
 from xtf.steps.pace import Pace, memory_at_hand, own_memory, stated_pace, tried_pace
 from xtf.steps.scorers import build_attributes
 from xtf.tokens import TokenizedExample
-from xtf.training.footprint import Batch, examples_seen, trained_parameters, training_memory, updates
+from xtf.training.footprint import Batch, examples_seen, trained_parameters, training_memory
 
 SAMPLE = 2000
 """Examples that are tokenised to know how long they are; the rest are counted only."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from xtf.config import RunConfig
+from xtf.config import RunConfig, refuse_zero_rates
 from xtf.data import DataReport
 from xtf.display import command
 from xtf.errors import ConfigError, RunError
@@ -38,7 +38,7 @@ def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[StoredExamples]
     """The run's examples in ``strategy.rounds`` contiguous parts on disk, whose sizes differ by one at most.
 
     Raises:
-        ConfigError: a part has fewer examples than a batch.
+        ConfigError: a part has fewer examples than a batch, or is learnt in one update whose learning rate is 0.
         RunError: the run has no tokens.
     """
     rounds, training = config.strategy.rounds, config.training
@@ -57,6 +57,7 @@ def cut_into_parts(folder: RunFolder, config: RunConfig) -> list[StoredExamples]
             f"a batch of {training.batch_size}. Either {lower}, or lower training.batch_size to "
             f"{max(count // rounds, 1)} at most."
         )
+    refuse_zero_rates(training, count // rounds)
     writer = ExampleWriter(folder.state)
     for record in records:
         writer.append(*flat_tokens(folder.read_shard("tokens", record)))

@@ -20,7 +20,7 @@ import numpy as np
 from xtf.attribute import LossDerivative, Reference, SignalRequest
 from xtf.config import LoraSettings, RunConfig, TrainingConfig
 from xtf.data import DataReport, read_examples
-from xtf.errors import DataError, ModelError, RunError
+from xtf.errors import ConfigError, DataError, ModelError, RunError
 from xtf.files import digest
 from xtf.model import LoadedModel, SignalPass, load_model, model_fingerprint, tokenizer_fingerprint
 from xtf.model.adapters import Adapter, Adapters
@@ -280,8 +280,8 @@ def _named(spec: Reference) -> Iterator[None]:
     """Say of which reference an error speaks."""
     try:
         yield
-    except ModelError as error:
-        raise ModelError(f"{spec.shown}: {error}") from error
+    except (ConfigError, ModelError) as error:
+        raise type(error)(f"{spec.shown}: {error}") from error
 
 
 def _training(spec: Reference, dtype: str) -> TrainingConfig:

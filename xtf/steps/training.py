@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from xtf.config import RunConfig, TrainingConfig, arm_parts
+from xtf.config import RunConfig, TrainingConfig, arm_parts, refuse_zero_rates
 from xtf.data import DataReport, read_examples_with_rows
 from xtf.errors import ConfigError, DataError, listed
 from xtf.evaluation import ArmResult, Comparison, HeldOut, MetricResult
@@ -40,10 +41,12 @@ def train_run(run: RunReader, config: RunConfig, given: Given) -> dict[str, Any]
     assert config.training is not None
     with run.folder.lock():
         started = time.monotonic()
-        write_config(run.folder, config)
         rules = rules_of_arms(run, config)
         with busy("Reading the labels"):
             examples, labelled = labellings(run, rules, config.training.max_examples, truth_of_arms(config))
+        if any(arm != "base" for arm in config.training.arms):
+            refuse_zero_rates(config.training, len(examples), int(os.environ.get("WORLD_SIZE", "1")))
+        write_config(run.folder, config)
         loaded = loaded_model(config, given)
         rescoring = {}
         if config.training.rescore_steps is not None and (rules := _rescored_rules(run, config, rules)):

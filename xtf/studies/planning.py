@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from xtf.config import ArmConfig, RunConfig, StudyConfig, TrainingConfig, parse_config, read_yaml
+from xtf.config import (
+    ArmConfig,
+    RunConfig,
+    StudyConfig,
+    TrainingConfig,
+    parse_config,
+    problems_of_rates,
+    read_yaml,
+)
 from xtf.config.study import SettingConfig, StudyArm
 from xtf.display import html_box, html_table
 from xtf.errors import ConfigError, XTFError
@@ -220,7 +228,7 @@ def _check_for_study(study: StudyConfig, config: RunConfig, spec: SettingConfig,
     Raises:
         ConfigError: naming the key.
     """
-    problems = []
+    problems = problems_of_rates(config)
     if config.training is None:
         problems.append("training: required, but not given: a study trains every arm")
     if config.evaluation.tasks:

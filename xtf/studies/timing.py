@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
 
-from xtf.config import ModelConfig
+from xtf.config import ModelConfig, refuse_zero_rates, updates
 from xtf.data import DataReport, read_examples
 from xtf.display import counted
 from xtf.errors import RunError
@@ -78,6 +78,7 @@ def _trial(setting: Setting, loaded: LoadedModel) -> float:
     """Seconds that one training of a setting will take with what is measured of it."""
     config, training = setting.config, resolve_auto(setting.training, loaded.model)
     rows = list(islice(read_examples(config.data, loaded.tokenizer, DataReport()), training.max_examples))
+    refuse_zero_rates(training, len(rows))
     held = config.data.model_copy(update=config.evaluation.model_dump(include={"path", "split", "limit"}))
     held_out = list(read_examples(held, loaded.tokenizer, DataReport()))
     short = training.model_copy(update={"max_steps": TRIAL_UPDATES, "save_steps": None, "report_to": ()})
@@ -98,10 +99,7 @@ def _trial(setting: Setting, loaded: LoadedModel) -> float:
             answers = (time.monotonic() - started) * batches
         update = done.seconds / max(done.steps, 1)
     shutil.rmtree(folder, ignore_errors=True)
-    batches = math.ceil(len(rows) / training.batch_size)
-    per_epoch = math.ceil(batches / training.gradient_accumulation)
-    updates = training.max_steps or math.ceil(training.epochs * per_epoch)
-    return update * updates + losses + answers
+    return update * updates(training, len(rows)) + losses + answers
 
 
 def describe_plan(plan: Plan, timing: Timing | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -94,12 +93,6 @@ def trained_parameters(outline: Outline, config: TrainingConfig) -> int:
 def _adapter_parameters(outline: Outline, settings: LoraSettings) -> int:
     adapted = with_adapters(outline.built(outline.config, "meta"), settings)
     return sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-
-
-def updates(config: TrainingConfig, examples: int) -> int:
-    """Optimiser updates of one training on one device."""
-    per_epoch = math.ceil(math.ceil(examples / config.batch_size) / config.gradient_accumulation)
-    return config.max_steps or math.ceil(config.epochs * per_epoch)
 
 
 def examples_seen(config: TrainingConfig, examples: int) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from transformers.utils import logging as transformers_logging
 
-from xtf.config import TrainingConfig
+from xtf.config import TrainingConfig, refuse_zero_rates, updates
 from xtf.errors import ConfigError, ModelError
 from xtf.training.loss import step_normaliser
 from xtf.training.rows import TrainingRow, collate
@@ -29,6 +28,7 @@ class MaskedTrainer(Trainer):
     ``model(**batch)`` must return ``{"loss": sum}``; see :func:`xtf.training.loss.loss_as_forward`.
 
     Raises:
+        ConfigError: ``training.args`` holds a value that transformers does not take, or every learning rate is 0.
         ModelError: the launch asks for weights in shards, or a setting does not fit the model's device.
     """
 
@@ -45,9 +45,9 @@ class MaskedTrainer(Trainer):
         self.model_accepts_loss_kwargs = True
         assert config.normalise != "auto"  # settled
         self.normalise: Literal["kept", "response"] = config.normalise
-        batches = math.ceil(len(rows) / (config.batch_size * self.accelerator.num_processes))
-        per_epoch = math.ceil(batches / config.gradient_accumulation)
-        self.updates = config.max_steps or math.ceil(config.epochs * per_epoch)
+        processes = self.accelerator.num_processes
+        refuse_zero_rates(config, len(rows), processes, where="")
+        self.updates = updates(config, len(rows), processes)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         count = step_normaliser(batch_samples, self.normalise).to(device)

@@ -12,7 +12,8 @@ from xtf.display import visible
 from xtf.files import write_text
 from xtf.report.html.data import payload
 from xtf.report.html.page import page
-from xtf.runs.staleness import note_page, stale_parts
+from xtf.runs.folder import RunFolder
+from xtf.runs.staleness import note_page, page_choice, stale_parts
 
 if TYPE_CHECKING:
     from xtf.runs import RunReader
@@ -39,17 +40,20 @@ def write_report(
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, html(run, examples, compare))
     if target == run.path / "report.html":
-        note_page(run)
+        note_page(run, examples, compare)
     return target
 
 
 def renew_report(run: RunReader) -> Path | None:
-    """Write ``report.html`` again if it is there and shows what is no longer so; its path if it was.
+    """Write ``report.html`` again, as it was asked for, if it is there and shows what is no longer so; its path if so.
 
     Raises:
         RunError: the run has no labels any more.
     """
-    return write_report(run) if any(one.part == "report" for one in stale_parts(run)) else None
+    if all(one.part != "report" for one in stale_parts(run)):
+        return None
+    examples, beside = page_choice(run)
+    return write_report(run, examples=examples, compare=[type(run)(RunFolder.existing(path)) for path in beside])
 
 
 def html(run: RunReader, examples: Sequence[str] | None = None, compare: Sequence[RunReader] = ()) -> str:
