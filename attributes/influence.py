@@ -100,7 +100,10 @@ class Influence(Attribute[InfluenceParams]):
 
     def describe(self, score: float) -> str:
         if self.params.method == "reference":
-            verdict = "better" if score > 0 else "worse" if score < 0 else "neither better nor worse"
+            if score == 0:
+                return "the reference model predicts it just as the model does"
+            verdict = "better" if score > 0 else "worse"
             return f"the reference model predicts it {verdict} than the model, by {abs(score):.3g} nats"
-        effect = "lowers" if score > 0 else "raises" if score < 0 else "leaves"
-        return f"a small step of learning it {effect} the loss on the target set, by {abs(score):.3g} times the step"
+        if score == 0:
+            return "learning it leaves the target loss as it is"
+        return f"learning it {'lowers' if score > 0 else 'raises'} the target loss by {abs(score):.3g} times the step"

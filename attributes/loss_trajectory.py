@@ -76,5 +76,6 @@ class LossTrajectory(Attribute[LossTrajectoryParams]):
         return slope * (len(gains) - 1)
 
     def describe(self, score: float) -> str:
-        verdict = "falls" if score > 0 else "rises" if score < 0 else "stays, and moves"
-        return f"over a short fine-tune its loss {verdict} by {abs(score):.3g} nats"
+        if score == 0:
+            return "over a short fine-tune its loss stays as it is"
+        return f"over a short fine-tune its loss {'falls' if score > 0 else 'rises'} by {abs(score):.3g} nats"

@@ -60,4 +60,4 @@ class OutOfFold(Attribute[OutOfFoldParams]):
         return torch.stack([signals[self._without(fold)][row] for row, fold in enumerate(folds)])
 
     def describe(self, score: float) -> str:
-        return f"a model trained on the other examples finds its loss {-score:.3g} nats"
+        return f"under a model trained on other examples its loss is {0.0 - score:.3g} nats"

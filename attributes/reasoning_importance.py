@@ -63,5 +63,5 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
 
     def describe(self, score: float) -> str:
         if self.params.variant == "corrected":
-            return f"later response tokens attend to it {2.0**score:.3g} times as much as chance"
+            return f"later response tokens attend to it {2.0 ** min(score, 1000.0):.3g} times as much as chance"
         return f"its mean attention is {score:.3g}"

@@ -81,4 +81,4 @@ class SsToken(Attribute[SsTokenParams]):
         return self.params.gamma * scaled + (1.0 - self.params.gamma) * signals[self._attention]
 
     def describe(self, score: float) -> str:
-        return f"its progress and its attention to the prompt come to {score:.0%} of the greatest possible"
+        return f"progress and attention to the prompt: {score:.0%} of the greatest possible"

@@ -56,9 +56,20 @@ class TrainerError(XTFError):
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string when none is close."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    """Return ``" Did you mean 'x'?"`` for the closest known word, or an empty string when none is close.
+
+    >>> did_you_mean("lr", ["lora", "learning_rate"]), did_you_mean("SEED", ["seeds"]), did_you_mean("x", ["seeds"])
+    (" Did you mean 'learning_rate'?", " Did you mean 'seeds'?", '')
+    """
+    plain = {_plain(name): name for name in known}
+    initials = {"".join(part[0] for part in name.split("_") if part): name for name in plain if "_" in name}
+    asked = _plain(word)
+    close = [initials[asked]] if asked in initials else difflib.get_close_matches(asked, plain, n=1, cutoff=0.6)
+    return f" Did you mean {plain[close[0]]!r}?" if close else ""
+
+
+def _plain(word: str) -> str:
+    return word.lower().replace("-", "_").replace(" ", "_")
 
 
 def listed(names: Iterable[str]) -> str:

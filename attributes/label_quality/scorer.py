@@ -25,7 +25,7 @@ from xtf.attribute import (
 from xtf.errors import PluginError
 from xtf.noise import choose_kinds
 
-from .checks import IN_FALSE_SUM, SUMS
+from .checks import FALSE_RESULT, IN_FALSE_SUM, SUMS
 from .copies import copies_of_each
 from .detector import Detector, folds_of
 from .fitting import Recipe, fit_detector
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 DOUBTFUL = 0.75
 """A token is masked below this probability of being right: to learn a wrong one is held to harm three times as much as
 to learn a right one helps."""
+
+_FALSE: Mapping[str | float, str] = {SUMS[IN_FALSE_SUM]: "its sum fails", SUMS[FALSE_RESULT]: "a false result"}
+"""What is said of a token whose sum does not hold, instead of what the model expects."""
 
 
 class LabelQualityParams(AttributeParams):
@@ -155,11 +158,12 @@ class LabelQuality(Attribute[LabelQualityParams]):
     def describe_token(self, score: float, details: Mapping[str, str | float]) -> str:
         names = ("probability", "alternative_probability", "kind_probability")
         own, best, kind = (probability_text(float(details[name]), ".2f") for name in names)
-        if float(details["alternative_probability"]) <= float(details["probability"]):
-            model = f"the model would have written it too ({own})"
+        if details["sum"] in _FALSE:
+            model = _FALSE[details["sum"]]
+        elif float(details["alternative_probability"]) <= float(details["probability"]):
+            model = f"expected too ({own})"
         else:
-            model = f"the model would have written {details['alternative']!r} ({best} against {own})"
-        checked = f"; it stands {details['sum']}" if details["sum"] in SUMS[IN_FALSE_SUM:] else ""
+            model = f"expected {details['alternative']!r} ({best})"
         if score >= DOUBTFUL:
-            return f"looks right ({probability_text(score, '.2f')}){checked}; {model}"
-        return f"looks like {details['kind']} ({kind}){checked}; {model}"
+            return f"looks right ({probability_text(score, '.2f')}); {model}"
+        return f"looks like {details['kind']} ({kind}); {model}"

@@ -143,7 +143,7 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
         return relevance.clamp(0.0, 1.0)
 
     def describe(self, score: float) -> str:
-        return f"by itself it is {score:.0%} of the way from farthest to closest to the task"
+        return f"by itself, {score:.0%} of the way from farthest to nearest the task"
 
     def _distance(self, embeddings: torch.Tensor) -> torch.Tensor:
         """Cosine distance to the nearest prototype, ``(…, dim)`` to ``(…)``, in [0, 2]."""

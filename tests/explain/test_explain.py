@@ -181,15 +181,14 @@ def test_sentences_of_a_simple_cut() -> None:
     assert found == [
         ("Not trained on: ' t0' belongs to the prompt.", None),
         (
-            "Masked: ' t1' lacks knowledge novelty (0.0123, below the cut of 0.05): it scores 0.012.",
+            "Masked: ' t1' lacks knowledge novelty (0.0123, below the cut of 0.05). It scores 0.012.",
             "kept if the knowledge_novelty cut were 0.0123 or lower",
         ),
         (
-            "Kept: ' t2' lacks nothing; closest is knowledge novelty "
-            "(0.31, 0.26 from its cut, 25 percentile points away).",
+            "Kept: ' t2' lacks nothing; closest: knowledge novelty 0.31, 25 percentiles off.",
             "masked if the knowledge_novelty cut were 0.311 or higher",
         ),
-        ("Kept: ' t3' is protected, because it ends the turn or belongs to the template.", None),
+        ("Kept: ' t3' is protected, as an end of turn or template token.", None),
     ]
 
 
@@ -197,8 +196,7 @@ def test_a_guard_is_named() -> None:
     values = [0.1, 0.2, 0.3]
     found = sentences(values, Below(cut=1.0), CombineConfig(min_kept=1))
     assert found[3] == (
-        "Kept: ' t3' is kept by the guard min_kept, though it lacks knowledge novelty (0.3, below the cut of 1): "
-        "it scores 0.300.",
+        "Kept: ' t3' lacks knowledge novelty (0.3), but min_kept keeps it.",
         "masked without the guard min_kept",
     )
     assert sentences(values, Below(cut=1.0), CombineConfig(max_noise_share=0.5))[2][1] == (
@@ -210,8 +208,8 @@ def test_the_closest_attribute_is_so_by_the_figure_that_is_printed() -> None:
     part = shard([{"a": [0.0, 0.4, 0.5, 0.6, 0.9], "b": [0.0, 5.0, 30.0, 90.0, 10.0]}])
     _, found = explained(part, {"a": Below(cut=0.1), "b": Below(cut=1.0)})
     *_, last = found.tokens
-    assert "closest is b (10, 9 from its cut" in last.sentence
-    between = re.search(r"([0-9.]+) percentile points away", last.sentence)
+    assert "closest: b 10, " in last.sentence
+    between = re.search(r"([0-9.]+) percentiles off", last.sentence)
     assert between is not None
     flips = [verdict.flip for verdict in last.verdicts if verdict.flip is not None]
     assert float(between[1]) == pytest.approx(min(flip.distance for flip in flips), rel=0.05)
@@ -257,9 +255,7 @@ def test_the_mean_rank_decides_when_weighted() -> None:
     token = found.tokens[2]
     assert token.combined is not None
     assert (token.combined.name, token.combined.lacking, token.combined.value) == (MEAN_RANK, True, 0.375)
-    assert token.sentence == (
-        "Masked: ' t2' has a mean rank of 0.375, below the cut of 0.625; lowest is a, at percentile 37.5."
-    )
+    assert token.sentence == "Masked: ' t2' has mean rank 0.375, below 0.625; lowest: a."
     assert token.flip == "kept if the mean rank cut were 0.375 or lower"
     assert [t.noise for t in found.tokens] == [False, True, True, False, False]
     assert math.isclose(found.noise_share, 0.5)

@@ -12,7 +12,13 @@ import pytest
 from tests.conftest import Cli
 from tests.report.made import made_run
 from xtf.api import Run, label, open_run
+from xtf.config import apply_overrides, parse_config
 from xtf.errors import DataError, RunError
+from xtf.explain.rulings import arms_decided_lines
+from xtf.files import write_json
+from xtf.runs.staleness import scores_fingerprint, stale_arms
+from xtf.steps.labellings import labellings, rules_of_arms
+from xtf.training import labelled_rows
 
 Write = Callable[..., Path]
 
@@ -163,3 +169,46 @@ def test_a_damaged_store_is_named(run: Run, write: Write) -> None:
         open_run(run.path).summary()
     label(run.path, verdicts=None)
     open_run(run.path).summary()
+
+
+def test_they_hold_in_arms_with_cuts_of_their_own_and_controls_keep_their_size(run: Run, write: Write) -> None:
+    arms = ["full", "mine", "random_of_mine", "inverted_of_mine", "xtf"]
+    changes = ["arms.mine.thresholds.novelty={kind: below, cut: 0.5}", f"training.arms={arms}"]
+    config = parse_config(apply_overrides(run.config.model_dump(mode="json"), changes))
+
+    def masked(arm: str) -> dict[str, Any]:
+        examples, labelled = labellings(run, rules_of_arms(run, config))
+        rows = labelled_rows(arm, examples, labelled, objective="mask", seed=3)
+        return {row.example_id: row.is_response & (row.weights == 0) for row in rows}
+
+    name, before = "made-0003", {arm: masked(arm) for arm in arms}
+    kept = next(place for place in judged(run, name) if not before["mine"][name][place])
+    lost = next(place for place in judged(run, name) if before["mine"][name][place])
+    label(run, verdicts=write(verdict(run, name, kept, 1, "mask"), verdict(run, name, lost, 1, "keep")))
+    after = {arm: masked(arm) for arm in arms}
+    for arm in ("mine", "xtf"):
+        assert (after[arm][name][kept], after[arm][name][lost]) == (True, False)
+        differ = {
+            (one, int(place)) for one in after[arm] for place in (after[arm][one] != before[arm][one]).nonzero()[0]
+        }
+        assert differ <= {(name, kept), (name, lost)}, "nothing else has changed"
+    for one, own in after["mine"].items():
+        assert after["random_of_mine"][one].sum() == own.sum()
+    assert not any(own.any() for own in after["full"].values())
+    decided = labellings(run, rules_of_arms(run, config))[1]["mine"].decided
+    assert [(one.by, one.grain, one.tokens, one.changed) for one in decided] == [("anna", "token", 2, 2)]
+    assert arms_decided_lines({"mine": [one.to_dict() for one in decided]}) == [
+        "mine: 2 tokens decided by people, 2 otherwise than its cuts"
+    ]
+
+
+def test_verdicts_make_arms_with_cuts_of_their_own_stale(run: Run, write: Write) -> None:
+    write_json(
+        run.folder.metrics_path,
+        {"arms": [{"arm": "mine"}, {"arm": "full"}], "scores": scores_fingerprint(run.folder)},
+    )
+    assert stale_arms(run) == []
+    label(run, verdicts=write(verdict(run, "made-0003", judged(run, "made-0003")[0])))
+    assert stale_arms(run) == ["mine"]
+    label(run, verdicts=None)
+    assert stale_arms(run) == []

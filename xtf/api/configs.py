@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import METRICS, RunConfig, apply_overrides, parse_config, read_yaml
+from xtf.config import METRICS, RunConfig, apply_overrides, parse_config, problems_of_rates, read_yaml, words
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.runs import RunReader
 from xtf.steps.defaults import completed, named, problems_of_attributes
@@ -47,19 +47,24 @@ def _checked(
 ) -> RunConfig:
     merged = apply_overrides(raw, overrides)
     if scorers is not None:
-        return parse_config(named(merged, scorers), where)
-    merged = completed(merged)
-    return parse_config(
-        merged,
-        where,
-        check_attributes=lambda attributes: problems_of_attributes(merged, attributes) + _unknown_metrics(merged),
-    )
+        config = parse_config(named(merged, scorers), where)
+    else:
+        merged = completed(merged)
+        config = parse_config(
+            merged,
+            where,
+            check_attributes=lambda attributes: problems_of_attributes(merged, attributes) + _unknown_metrics(merged),
+        )
+    if problems := problems_of_rates(config):
+        raise ConfigError([f"{where}: {problem}" for problem in problems])
+    return config
 
 
 def _unknown_metrics(raw: Mapping[str, Any]) -> list[str]:
     """What is wrong with ``evaluation.metrics``; a run whose metrics are not installed here can still be read."""
     section = raw.get("evaluation")
     names = section.get("metrics") if isinstance(section, Mapping) else None
+    names = words(names) if isinstance(names, str) and names != "auto" else names
     known = METRICS.points()
     return [
         f"evaluation.metrics: no metric named {name!r}.{did_you_mean(str(name), known)} Known: auto, {listed(known)}"
@@ -95,7 +100,7 @@ def refuse_unread(step: str, sections: Sequence[str], overrides: Sequence[str], 
     Raises:
         ConfigError: an override is of none of the ``sections``.
     """
-    for override in overrides:
+    for override in [overrides] if isinstance(overrides, str) else overrides:
         if override.partition("=")[0].partition(".")[0] not in sections:
             raise ConfigError(f"--set {override}: {step} reads only {_words(sections)}; {instead}")
 

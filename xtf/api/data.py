@@ -127,13 +127,14 @@ def plant(
         ConfigError: a rate or share outside 0 to 1, or kinds that need a model where none is given.
         DataError: the data cannot be read.
     """
-    from xtf.config import ColumnsConfig, DataConfig, ModelConfig
+    from xtf.config import ColumnsConfig, DataConfig, ModelConfig, words
     from xtf.noise import Planting, choose_kinds
     from xtf.steps.planting import plant_file
 
     for name, value in (("rate", rate), ("share", share)):
         if not 0.0 < value <= 1.0:
             raise ConfigError(f"--{name} {value}: must lie above 0 and not above 1")
+    kinds = words(kinds) if isinstance(kinds, str) else kinds
     if kinds is not None and not kinds:
         raise ConfigError("--kinds: names no kind; leave it out for all")
     source = DataConfig(path=str(data), columns=ColumnsConfig(**(columns or {})))

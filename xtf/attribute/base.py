@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, Protocol, Typ
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from xtf.attribute.reference import Roles
 from xtf.attribute.signals import SignalRequest, Signals
+from xtf.config import with_lists
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
@@ -116,9 +117,14 @@ class FitContext(Protocol):
 
 
 class AttributeParams(BaseModel):
-    """Base of every scorer's parameters: unknown keys are refused, values are frozen."""
+    """Base of every scorer's parameters: unknown keys are refused, values are frozen, ``1,2`` is a list."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _lists(cls, value: Any) -> Any:
+        return with_lists(cls.model_fields, value) if isinstance(value, Mapping) else value
 
 
 class NoParams(AttributeParams):

@@ -7,6 +7,7 @@ Begin reading in ``run`` (the whole file) and ``sections``.
 
 from xtf.config.base import Scope, Section, Share
 from xtf.config.kinds import CUTS, METRICS, RULES, CutSection, PluginSection
+from xtf.config.lists import with_lists, words
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides, quoted, read_yaml
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
@@ -72,4 +73,6 @@ __all__ = [
     "refuse_zero_rates",
     "updates",
     "validation_problems",
+    "with_lists",
+    "words",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -11,6 +12,10 @@ from xtf.errors import did_you_mean, listed
 
 Problem = tuple[tuple[str, ...], str]
 """The path of a key, and what is wrong there; a text of several lines names its places itself."""
+
+
+_ALTERNATIVE = re.compile(r"str|int|float|bool|(tuple|list|dict|literal|function-\w+)\[.*", re.DOTALL)
+"""What pydantic puts into the place of a value for a type that it has tried."""
 
 
 class SettingsError(ValueError):
@@ -30,7 +35,7 @@ def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
     """Each pydantic error as key path and text."""
     found: list[Problem] = []
     for item in error.errors():
-        path = tuple(str(part) for part in item["loc"])
+        path = tuple(str(part) for part in item["loc"] if not _is_alternative(part))
         match item["type"]:
             case "value_error" if isinstance(item["ctx"]["error"], SettingsError):
                 found += [((*path, *inner), text) for inner, text in item["ctx"]["error"].problems]
@@ -46,11 +51,48 @@ def problems_of(error: ValidationError, root: type[BaseModel]) -> list[Problem]:
             case "tuple_type" | "list_type" | "set_type":
                 text = f"expected a list, such as [a, b], got {_short(item['input'])}"
             case "dict_type" | "model_type" | "mapping_type":
-                text = f"expected a section of keys and values, got {_short(item['input'])}"
+                fields = _fields_at(root, item["loc"]) if item["type"] == "model_type" else []
+                example = f". Its keys: {', '.join(fields)}" if fields else ""
+                text = f"expected a section of keys and values, got {_short(item['input'])}{example}"
+            case "too_short" if not item["ctx"]["actual_length"]:
+                if found and found[-1][0][: len(path)] == path:
+                    continue  # what was given is wrong, and is said already
+                text = "at least one value is needed"
+            case "string_type":
+                text = f"expected a text, got {_short(item['input'])}"
+            case "int_parsing" | "float_parsing":
+                kind = "a whole number" if item["type"] == "int_parsing" else "a number"
+                text = f"expected {kind}, got {_short(item['input'])}{_as_number(str(item['input']), kind)}"
             case _:
                 text = f"{item['msg'][0].lower()}{item['msg'][1:]}, got {_short(item['input'])}"
-        found.append((path, text))
+        if len(path) < len(item["loc"]) and found and found[-1][0] == path:
+            found[-1] = (path, f"{found[-1][1]}; or {text}")  # a value that fits none of several types
+        else:
+            found.append((path, text))
     return found
+
+
+def _is_alternative(part: int | str) -> bool:
+    """Whether a part of pydantic's place names one type of several that a value may have, and no key."""
+    return isinstance(part, str) and _ALTERNATIVE.fullmatch(part) is not None
+
+
+def _as_number(text: str, kind: str) -> str:
+    """How a number that a person has written is spelt here, if it can be told."""
+    text = text.strip().lower()
+    if text in ("none", "nil", "nothing", "never", "unlimited"):
+        return ". For none at all: null"
+    number = re.sub(r"(?<=\d)[,_' ](?=\d{3}\b)", "", text)
+    if kind == "a number" and re.fullmatch(r"[+-]?\d*,\d+(e[+-]?\d+)?", text):
+        number = text.replace(",", ".")
+    scale = {"k": 1e3, "m": 1e6, "%": 0.01}.get(number[-1:], 1.0)
+    try:
+        value = float(number.rstrip("km% ")) * scale
+    except ValueError:
+        return ""
+    if kind == "a whole number" and not value.is_integer():
+        return ""
+    return f". Write {int(value) if value.is_integer() else value}"
 
 
 def one_of(given: object, allowed: Sequence[str]) -> str:
@@ -81,5 +123,5 @@ def _quoted(text: object) -> list[str]:
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    text = repr(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 60 else text[:57] + "…"

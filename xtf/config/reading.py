@@ -41,7 +41,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
-    """Return a copy of ``raw`` with each ``key.path=value`` set; values are read as YAML.
+    """Return a copy of ``raw`` with each ``key.path=value`` set; values are read as YAML. A single text is one of them.
 
     Where a cut gets another ``kind``, the settings of the former one go.
 
@@ -49,6 +49,7 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Sequence[str]) -> dict[st
         ConfigError: a text is no ``key=value``, or its path leads through what is no section.
     """
     merged: dict[str, Any] = {**raw}
+    overrides = [overrides] if isinstance(overrides, str) else overrides
     parsed = [(override, *_parsed(override)) for override in overrides]
     for override, keys, value in parsed:
         if keys[-1] == "kind" and {"threshold", "thresholds"} & set(keys[:-1]):
@@ -77,6 +78,8 @@ def _section(merged: dict[str, Any], keys: Sequence[str], override: str) -> dict
     level = merged
     for key in keys[:-1]:
         inner = level.get(key)
+        if key == "attributes" and isinstance(inner, list) and all(isinstance(name, str) for name in inner):
+            inner = {name: {} for name in inner}
         if inner is not None and not isinstance(inner, Mapping):
             raise ConfigError(f"--set {override}: {key!r} is not a section")
         level[key] = {**(inner or {})}

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from xtf.config.base import Section
 from xtf.config.kinds import CutSection
+from xtf.config.lists import words
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides
 from xtf.config.sections import (
@@ -51,6 +52,8 @@ class RunConfig(Section):
     @field_validator("attributes", mode="before")
     @classmethod
     def _empty_means_defaults(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            value = words(value)
         if isinstance(value, list) and all(isinstance(name, str) for name in value):
             return {name: {} for name in value}
         if isinstance(value, Mapping):

@@ -17,6 +17,7 @@ from pydantic import (
 
 from xtf.config.base import Section, Share
 from xtf.config.kinds import RULES, PluginSection, read_rule
+from xtf.config.lists import are_names, words
 from xtf.config.problems import SettingsError, problems_of
 from xtf.config.text_rules import TextRule, as_rules
 from xtf.config.trainer_args import problems_of_arguments
@@ -194,6 +195,11 @@ class LoraSettings(Section):
     alpha: PositiveInt = Field(32, description="Scale: the adapter's product is multiplied by alpha / r.")
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.0, description="Of the adapter's input, in training.")
     target_modules: str | tuple[str, ...] = Field("all-linear", description="Names of layers, as PEFT takes them.")
+
+    @field_validator("target_modules", mode="before")
+    @classmethod
+    def _several_names(cls, value: Any) -> Any:
+        return words(value) if isinstance(value, str) and are_names(value) else value
 
 
 class TrainingConfig(Section):

@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from xtf.config import DataConfig
+from xtf.config import DataConfig, words
 from xtf.data.data_files import KINDS, KNOWN_KINDS, DataFile, find_files, named
 from xtf.data.formats import read_file
 from xtf.data.hub import HUB_ID, is_saved, load_hub, load_saved, saved_below
@@ -126,7 +126,9 @@ def _source(path: str, split: str) -> Source:
         return Source(path, saved=local)
     files = find_files(path, split)
     if files is None and not (HUB_ID.fullmatch(path) and DataFile(path).kind not in KINDS):
-        raise DataError(f"{path}: no such file or folder (working folder: {Path.cwd()})")
+        several = [part for part in words(path) if Path(part).expanduser().exists()]
+        hint = f". Several files are a list: data.path=[{','.join(several)}]" if len(several) > 1 else ""
+        raise DataError(f"{path}: no such file or folder (working folder: {Path.cwd()}){hint}")
     if files != []:
         return Source(path, files)
     saved = saved_below(local) if local.is_dir() else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from xtf.display import counted
+from xtf.display import counted, visible
 from xtf.labelling.summary import RulingCount
 from xtf.tokens import Ruling
 
@@ -20,7 +20,7 @@ class Words(NamedTuple):
 
 RULED = {
     Ruling.FLAGGED: Words(
-        "a flag of the data", "is marked in the data as not to be learnt", "not learnt: marked in the data"
+        "a flag of the data", "is marked in the data as not learnt", "not learnt: marked in the data"
     ),
     Ruling.NEVER: Words("data.never_learn", "is named by data.never_learn", "never learnt: data.never_learn"),
     Ruling.ALWAYS: Words(
@@ -30,7 +30,7 @@ RULED = {
     ),
     Ruling.EARLIER: Words(
         "data.learn: last_turn",
-        "belongs to an earlier turn, and data.learn is last_turn",
+        "is of an earlier turn (data.learn: last_turn)",
         "not learnt: in earlier turns (data.learn: last_turn)",
     ),
 }
@@ -58,6 +58,17 @@ def decided_lines(manifest: Mapping[str, Any]) -> list[str]:
         parts = ", ".join(f"{one['tokens']:,} {_COUNTED[one['grain']]}" for one in own)
         changed = sum(one["changed"] for one in own)
         lines.append(f"decided by {by}: {parts}; {changed:,} otherwise than the cuts")
+    return lines
+
+
+def arms_decided_lines(decided: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """How many tokens people decided in each labelling that arms learn, and how many otherwise than its cuts."""
+    lines = []
+    for name, entries in decided.items():
+        tokens, changed = (sum(int(one[key]) for one in entries) for key in ("tokens", "changed"))
+        lines.append(
+            visible(f"{name}: {counted(tokens, 'token')} decided by people, {changed:,} otherwise than its cuts")
+        )
     return lines
 
 

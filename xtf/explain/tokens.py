@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from xtf.explain.flips import Flip, bounds, find_flip, interval_of, margin
 from xtf.explain.rulings import RULED, decided_words
-from xtf.explain.words import cut_text, kept_text, lacking_text, spoken
+from xtf.explain.sentences import reason, sentence, weight_text
+from xtf.explain.words import cut_text
 from xtf.labelling.cuts import FittedCut, Interval
 from xtf.labelling.guards import noise_caps
 from xtf.labelling.rules import LabelRules
@@ -259,24 +260,21 @@ class _Explainer:
         released = bool(labels.unguarded[index]) and not noise
         ruling, weight = Ruling(int(shard.rulings[index])), float(labels.weights[index])
         if ruling in RULED:
-            rule, reason = RULED[ruling].rule, RULED[ruling].reason
+            rule, why = RULED[ruling].rule, RULED[ruling].reason
         elif not response and weight:
-            rule, reason = "data.prompt_weight", f"belongs to the prompt and weighs {weight:g} (data.prompt_weight)"
+            rule, why = "data.prompt_weight", f"belongs to the prompt and weighs {weight:g} (data.prompt_weight)"
         elif not response:
-            rule, reason = PROMPT, "belongs to the prompt"
+            rule, why = PROMPT, "belongs to the prompt"
         elif protected:
-            rule, reason = PROTECTED, "is protected, because it ends the turn or belongs to the template"
+            rule, why = PROTECTED, "is protected, as an end of turn or template token"
         elif number := int(labels.decided[index]):
             words = decided_words(self._rules.deciders[number - 1])
-            rule, reason, released = words.rule, words.reason, False
+            rule, why, released = words.rule, words.reason, False
         else:
-            rule = self._rule(verdicts, noise or released)
-            reason = _reason(noise or released, verdicts, combined)
-            if released:
-                rule, reason = (
-                    f"kept by the guard {self._guard}",
-                    f"is kept by the guard {self._guard}, though it {reason}",
-                )
+            guard = self._guard if released else None
+            rule = f"kept by the guard {guard}" if guard else self._rule(verdicts, noise)
+            why = reason(noise, verdicts, combined, guard)
+        outcome = "Masked" if noise else "Kept" if response or weight > 0 else "Not trained on"
         free = response and not (protected or released or labels.decided[index])
         flips = self._flips(noise, verdicts, combined) if free else ()
         return TokenExplanation(
@@ -291,15 +289,13 @@ class _Explainer:
             verdicts=verdicts,
             combined=combined,
             rule=rule,
-            sentence=_sentence(
-                text, response or weight > 0, noise, reason + _weight_text(shard.weights[index], response)
-            ),
+            sentence=sentence(text, outcome, why + weight_text(shard.weights[index], response)),
             flips=flips,
             flip=f"masked without the guard {self._guard}" if released else self._flip_text(noise, flips),
         )
 
     def _rule(self, verdicts: Sequence[AttributeVerdict], noise: bool) -> str:
-        """Which rule decided, in words; ``noise`` is before the guards."""
+        """Which rule decided, in words; no guard has changed ``noise``."""
         return self._outcome(verdicts, noise)[0]
 
     def _outcome(self, verdicts: Sequence[AttributeVerdict], noise: bool) -> tuple[str, Sequence[int], int]:
@@ -331,53 +327,6 @@ class _Explainer:
         combine = self._rules.combine
         guarded = combine.max_noise_share < 1.0 or combine.min_kept > 0
         return f"masked if {words}" + (", unless a guard then keeps it" if guarded else "")
-
-
-def _weight_text(weight: float, response: bool) -> str:
-    """What the data says of the weight of a target, if it is not the usual one."""
-    return f"; the data weights it {weight:g}" if response and weight != 1 else ""
-
-
-def _reason(masked: bool, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None) -> str:
-    """Why a judged token is masked (or would be, but for a guard) or kept; completes "Masked: 'x' …"."""
-    if combined is not None:
-        interval = _ends(combined)
-        numbers = lacking_text(combined.value, interval) if interval else kept_text(combined.value, combined.margin)
-        lowest = min(verdicts, key=lambda verdict: verdict.percentile)
-        where = f"lowest is {spoken(lowest.name)}, at percentile {lowest.percentile:.3g}"
-        return f"has a {combined.name} of {numbers}; {where}"
-    lacks = [_lack(verdict) for verdict in verdicts if verdict.lacking]
-    if lacks:
-        return "lacks " + "; and ".join(lacks) + ("" if masked else ", which is not enough to mask it")
-    deciding = [verdict for verdict in verdicts if verdict.flip is not None]
-    if not deciding:
-        return "lacks nothing"
-    closest = min(deciding, key=lambda verdict: verdict.flip.distance if verdict.flip else math.inf)
-    numbers = kept_text(closest.value, closest.margin) + _away(closest)
-    return f"lacks nothing; closest is {spoken(closest.name)} ({numbers})"
-
-
-def _away(verdict: AttributeVerdict) -> str:
-    """How far a kept score is from its cut in percentiles, by which the closest attribute is chosen."""
-    return "" if verdict.flip is None else f", {verdict.flip.distance:.2g} percentile points away"
-
-
-def _lack(verdict: AttributeVerdict) -> str:
-    interval = _ends(verdict)
-    numbers = lacking_text(verdict.value, interval) if interval else f"{verdict.value:.3g}"
-    return f"{spoken(verdict.name)} ({numbers})" + (f": {verdict.meaning}" if verdict.meaning else "")
-
-
-def _sentence(text: str, response: bool, noise: bool, reason: str) -> str:
-    outcome = "Masked" if noise else "Kept" if response else "Not trained on"
-    return f"{outcome}: {text!r} {reason}."
-
-
-def _ends(verdict: AttributeVerdict) -> Interval | None:
-    if verdict.interval is None:
-        return None
-    low, high = verdict.interval
-    return (-math.inf if low is None else low, math.inf if high is None else high)
 
 
 def _finite(interval: Interval) -> tuple[float | None, float | None]:

@@ -32,12 +32,7 @@ def lacking_text(value: float, interval: Interval) -> str:
         return "{}, above the cut of {}".format(*numbers_apart(value, low))
     below, above = numbers_apart(value, low), numbers_apart(value, high)
     own = max(below[0], above[0], key=len)
-    return f"{own}, between the cuts of {below[1]} and {above[1]}"
-
-
-def kept_text(value: float, margin: float | None) -> str:
-    """A kept value and how far it is from lacking: ``0.31, 0.26 from its cut``."""
-    return f"{value:.3g}" if margin is None else f"{value:.3g}, {margin:.2g} from its cut"
+    return f"{own}, between cuts {below[1]} and {above[1]}"
 
 
 def spoken(name: str) -> str:

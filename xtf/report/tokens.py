@@ -36,7 +36,7 @@ def token_table(run: RunReader, examples: Collection[str] | None = None) -> Tabl
     """
     import pyarrow as pa
 
-    wanted = None if examples is None else set(examples)
+    wanted = None if examples is None else {examples} if isinstance(examples, str) else set(examples)
     parts = [part for part in run.parts if part.is_scored]
     tables = [table for part in parts for table in _tables(part, wanted)]
     seen = {name for table in tables for name in table["example_id"].unique().to_pylist()} if wanted else set()

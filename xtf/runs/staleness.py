@@ -13,6 +13,7 @@ from typing import Any
 
 from xtf.config import RunConfig, arm_parts
 from xtf.files import digest, write_text
+from xtf.runs.decisions import read_decisions
 from xtf.runs.folder import Kind, RunFolder
 from xtf.runs.opened import RunReader
 
@@ -50,6 +51,11 @@ def labels_fingerprint(folder: RunFolder) -> str:
     return _content(folder, "labels")
 
 
+def verdicts_fingerprint(folder: RunFolder) -> str:
+    """Of what people decided on the run; a fixed one where nobody did."""
+    return digest([one.to_dict() for one in read_decisions(folder).verdicts])
+
+
 def settings_fingerprint(config: RunConfig) -> str:
     """Of the settings that labelling reads."""
     cuts = {name: cut.model_dump(mode="json") for name, cut in config.thresholds.items()}
@@ -80,19 +86,28 @@ def stale_labels(run: RunReader) -> tuple[str, ...]:
 def stale_arms(run: RunReader) -> list[str]:
     """The trained arms whose labels have changed since."""
     metrics = _read(run.folder.metrics_path)
-    noted = {"labels": metrics.get("labels"), "scores": metrics.get("scores")}
-    now = {"labels": _stage(run, "label").get("labels"), "scores": scores_fingerprint(run.folder)}
+    nobody = digest([])
+    noted = {
+        "labels": metrics.get("labels"),
+        "scores": metrics.get("scores"),
+        "verdicts": metrics.get("verdicts", nobody),
+    }
+    now = {
+        "labels": _stage(run, "label").get("labels"),
+        "scores": scores_fingerprint(run.folder),
+        "verdicts": verdicts_fingerprint(run.folder),
+    }
     changed = {key for key, value in noted.items() if value is not None and value != now[key]}
     names = [str(arm["arm"]) for arm in metrics.get("arms", ())]
-    return [name for name in names if _rests_on(name) in changed]
+    return [name for name in names if _rests_on(name) & changed]
 
 
-def _rests_on(arm: str) -> str | None:
-    """What decides which tokens an arm learns: the run's own labels, its scores under cuts of the arm, or neither."""
+def _rests_on(arm: str) -> frozenset[str]:
+    """What decides which tokens an arm learns: the run's own labels; or its scores, by cuts of the arm, and people."""
     labels = arm_parts(arm)[1]
     if labels in (None, "oracle"):
-        return None
-    return "labels" if labels == "xtf" else "scores"
+        return frozenset()
+    return frozenset({"labels"}) if labels == "xtf" else frozenset({"scores", "verdicts"})
 
 
 def page_basis(run: RunReader) -> dict[str, str | None]:

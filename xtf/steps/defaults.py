@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from xtf.attribute import registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.attribute.roles import NEWEST, comparing, problems_of_roles, with_newest
-from xtf.config import RunConfig, StrategyConfig
+from xtf.config import RunConfig, StrategyConfig, words
 from xtf.errors import PluginError
 
 
@@ -19,6 +19,8 @@ def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
 
     A cut given in part (``cut: 0.1``) is completed from the default. What is wrong is left to validation.
     """
+    if isinstance(raw.get("attributes"), str):
+        raw = {**raw, "attributes": words(raw["attributes"])}
     attributes, thresholds = _attributes(raw), raw.get("thresholds") or {}
     if attributes is None or not isinstance(thresholds, Mapping):
         return dict(raw)

@@ -21,11 +21,13 @@ from xtf.evaluation.detection import (
 )
 from xtf.files import write_json
 from xtf.labelling.combiners.base import from_lacking_end
+from xtf.labelling.decisions import Decisions
 from xtf.labelling.rules import LabelRules, judge
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
+from xtf.runs.decisions import read_decisions
 from xtf.runs.staleness import labels_fingerprint
 from xtf.steps.labellings import arm_rules
 from xtf.steps.truth import truth_of_example
@@ -82,7 +84,7 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, list[str], int]
     rules = _rules(run)
     directions = {name: -1.0 if _direction(run, name) == "low" else 1.0 for name in run.scored}
     arms = {} if rules is None else {f"arms.{name}": arm_rules(run, run.config, name) for name in run.config.arms}
-    here = _Judge(run, rules, arms, directions)
+    here = _Judge(run, rules, arms, directions, read_decisions(run.folder))
     with progress("Comparing with the truth", None, "examples") as advance:
         for shard, labels in run.labelled() if rules is not None else ((shard, None) for shard in run.shards()):
             for index in range(len(shard)):
@@ -108,12 +110,14 @@ class _Judge:
     Attributes:
         arms: Name to the rules of each other labelling that the configuration defines.
         directions: Attribute to -1 if low scores are taken for wrong, else 1.
+        decisions: What people decided, which goes before all rules.
     """
 
     run: RunReader
     rules: LabelRules | None
     arms: dict[str, LabelRules]
     directions: dict[str, float]
+    decisions: Decisions
 
     def tokens(self, shard: ScoredShard, labels: Labels | None, truth: TokenTruth, number: int) -> JudgedTokens:
         """The tokens of one example, the ``number``-th, of which the truth is known."""
@@ -138,7 +142,7 @@ class _Judge:
             found.masked[LABELS] = labels.noise[here]
         for name, rules in self.arms.items():
             found.suspicion[name] = _suspicion(rules, shard)[here]
-            found.masked[name] = judge(rules, shard).noise[here]
+            found.masked[name] = judge(rules, shard, self.decisions).noise[here]
         return found
 
 

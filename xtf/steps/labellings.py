@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -11,8 +11,10 @@ from xtf.data.arrays import ArrayFile
 from xtf.errors import ConfigError
 from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.cuts.never import Never
+from xtf.labelling.decisions import Decided, add_decided, count_decided
 from xtf.noise.truth import Truth, read_truth
 from xtf.runs import RunReader
+from xtf.runs.decisions import read_decisions
 from xtf.steps.truth import wrong_tokens
 from xtf.tokens import TOKEN_COLUMNS
 from xtf.training import Labelling
@@ -26,16 +28,19 @@ def labellings(
 ) -> tuple[StoredExamples, dict[str, Labelling]]:
     """The first ``limit`` examples, the run's own labels (``xtf``), and what each of ``rules`` makes of them, on disk.
 
-    The run's own labels are read as written; no model is loaded. With ``truth`` there is one labelling more,
-    ``oracle``, whose noise is what is known to be wrong.
+    The run's own labels are read as written; no model is loaded. What people decided on the run goes before each of
+    ``rules`` too. With ``truth`` there is one labelling more, ``oracle``, whose noise is what is known to be wrong, no
+    more and no less.
     """
-    labelled = ("xtf", *rules)
+    labelled, decisions = ("xtf", *rules), read_decisions(run.folder)
+    decided: dict[str, list[Sequence[Decided]]] = {name: [] for name in labelled}
     names = [*labelled, *([ORACLE] if truth is not None else [])]
+    by_cuts = {**rules, "xtf": run.rules} if decisions else {}
     examples = ExampleWriter(run.folder.state)
     noise = {name: ArrayFile(run.folder.state, np.bool_) for name in names}
     weights = {name: ArrayFile(run.folder.state, np.float32) for name in names}
     taken = 0
-    for shard, written in run.labelled(None if rules else []):
+    for shard, written in run.labelled(None if rules or decisions else []):
         count = len(shard) if limit is None else min(len(shard), limit - taken)
         here = slice(int(shard.offsets[count]))
         examples.append(
@@ -44,7 +49,10 @@ def labellings(
             {name: getattr(shard, name)[here] for name in TOKEN_COLUMNS},
         )
         for name in labelled:
-            labels = written if name == "xtf" else judge(rules[name], shard)
+            labels = written if name == "xtf" else judge(rules[name], shard, decisions)
+            if decisions:
+                without = judge(by_cuts[name], shard).noise[here]
+                decided[name].append(count_decided(decisions, labels.within(here), without))
             noise[name].append(labels.noise[here])
             weights[name].append(labels.weights[here])
         if truth is not None:
@@ -55,7 +63,10 @@ def labellings(
         if taken == limit:
             break
     return examples.stored(), {
-        name: Labelling(examples.pieces(noise[name]), examples.pieces(weights[name])) for name in names
+        name: Labelling(
+            examples.pieces(noise[name]), examples.pieces(weights[name]), decided=add_decided(decided.get(name, ()))
+        )
+        for name in names
     }
 
 

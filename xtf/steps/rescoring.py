@@ -30,6 +30,7 @@ from xtf.files import digest
 from xtf.labelling import LabelRules, judge
 from xtf.labelling.combiners import Panel
 from xtf.labelling.cuts import fit_cuts
+from xtf.labelling.decisions import Decisions
 from xtf.labelling.distribution import measure
 from xtf.labelling.rules import combiner_of
 from xtf.labelling.shard import ScoredShard
@@ -37,6 +38,7 @@ from xtf.model import Embedder, LoadedModel, SignalPass
 from xtf.model.head import base_of
 from xtf.progress import progress
 from xtf.runs import RunReader
+from xtf.runs.decisions import read_decisions
 from xtf.runs.tables import shard_of
 from xtf.steps.references import ReferenceModels
 from xtf.steps.scorers import build_attributes
@@ -116,8 +118,11 @@ class Rescorer:
         entries = {entry["name"]: entry["fingerprint"] for entry in self._run.manifest["attributes"]}
         assert self._config.training is not None
         made_from = {name: entries[name] for name in sorted(names)}
-        fingerprint = digest(rules.to_dict(), made_from, self._config.training.rescore_steps)
-        return RescoredLabels(self, rules, tuple(name for name in rules.attributes if name in names), fingerprint)
+        decisions = read_decisions(self._run.folder)
+        heeded = [one.to_dict() for one in decisions.verdicts]
+        parts = rules.to_dict(), made_from, self._config.training.rescore_steps, *([heeded] if heeded else [])
+        counted = tuple(name for name in rules.attributes if name in names)
+        return RescoredLabels(self, rules, counted, digest(*parts), decisions)
 
     def prepare(self) -> None:
         """Read the signals of other models and the first scores, once, while the model is still the base."""
@@ -260,12 +265,14 @@ class RescoredLabels:
         first: The rules as fitted to all rows by their first scores.
         names: The attributes that count, in their order.
         fingerprint: Of all that decides the labels but for the model.
+        decisions: What people decided on the run, which goes before the rules here too.
     """
 
     rescorer: Rescorer
     first: LabelRules
     names: tuple[str, ...]
     fingerprint: str
+    decisions: Decisions
 
     def prepare(self) -> None:
         """Read what stays the same in training."""
@@ -279,7 +286,7 @@ class RescoredLabels:
         """
         shard = self.rescorer.scores(model, places, self.names)
         try:
-            labels = judge(self._rules(shard), shard)
+            labels = judge(self._rules(shard), shard, self.decisions)
         except ConfigError as error:
             why = "; ".join(error.problems)
             raise ConfigError(

@@ -20,7 +20,7 @@ from xtf.labelling import LabelRules
 from xtf.model import LoadedModel, load_model
 from xtf.progress import busy, notice
 from xtf.runs import RunReader
-from xtf.runs.staleness import labels_fingerprint, scores_fingerprint
+from xtf.runs.staleness import labels_fingerprint, scores_fingerprint, verdicts_fingerprint
 from xtf.steps.labellings import labellings, rules_of_arms, truth_of_arms
 from xtf.steps.preparing import Given, write_config
 from xtf.steps.rescoring import Rescorer, described, relabelled
@@ -58,8 +58,14 @@ def train_run(run: RunReader, config: RunConfig, given: Given) -> dict[str, Any]
         training = resolve_auto(config.training, loaded.model)
         comparison = Comparison(loaded, held_out, training, config.evaluation, progress=True)
         results = comparison.compare(examples, labelled, run.path / "model")
-        rests_on = {"labels": labels_fingerprint(run.folder), "scores": scores_fingerprint(run.folder)}
-        metrics = {**metrics_of(config, results, len(examples), held_out), **rescoring, **rests_on}
+        rests_on = {
+            "labels": labels_fingerprint(run.folder),
+            "scores": scores_fingerprint(run.folder),
+            "verdicts": verdicts_fingerprint(run.folder),
+        }
+        decided = {name: [asdict(one) for one in labelling.decided] for name, labelling in labelled.items()}
+        people = {"decided": {name: found for name, found in decided.items() if found}}
+        metrics = {**metrics_of(config, results, len(examples), held_out), **rescoring, **people, **rests_on}
         write_json(run.folder.metrics_path, metrics)
         run.folder.update_manifest(stages={"train": {"done": True, "seconds": round(time.monotonic() - started, 2)}})
     return metrics

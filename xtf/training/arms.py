@@ -11,6 +11,7 @@ import numpy as np
 
 from xtf.config import BUILT_IN_ARMS, arm_parts
 from xtf.errors import did_you_mean, listed
+from xtf.labelling.decisions import Decided
 from xtf.tokens import BoolArray, FloatArray, TokenizedExample
 from xtf.training.rows import TrainingRow
 
@@ -44,11 +45,13 @@ class Labelling:
         noise: ``(seq,)`` bool for each example.
         weights: ``(seq,)`` float32 for each example; read only when training with ``objective: weight``.
         rescoring: How they are labelled anew in training; None: never.
+        decided: Whose verdicts went before the rules, and on how many tokens.
     """
 
     noise: Sequence[BoolArray] = ()
     weights: Sequence[FloatArray] = ()
     rescoring: Rescoring | None = None
+    decided: Sequence[Decided] = ()
 
 
 def labelled_rows(

@@ -11,7 +11,7 @@ from xtf.data.report import DataReport
 from xtf.display import command, counted
 from xtf.evaluation.detection import describe_detection
 from xtf.explain.marks import WORDS
-from xtf.explain.rulings import decided_lines, dropped_lines, ruling_lines
+from xtf.explain.rulings import arms_decided_lines, decided_lines, dropped_lines, ruling_lines
 from xtf.explain.words import cut_text
 from xtf.labelling.distribution import Distribution, keys_to_values
 from xtf.noise import known_kinds
@@ -68,7 +68,8 @@ def _metrics(run: RunReader) -> dict[str, Any] | None:
     if not run.folder.metrics_path.exists():
         return None
     metrics, stale = run.metrics, stale_arms(run)
-    return {**metrics, "arms": [{**arm, "stale": EARLIER if arm["arm"] in stale else None} for arm in metrics["arms"]]}
+    arms = [{**arm, "stale": EARLIER if arm["arm"] in stale else None} for arm in metrics["arms"]]
+    return {**metrics, "arms": arms, "decided_lines": arms_decided_lines(metrics.get("decided", {}))}
 
 
 def _detection(run: RunReader) -> dict[str, Any] | None:

@@ -9,6 +9,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.config import words
+from xtf.display import command
 from xtf.errors import RunError, did_you_mean
 from xtf.report.html.facts import FactsTable
 
@@ -100,9 +102,14 @@ def _orders(facts: FactsTable) -> dict[str, NDArray[np.int64]]:
 
 
 def _chosen(facts: FactsTable, examples: Sequence[str]) -> Sample:
+    examples = [examples] if isinstance(examples, str) else examples
     known = facts.places_of(examples)
     for example in examples:
         if example not in known:
-            raise RunError(f"no example {example!r} in this run.{did_you_mean(example, islice(facts.ids(), 1000))}")
+            parts = words(example)
+            is_list = len(parts) > 1 and len(facts.places_of(parts)) == len(set(parts))
+            each = "".join(f" {command(f'--example={part}')}" for part in parts)
+            hint = f" Name each by itself:{each}" if is_list else did_you_mean(example, islice(facts.ids(), 1000))
+            raise RunError(f"no example {example!r} in this run.{hint}")
     places = tuple(sorted(known.values()))
     return Sample(places, ("chosen",) * len(places), len(facts))

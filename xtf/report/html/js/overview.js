@@ -117,7 +117,8 @@ const Overview = (() => {
     Base.on("shown", () => { if (some.length) Charts.arms(chart, some); });
     const unjudged = chosen.flatMap((one) => one.unjudged.map((part) =>
       el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.count(metrics.metrics.answered)} rows not judged: ${part.reason}`)));
-    return section("Training", metrics.note, chart, ...unjudged,
+    const decided = metrics.decided_lines.map((line) => el("p", {}, line));
+    return section("Training", metrics.note, chart, ...unjudged, ...decided,
       table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time"], rows, "numbers wide"), ...tasks(metrics.arms));
   }
 
