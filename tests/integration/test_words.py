@@ -118,7 +118,7 @@ def test_reasons_have_marks_without_colour_and_fit_80_columns(
         (["thresholds.nope.cut=3"], "thresholds.nope: no attribute of that name in this run. In this run: knowledge"),
         (["thresholds.knowledge_noveltie.cut=3"], "Did you mean 'knowledge_novelty'?"),
         (["arms.a.thresholds.nope.kind=never"], "arms.a.thresholds.nope: no attribute of that name in this run."),
-        (["training.seeds=3"], "training.seeds: expected a list, such as [a, b], got 3"),
+        (["training.seeds=null"], "training.seeds: expected a list, such as [a, b], got null"),
         (["training=3"], "training: expected a section of keys and values, got 3"),
     ],
 )
