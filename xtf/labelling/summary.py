@@ -186,6 +186,7 @@ class Tally:
             most_masked_examples=tuple(self._most),
             least_masked_examples=tuple(self._least),
             rulings=tuple(RulingCount(r.name.lower(), int(self._rulings[r])) for r in Ruling if r and self._rulings[r]),
+            stale=(),
             **lists,
         )
 
