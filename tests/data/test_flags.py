@@ -213,6 +213,8 @@ def test_a_weight_becomes_the_weight_of_each_token_of_the_turn(weight: float) ->
         ({"exclude-from training": True}, "'exclude-from training'"),
         ({"rejected": True}, "'rejected' is True; set train: false"),
         ({"isChosen": False}, "'isChosen' is False"),
+        ({"target": False}, "'target' is False; set train: false"),
+        ({"include": False}, "'include' is False"),
         ({"metadata": {"train": False}}, "metadata: 'train' is False; set it on the turn"),
         ({"extra": {"loss-weight": 0}}, "extra: 'loss-weight' is 0"),
         ({"train_detail": "all"}, "train_detail is a string"),

@@ -104,8 +104,9 @@ def test_published_forms(value: dict[str, Any], asked: str, said: str, unused: t
     assert (found.value.responses(), found.unused) == ([1], unused)
 
 
-def test_system_prompt_of_openorca() -> None:
-    row = {"id": "flan.1", "system_prompt": "Be brief.", "question": "Hi", "response": "Hello"}
+@pytest.mark.parametrize("system", ["system_prompt", "system", "system_message"])
+def test_system_prompt_of_openorca(system: str) -> None:
+    row = {"id": "flan.1", system: "Be brief.", "question": "Hi", "response": "Hello"}
     assert conversation(row).messages == (SYSTEM, USER, ASSISTANT)
 
 
@@ -124,7 +125,8 @@ def test_plain_text() -> None:
 def test_bare_functions_become_tools() -> None:
     function = {"name": "f", "description": "d", "parameters": {"type": "object"}}
     wanted = [{"type": "function", "function": function}]
-    for given in ({"functions": [function]}, {"tools": [function]}, {"tools": [{"type": "function", **function}]}):
+    forms = ({"functions": [function]}, {"available_tools": [function]}, {"tools": [function]})
+    for given in (*forms, {"tools": [{"type": "function", **function}]}):
         assert conversation({"messages": [USER, ASSISTANT], **given}).tools == wanted
 
 
@@ -160,9 +162,30 @@ def test_the_line_that_would_read_the_row(value: dict[str, Any], line: str) -> N
         recognise(Row("a:1", 0, value), ColumnsConfig(**columns))
 
 
-def test_a_question_alone_is_not_proposed_as_text_to_learn() -> None:
-    with pytest.raises(RowError, match=r"found 'preference', 'prompt'\. Name them with data\.columns\."):
-        conversation({"prompt": "Hi", "preference": {"chosen": "Yes", "rejected": "No"}})
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"prompt": "Hi", "preference": {"chosen": "Yes", "rejected": "No"}},
+        {"question": "Hi", "answer_0": "Yes", "answer_1": "No"},
+        {"history": "Hi", "human_ref_A": "Yes", "human_ref_B": "No"},
+        {"conversation_a": [USER], "conversation_b": [USER]},
+        {"prompt": "Hi", "answers": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}]},
+        {"system": "SYSTEM: Be brief.", "chat": "USER: Hi\n\nASSISTANT: Hello"},
+        {"title": "T", "paragraphs": [{"context": "C", "qas": []}]},
+    ],
+)
+def test_what_may_hold_words_of_others_or_bad_answers_is_not_proposed_to_be_learnt(value: dict[str, Any]) -> None:
+    with pytest.raises(RowError, match=r"found '.*'\. Name them with data\.columns\."):
+        conversation(value)
+
+
+@pytest.mark.parametrize("column", ["role", "from", "speaker"])
+def test_one_turn_in_a_row_of_its_own_is_no_plain_text(column: str) -> None:
+    turn = {"message_id": "1", "text": "Hi", column: "prompter"}
+    with pytest.raises(RowError, match=rf"a single turn of a conversation: '{column}' is 'prompter'; put the turns"):
+        conversation(turn)
+    assert conversation(turn, text="text").is_text
+    assert conversation({**turn, column: "Goethe"}).is_text
 
 
 @pytest.mark.parametrize(

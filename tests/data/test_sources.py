@@ -206,6 +206,15 @@ def test_broken_lines_name_file_and_line(tmp_path: Path) -> None:
             b'{\n"rows": []}',
             r'expected a list of rows or \{"data": \[...\]\}, found an object with keys rows',
         ),
+        (
+            "a.json",
+            b'{"prompt": {"0": "Hi", "1": "Hm"}, "completion": {"0": "Yes", "1": "No"}}',
+            r"'prompt' holds a value for each row number, .* frame\.to_json\(path, orient='records', lines=True\)",
+        ),
+        ("a.jsonl", gzip.compress(b'{"a": 1}\n'), r"a\.jsonl: compressed by gzip, .* let it end in '\.gz'"),
+        ("a.jsonl", bz2.compress(b'{"a": 1}\n'), r"a\.jsonl: compressed by bzip2, .* let it end in '\.bz2'"),
+        ("a.csv", lzma.compress(b"a\n1\n"), r"a\.csv: compressed by xz, .* let it end in '\.xz'"),
+        ("a.jsonl", zstd(b'{"a": 1}\n'), r"a\.jsonl: compressed by Zstandard, .* let it end in '\.zst'"),
         ("a.parquet", b"no parquet", "not a readable Parquet file"),
         ("a.xls", b"a,b", r"unknown kind of file '\.xls'. Known kinds: \.jsonl"),
         ("a.csv", b"a,b\n", "empty: there is no row in it"),
@@ -221,6 +230,13 @@ def test_files_of_no_use(tmp_path: Path, name: str, content: bytes, message: str
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=message):
         list(read_rows(DataConfig(path=str(tmp_path / name)), DataReport()))
+
+
+def test_a_row_alone_with_a_repeated_name_is_a_broken_row(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"prompt": "Hi", "completion": "Good", "completion": "Bad"}\n')
+    report = DataReport()
+    assert not list(read_rows(DataConfig(path=str(tmp_path / "a.jsonl")), report))
+    assert report.skipped["broken JSON"].detail == "'completion' stands twice in one object"
 
 
 @pytest.mark.parametrize("path", ["nowhere/train.jsonl", "./nowhere", "a/b/c"])

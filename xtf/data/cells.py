@@ -11,6 +11,8 @@ from xtf.errors import listed
 
 NAMES = frozenset(("id", "example_id"))
 """Columns that name a row; the reader reads them."""
+SYSTEM = ("system", "system_prompt", "system_message")
+"""Columns of a system prompt; the first that holds one is read."""
 
 
 class Cells(Mapping[str, Any]):
@@ -65,10 +67,10 @@ class Cells(Mapping[str, Any]):
         return text_of(self[key], key) if key is not None and key in self else ""
 
     def system_prompt(self) -> str:
-        """The text of the system column: the one that is named, or ``system`` or ``system_prompt``."""
+        """The text of the system column: the one that is named, or one of :data:`SYSTEM`."""
         if self.system is not None:
             return text_of(self.column(self.system), self.system)
-        return self.text("system") or self.text("system_prompt")
+        return next((text for name in SYSTEM if (text := self.text(name))), "")
 
     def unread(self) -> list[str]:
         """Columns that hold something and that nothing has read."""

@@ -33,8 +33,10 @@ LOOKS_LIKE_A_FLAG = re.compile(
     r"(?:.*_)?(?:train(?:ed|ing|able)?|loss(?:es)?|weights?|mask(?:s|ed)?|learn(?:able|t)?|supervised?|ignored?|skip|"
     r"exclude[ds]?)(?:_.*)?"
 )
-VERDICTS = re.compile(r"(?:is_)?(?:rejected|undesirable|chosen|desirable|preferred)|label|kto_(?:tag|label)")
-"""What a turn may not say of itself by true or false: of preference data whole rows are known, not turns."""
+VERDICTS = re.compile(
+    r"(?:is_)?(?:rejected|undesirable|chosen|desirable|preferred|target)|label|kto_(?:tag|label)|included?|keep"
+)
+"""What a turn may not say of itself by true or false: no trainer reads it there; of preference data whole rows are."""
 
 
 def spelled(row: Iterable[Any], names: tuple[str, ...]) -> list[tuple[str, str]]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 import codecs
 import json
 import lzma
+import re
 import zlib
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, BinaryIO
 
 from xtf.data.csv_rows import csv_rows
-from xtf.data.data_files import KNOWN_KINDS, SPLIT_NAMES, DataFile
+from xtf.data.data_files import KNOWN_KINDS, SPLIT_NAMES, DataFile, is_address
 from xtf.data.encodings import as_utf8, not_utf8
 from xtf.data.json_rows import DECODER, json_rows
 from xtf.data.plain import plain
@@ -27,6 +28,13 @@ from xtf.errors import DataError
 BATCH_ROWS = 256
 
 BLANK = b" \t\r\n" + codecs.BOM_UTF8
+COMPRESSED = {
+    rb"\x1f\x8b\x08": ("gzip", ".gz"),
+    rb"BZh[1-9]1AY&SY": ("bzip2", ".bz2"),
+    rb"\xfd7zXZ\x00": ("xz", ".xz"),
+    rb"\x28\xb5\x2f\xfd": ("Zstandard", ".zst"),
+}
+"""How compressed content begins."""
 LONGEST_FIRST_LINE = 1 << 26
 """Bytes of a first line beyond which a ``.json`` file is taken for one value, not for lines of rows."""
 LONGEST_FIRST_ROW = 1 << 22
@@ -39,6 +47,7 @@ def read_file(file: DataFile) -> Iterator[Unread]:
     if reader is None:
         raise DataError(f"{file.path}: unknown kind of file {file.kind!r}. {KNOWN_KINDS}")
     try:
+        _check_name(file)
         for row in reader(file):
             yield row._replace(file=file.name)
     except (EOFError, zlib.error, lzma.LZMAError) as error:
@@ -47,6 +56,17 @@ def read_file(file: DataFile) -> Iterator[Unread]:
         raise DataError(f"{file.path}: not valid {error.encoding}: {error.reason}") from None
     except OSError as error:
         raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
+
+
+def _check_name(file: DataFile) -> None:
+    """Refuse what is compressed without its name saying so."""
+    if file.compression or is_address(file.path):
+        return
+    with file.open_raw() as opened:
+        first = opened.read(10)
+    for beginning, (what, ending) in COMPRESSED.items():
+        if re.match(beginning, first):
+            raise DataError(f"{file.path}: compressed by {what}, which its name does not say; let it end in {ending!r}")
 
 
 def _json(file: DataFile) -> Iterator[Unread]:
@@ -78,7 +98,7 @@ def _is_lines(file: DataFile) -> bool:
         try:
             row = _parsed(first, "")
         except RowError:
-            return file.kind != ".json" and not _begins_row(first + text.read(LONGEST_FIRST_ROW))
+            return file.kind != ".json" and (_is_value(first) or not _begins_row(first + text.read(LONGEST_FIRST_ROW)))
     return file.kind != ".json" or (isinstance(row, dict) and not _holds_rows(row))
 
 
@@ -86,6 +106,15 @@ def _holds_rows(value: dict[str, Any]) -> bool:
     """Whether this is no row, but a whole file in one line: ``{"data": [...]}``, rows under their ids or by split."""
     is_data = isinstance(value.get("data"), list) or set(value) <= set(SPLIT_NAMES)
     return is_data or all(isinstance(inner, dict) for inner in value.values())
+
+
+def _is_value(line: bytes) -> bool:
+    """Whether the line is JSON by itself, though it may be no row, such as an object with a repeated name."""
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _begins_row(text: bytes) -> bool:

@@ -86,7 +86,11 @@ def _by_id(text: _Text) -> Iterator[Any]:
         text.peek()
         key = text.value()
         text.expect(":")
-        yield {"id": key, **text.value()}
+        row = text.value()
+        if row and all(map(str.isdecimal, row)):
+            how = "write its rows: frame.to_json(path, orient='records', lines=True)"
+            raise DataError(f"{text.place}: {key!r} holds a value for each row number, as pandas writes a table; {how}")
+        yield {"id": key, **row}
         if text.expect(",", "}") == "}":
             return
 

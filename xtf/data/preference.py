@@ -140,11 +140,11 @@ def _verdict(value: Any, name: str, has_completion: bool) -> bool | None:
         return value if isinstance(value, bool) else None
     if isinstance(value, str):
         word = value.strip().lower()
-        value = VERDICTS.get(word, float(word) if word in ("0", "1") else None)
+        value = VERDICTS.get(word, float(word) if word in ("-1", "0", "1") else None)
     if isinstance(value, bool):
         return value
-    is_number = isinstance(value, (int, float)) and value in (0, 1)
-    return bool(value) if is_number and (name != "label" or has_completion) else None
+    is_number = isinstance(value, (int, float)) and value in (-1, 0, 1)
+    return bool(value > 0) if is_number and (name != "label" or has_completion) else None
 
 
 def _two_answers(row: Cells) -> Preference | None:

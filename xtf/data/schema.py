@@ -21,7 +21,7 @@ from xtf.data.pubmedqa import pubmedqa
 from xtf.data.report import Remark, RowError
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
-from xtf.data.text_rows import Chat, Pair, Text, first_answer
+from xtf.data.text_rows import Chat, Pair, Text, first_answer, text_alone
 from xtf.data.token_rows import MASKS, Labelled, Unlabelled
 from xtf.errors import DataError, listed
 
@@ -94,7 +94,7 @@ SCHEMAS = (
     _pair("inputs", "targets"),  # FLAN, Aya
     _pair("text", "code"),  # MBPP
     Schema(("input_ids",), Unlabelled("input_ids"), "tokens without labels: every one is a target"),
-    Schema(("text",), Text("text"), PLAIN),
+    Schema(("text",), text_alone, PLAIN),
 )
 """The first one that fits a row reads it; where none does, upper and lower case are taken for the same."""
 

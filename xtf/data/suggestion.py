@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -26,6 +28,14 @@ YAML_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off"))
 PLAIN = ("text", "content", "body", "document", "article", "passage", "abstract")
 
 
+MESSAGE = frozenset(("role", "from", "speaker", "content", "value", "text", "user", "human", "parts"))
+"""Keys of which a message has one."""
+NUMBERED = re.compile(r"(.+?)(?:_[a-z]|[_ ]?\d+)", re.IGNORECASE)
+"""``answer_0`` and ``answer_1``, ``ref_A`` and ``ref_B``: which of them is the good one, the names do not say."""
+SPEAKS = re.compile(r"\W*(?:human|user|assistant|system)\s*:", re.IGNORECASE)
+"""How a whole conversation begins that is written as one text."""
+
+
 def columns_line(row: Mapping[Any, Any]) -> str:
     """A sentence with the columns there are and, if any could be read, the configuration line that names them."""
     keys = ", ".join(repr(key) for key in sorted(map(str, row))) or "none"
@@ -38,15 +48,18 @@ def columns_line(row: Mapping[Any, Any]) -> str:
 
 def _guessed(row: Mapping[str, Any]) -> dict[str, str]:
     """What each setting of ``data.columns`` could be."""
-    chat = next((key for key, value in row.items() if _is_list_of(value, Mapping)), None)
-    if chat is not None:
-        return {"messages": chat}
+    objects = [key for key, value in row.items() if _is_list_of(value, Mapping)]
+    if objects:
+        return {"messages": objects[0]} if len(objects) == 1 and MESSAGE & set(row[objects[0]][0]) else {}
     numbers = [key for key, value in row.items() if _is_list_of(value, int)]
     if len(numbers) == 2 and len(row[numbers[0]]) == len(row[numbers[1]]):
         labels = _like(("label", "target"), numbers) or numbers[1]
         return {"input_ids": next(key for key in numbers if key != labels), "labels": labels}
-    texts = [key for key, value in row.items() if isinstance(value, str) and value.strip()]
-    return _guessed_of_texts([key for key in texts if "reject" not in key.casefold()])
+    texts = {key: value for key, value in row.items() if isinstance(value, str) and value.strip()}
+    stems = Counter(match[1].casefold() for key in texts if (match := NUMBERED.fullmatch(key)))
+    if max(stems.values(), default=0) > 1 or any(map(SPEAKS.match, texts.values())):
+        return {}
+    return _guessed_of_texts([key for key in texts if key.casefold() != "id" and "reject" not in key.casefold()])
 
 
 def _guessed_of_texts(columns: Sequence[str]) -> dict[str, str]:

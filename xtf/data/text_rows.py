@@ -20,10 +20,16 @@ from xtf.data.messages import (
     text_of,
 )
 from xtf.data.report import RowError
+from xtf.data.roles import ROLES
 from xtf.errors import kind_of
 
 ARGUMENTS = "chat_template_kwargs"
 """Column of a row's own arguments for the chat template, as TRL and vLLM name it."""
+
+TOOLS = ("tools", "functions", "available_tools")
+"""Columns of tools: OpenAI's, its former form, Mistral's; the first that holds any is read."""
+SPEAKERS = ("role", "from", "speaker")
+"""Columns that say who speaks."""
 
 Messages = list[dict[str, Any]]
 
@@ -94,6 +100,20 @@ class Text:
         return Conversation((message,), is_text=True, learning=_learning([message], row, 0))
 
 
+def text_alone(row: Cells) -> Conversation:
+    """Read the column ``text`` as plain text, unless the row is one turn of a conversation, maybe of the one who asks.
+
+    Raises:
+        RowError: saying what is wrong with it.
+    """
+    for column in SPEAKERS:
+        who = row.peek(column)
+        if isinstance(who, str) and who.strip().lower() in ROLES:
+            how = "put the turns of a conversation in one row, under 'messages'; or name the text: data.columns.text"
+            raise RowError("a single turn of a conversation", f"{column!r} is {who!r}; {how}")
+    return Text("text")(row)
+
+
 def first_answer(value: Any, place: str) -> Any:
     """The first of several right answers: of a list, or of an object with ``text`` (SQuAD) or ``value`` (TriviaQA).
 
@@ -116,7 +136,7 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
     if system and messages[:1] and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": system}, *messages]
         context += bool(context)
-    tools = as_tools(row.get("tools")) or as_tools(row.get("functions"))
+    tools = next((tools for name in TOOLS if (tools := as_tools(row.get(name)))), None)
     arguments, learning = as_arguments(row.get(ARGUMENTS), ARGUMENTS), _learning(messages, row, context)
     conversation = Conversation(tuple(messages), tools, context, arguments, learning=learning)
     learnt = conversation.asked()
