@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     )
     from xtf.attribute import PredictionSignal as PredictionSignal
     from xtf.attribute.registry import register
+    from xtf.cluster import RayEngine
     from xtf.config import Scope as Scope
     from xtf.errors import XTFError
     from xtf.evaluation import Metric as Metric
@@ -100,6 +101,7 @@ _HOMES = {
         "NoParams Projection Reference "
         "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
+    "xtf.cluster": "RayEngine",
     "xtf.errors": "XTFError",
     "xtf.progress": "Activity watch_progress",
     "xtf.scorer": "Scorer",
@@ -152,6 +154,7 @@ __all__ = [
     "MaxLogProb",
     "NoParams",
     "Projection",
+    "RayEngine",
     "Reference",
     "Roles",
     "Run",

@@ -45,6 +45,10 @@ class RunError(XTFError):
     """A run folder that is missing, damaged, locked, or belongs to another configuration."""
 
 
+class ClusterError(XTFError):
+    """A Ray cluster that is not there, has no room, or has failed."""
+
+
 class OutOfSpaceError(RunError):
     """The disk is full; everything written so far is complete and the run can go on."""
 

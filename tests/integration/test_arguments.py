@@ -108,6 +108,14 @@ def score_shard(s: Setting) -> None:
     assert run.folder.indices("scores") == [1]
 
 
+def score_engine(s: Setting) -> None:
+    with pytest.raises(ConfigError, match="not with engine='ray'"):
+        xtf.score(s.config(), engine=xtf.RayEngine(), shard="1/2")
+    unknown: Any = "spark"
+    with pytest.raises(ConfigError, match="expected plain, ray"):
+        xtf.score(s.config(), engine=unknown)
+
+
 def run_overwrite(s: Setting) -> None:
     xtf.run(s.config(seed=1))
     assert xtf.run(s.config(seed=2), overwrite=True).config.seed == 2
@@ -373,6 +381,7 @@ CASES: dict[str, Callable[[Setting], None]] = {
     "score.attributes": score_attributes,
     "score.overwrite": score_overwrite,
     "score.shard": score_shard,
+    "score.engine": score_engine,
     "find.data": find_data,
     "find.model": find_model,
     "find.tokenizer": find_tokenizer,

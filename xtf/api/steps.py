@@ -23,6 +23,7 @@ from xtf.steps.defaults import completed
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from xtf.cluster import RayEngine
     from xtf.report.results import Detection, Metrics
 
 _TRAINED = ("training", "evaluation", "arms")
@@ -62,6 +63,7 @@ def score(
     attributes: Mapping[str, AnyAttribute] | None = None,
     overwrite: bool = False,
     shard: str | None = None,
+    engine: Literal["plain", "ray"] | RayEngine = "plain",
 ) -> Run:
     """Tokenise and score; finished shards are kept, so starting again continues.
 
@@ -74,19 +76,41 @@ def score(
         overwrite: Delete another run in the same folder instead of refusing.
         shard: ``3/16`` scores every 16th shard, beginning with the third, beside processes that take the others.
             Processes of one ``accelerate launch`` share the work without it.
+        engine: ``plain`` scores in this process; ``ray``, or a :class:`~xtf.cluster.RayEngine` with settings, on a Ray
+            cluster, with the same result. Of objects it takes ``data`` alone.
 
     Raises:
-        XTFError: of the kind that names the mistake.
+        ConfigError: ``ray`` together with ``shard`` or objects that do not travel.
+        XTFError: of the kind that names any other mistake.
     """
     from xtf.steps.preparing import Given
     from xtf.steps.scoring import score_run
 
     config = with_objects(config, model, data, attributes)
     refuse_alone("scored", config)
+    if engine != "plain":
+        from xtf.cluster.scoring import score_on_ray
+
+        if shard is not None or attributes is not None:
+            what = "shard" if shard is not None else "attributes"
+            raise ConfigError(f"{what}: not with engine='ray', which shares the work and builds scorers by their names")
+        scored = score_on_ray(config, Given(model, tokenizer, data), _ray_engine(engine), overwrite)
+        note_stale(scored)
+        return Run(scored.folder)
     worker = Worker.parse(shard) if shard is not None else None
     scored = score_run(config, Given(model, tokenizer, data), attributes, overwrite, worker)
     note_stale(scored)
     return Run(scored.folder)
+
+
+def _ray_engine(engine: Any) -> RayEngine:
+    from xtf.cluster import RayEngine
+
+    if engine == "ray":
+        return RayEngine()
+    if isinstance(engine, RayEngine):
+        return engine
+    raise ConfigError(f"engine: {engine!r}: expected plain, ray, or an xtf.RayEngine")
 
 
 def label(

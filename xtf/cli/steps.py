@@ -53,15 +53,44 @@ def score(
     shard: Annotated[
         str | None, typer.Option(metavar="N/OF", help="Score every OF-th shard, beside other processes: 3/16.")
     ] = None,
+    engine: Annotated[str, typer.Option(help="plain: in this process; ray: on a Ray cluster.")] = "plain",
+    address: Annotated[
+        str | None, typer.Option(help="With ray: auto or HOST:PORT; else a cluster of this machine alone.")
+    ] = None,
+    num_gpus: Annotated[
+        float | None, typer.Option(help="With ray: GPUs for each model; 0.5: two share one. Else 1, if there are any.")
+    ] = None,
+    num_cpus: Annotated[
+        float | None, typer.Option(help="With ray: CPUs for each model. Else 1 beside a GPU, or up to 4.")
+    ] = None,
+    actors: Annotated[
+        int | None, typer.Option(help="With ray: at most so many models. Else as many as find room.")
+    ] = None,
 ) -> None:
     """Tokenise and score; finished shards are kept, so the same command continues an interrupted run.
 
     Example: `xtf score configs/xtf-gsm8k.yaml --set data.path=train.jsonl --set output=runs/gsm8k`
+
+    On a cluster: `xtf score my-run.yaml --engine ray --address auto --num-gpus 0.5`
     """
     from xtf import api
+    from xtf.cluster import RayEngine
     from xtf.report import terminal
 
-    terminal.print_scored(out(), api.score(api.load_config(config, set_ or []), overwrite=overwrite, shard=shard))
+    settings = api.load_config(config, set_ or [])
+    given = {"address": address, "num_gpus": num_gpus, "num_cpus": num_cpus, "actors": actors}
+    named = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
+    if engine not in ("plain", "ray"):
+        raise ConfigError(f"--engine {engine}: expected plain or ray")
+    if engine == "plain" and named:
+        raise ConfigError(f"{', '.join(named)}: only with --engine ray")
+    if engine == "ray" and shard is not None:
+        raise ConfigError("--shard: not with --engine ray, which shares the work itself")
+    chosen = (
+        RayEngine(address=address, num_gpus=num_gpus, num_cpus=num_cpus, actors=actors) if engine == "ray" else None
+    )
+    scored = api.score(settings, overwrite=overwrite, shard=shard, engine=chosen or "plain")
+    terminal.print_scored(out(), scored)
 
 
 @app.command()

@@ -84,17 +84,25 @@ def score_shards(
             scorers.ready(names)
             advance(0, total=total())
             columns = scorers.score(examples_of(table), names, advance)
-            later(partial(_write, folder, shard, table, columns, wanted.fingerprints))
+            later(partial(write_scores, folder, shard, table, columns, wanted.fingerprints))
 
 
-def _write(
+def write_scores(
     folder: RunFolder,
     shard: ShardRecord,
     tokens: pa.Table,
     columns: Mapping[str, Column],
     fingerprints: Mapping[str, str],
 ) -> None:
-    """Write new columns of a shard beside those that stay."""
+    """Write new columns of a shard beside those that stay.
+
+    Args:
+        folder: The run.
+        shard: The token shard.
+        tokens: Its table.
+        columns: Scores and details, ``(tokens,)`` each, examples end to end.
+        fingerprints: Of every attribute of the run; other columns that are there are dropped.
+    """
     ids, offsets, _ = flat(tokens, ["input_ids"])
     kept, facts = _kept_columns(folder, shard.index, fingerprints, columns)
     scores = scores_table(ids, offsets, columns)

@@ -101,9 +101,11 @@ def model_dtype(config: ModelConfig) -> str:
     """The dtype that the model of a configuration will have here, without loading its weights.
 
     Raises:
-        ModelError: when there is no such model or device.
+        ModelError: when there is no such model, or no such device where the device decides.
     """
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
+    if config.dtype != "auto":
+        return config.dtype
     return str(_dtype(config.dtype, model_device(config), place)).removeprefix("torch.")
 
 

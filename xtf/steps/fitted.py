@@ -26,7 +26,7 @@ from xtf.runs.folder import RunFolder
 from xtf.runs.measured import distribution_path, read_distribution, read_rules, rules_path
 from xtf.steps.fingerprints import code_fingerprint
 from xtf.steps.preparing import write_config
-from xtf.steps.references import made_for, reference_contents, reference_folder
+from xtf.steps.references import are_made, made_for, reference_contents, reference_folder
 from xtf.steps.scorers import Scorers, build_attributes
 
 FORMAT = 1
@@ -34,26 +34,31 @@ NAME = "scorer.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """Fitted scorers, cuts and rule, in a folder.
+class FittedScorers:
+    """Fitted scorers, in a folder.
 
     Attributes:
         folder: Where their tensors are.
         config: What they were made by.
         facts: ``inputs`` of the run; of each of ``attributes`` its ``code`` and the tensors of its ``state``; what is
             ``made`` of references and directions; the ``contents`` of models that the run did not make.
-        rules: Cuts and rule.
-        fingerprint: Of all of it.
     """
 
     folder: RunFolder
     config: RunConfig
     facts: Mapping[str, Any]
-    rules: LabelRules
-    fingerprint: str
 
-    def load(self, loaded: LoadedModel | None = None) -> Scorers:
-        """Load the model, unless it is given, and restore what was fitted.
+    @property
+    def files(self) -> list[Path]:
+        """The files and folders that they consist of, beside their configuration and these facts."""
+        states = [entry["state"] for entry in self.facts["attributes"].values() if entry["state"] is not None]
+        made = self.facts["made"].values()
+        found = [self.folder.tensors_path(key) for key in (*states, *made)]
+        found += [budget_path(self.folder), *(reference_folder(self.folder, key) for key in made)]
+        return [path for path in found if path.exists()]
+
+    def load(self, loaded: LoadedModel | None = None, kind: type[Scorers] = Scorers) -> Scorers:
+        """Load the model, unless it is given, and restore what was fitted, as scorers of a kind.
 
         Raises:
             ModelError: the model or tokenizer is not the one that it was fitted with.
@@ -67,7 +72,7 @@ class Fitted:
         self._check_model(loaded)
         tokens = self.config.scoring.tokens_per_batch or fitting_tokens(loaded)
         budget = TokenBudget(self.folder, loaded.device.type, tokens, remembers=False)
-        scorers = Scorers(self.folder, self.config, loaded, attributes, budget)
+        scorers = kind(self.folder, self.config, loaded, attributes, budget)
         scorers.references.restore(requests_of(attributes.values()), self.facts["made"])
         return scorers
 
@@ -102,6 +107,19 @@ class Fitted:
                 )
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted(FittedScorers):
+    """Fitted scorers with the cuts and the rule that judge what they score.
+
+    Attributes:
+        rules: Cuts and rule.
+        fingerprint: Of all of it.
+    """
+
+    rules: LabelRules
+    fingerprint: str
+
+
 def record_fitted(folder: RunFolder, entries: Mapping[str, Mapping[str, Any]], made: Mapping[str, str]) -> None:
     """Keep in a run what of it is fitted, beside what was kept before; hold the run's ``fit.lock`` meanwhile.
 
@@ -110,13 +128,34 @@ def record_fitted(folder: RunFolder, entries: Mapping[str, Mapping[str, Any]], m
         entries: Of each attribute that is fitted, its ``fingerprint``, ``code``, and the tensors of its ``state``.
         made: See :class:`~xtf.steps.references.ReferenceModels`.
     """
-    try:
-        before = read_sealed_json(_path(folder))
-    except RunError:
-        before = {"attributes": {}, "made": {}}
+    before = _recorded(folder)
     write_sealed_json(
-        _path(folder), {"attributes": {**before["attributes"], **entries}, "made": {**before["made"], **made}}
+        fitted_path(folder), {"attributes": {**before["attributes"], **entries}, "made": {**before["made"], **made}}
     )
+
+
+def recorded_fitted(
+    folder: RunFolder, config: RunConfig, fingerprints: Mapping[str, str], inputs: Mapping[str, str]
+) -> FittedScorers | None:
+    """What a run has recorded as fitted, be it scored or not; None if some is missing, damaged or of other scores.
+
+    Args:
+        folder: The run.
+        config: Its configuration.
+        fingerprints: Of each attribute's scores.
+        inputs: Of the run.
+    """
+    facts = _facts(folder, config, fingerprints)
+    if facts is None:
+        return None
+    attributes, entries = build_attributes(config), facts["attributes"]
+    for name, attribute in attributes.items():
+        state = entries[name]["state"]
+        if entries[name]["code"] != code_fingerprint(attribute) or (state and folder.read_tensors(state) is None):
+            return None
+    if not are_made(requests_of(attributes.values()), facts["made"], folder):
+        return None
+    return FittedScorers(folder, config, {**facts, "inputs": inputs})
 
 
 def open_fitted(path: str | Path) -> Fitted:
@@ -142,7 +181,7 @@ def open_fitted(path: str | Path) -> Fitted:
     if not (run.is_scored and run.is_labelled) or run.evolves:
         why = "its rounds score by different models" if run.evolves else "not scored and labelled to the end"
         raise RunError(f"{path}: no scorer can be had from this run: {why}. Finish a run with strategy: fixed first.")
-    return _fitted(folder, run.config, _facts(run), run.rules)
+    return _fitted(folder, run.config, _facts_of(run), run.rules)
 
 
 def save_fitted(fitted: Fitted, path: str | Path, overwrite: bool = False) -> Fitted:
@@ -178,28 +217,33 @@ def save_fitted(fitted: Fitted, path: str | Path, overwrite: bool = False) -> Fi
     return open_fitted(target)
 
 
-def _facts(run: RunReader) -> dict[str, Any]:
-    path, config = _path(run.folder), run.config
+def _facts_of(run: RunReader) -> dict[str, Any]:
     scored = {entry["name"]: entry["fingerprint"] for entry in run.manifest["attributes"]}
-    try:
-        kept = read_sealed_json(path)
-        entries = {name: kept["attributes"][name] for name in scored}
-    except (RunError, KeyError):
-        entries = {}
-    if not entries or any(entry["fingerprint"] != scored[name] for name, entry in entries.items()):
+    facts = _facts(run.folder, run.config, scored)
+    if facts is None:
         raise RunError(
-            f"{path}: missing, damaged, or of other scores than lie beside it. Score the data again into another "
-            f"folder: xtf run {run.folder.config_path} --set output=runs/NAME"
+            f"{fitted_path(run.folder)}: missing, damaged, or of other scores than lie beside it. Score the data again "
+            f"into another folder: xtf run {run.folder.config_path} --set output=runs/NAME"
         )
+    return {"format": FORMAT, "inputs": run.manifest["inputs"], "versions": run.manifest["versions"], **facts}
+
+
+def _facts(folder: RunFolder, config: RunConfig, fingerprints: Mapping[str, str]) -> dict[str, Any] | None:
+    """What a run has recorded of the attributes of those fingerprints, or None if that is of other scores."""
+    kept = _recorded(folder)
+    entries = {name: kept["attributes"].get(name, {}) for name in fingerprints}
+    if any(entry.get("fingerprint") != fingerprints[name] for name, entry in entries.items()):
+        return None
     requests = requests_of(build_attributes(config).values())
-    return {
-        "format": FORMAT,
-        "inputs": run.manifest["inputs"],
-        "versions": run.manifest["versions"],
-        "attributes": entries,
-        "made": made_for(requests, kept["made"]),
-        "contents": reference_contents(requests, config),
-    }
+    made, contents = made_for(requests, kept["made"]), reference_contents(requests, config)
+    return {"attributes": entries, "made": made, "contents": contents}
+
+
+def _recorded(folder: RunFolder) -> dict[str, Any]:
+    try:
+        return read_sealed_json(fitted_path(folder))
+    except RunError:
+        return {"attributes": {}, "made": {}}
 
 
 def _fitted(folder: RunFolder, config: RunConfig, facts: Mapping[str, Any], rules: LabelRules) -> Fitted:
@@ -209,15 +253,10 @@ def _fitted(folder: RunFolder, config: RunConfig, facts: Mapping[str, Any], rule
 
 def _files(fitted: Fitted) -> list[Path]:
     """The files and folders that a scorer consists of, beside its configuration and its facts."""
-    folder, facts = fitted.folder, fitted.facts
-    states = [entry["state"] for entry in facts["attributes"].values() if entry["state"] is not None]
-    found = [rules_path(folder), *(distribution_path(folder, name) for name in facts["attributes"])]
-    found += [folder.tensors_path(key) for key in states]
-    found += [budget_path(folder)] if budget_path(folder).exists() else []
-    for key in facts["made"].values():
-        found += [path for path in (folder.tensors_path(key), reference_folder(folder, key)) if path.exists()]
-    return found
+    distributions = [distribution_path(fitted.folder, name) for name in fitted.facts["attributes"]]
+    return [rules_path(fitted.folder), *distributions, *fitted.files]
 
 
-def _path(folder: RunFolder) -> Path:
+def fitted_path(folder: RunFolder) -> Path:
+    """Where a run keeps what of it is fitted, as names of tensors beside it."""
     return folder.state / "fitted.json"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from xtf.config import RunConfig
+from xtf.config import ModelConfig, RunConfig
 from xtf.data import repeatable
 from xtf.engine.batches import fitting_shard
 from xtf.engine.stream import TokenShards, tokenising
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from xtf.model import LoadedModel
+
+
+Choices = Callable[[ModelConfig], Mapping[str, str]]
+"""What a configuration leaves to the machine that scores, as inputs of a run: ``dtype``, ``examples_per_shard``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +71,17 @@ class Prepared:
 
 @contextmanager
 def prepared(
-    config: RunConfig, given: Given, overwrite: bool = False, worker: Worker | None = None
+    config: RunConfig,
+    given: Given,
+    overwrite: bool = False,
+    worker: Worker | None = None,
+    choose: Choices | None = None,
 ) -> Iterator[Prepared]:
     """Hold the run's folder, and write its tokens and vocabulary where they are missing.
 
     Tokens are written by a thread while the ``with`` block lasts. With ``worker``, hold the folder beside the processes
-    that take the other shares; one of them tokenises first, the others wait.
+    that take the other shares; one of them tokenises first, the others wait. ``choose`` is asked for what is left to
+    the machine, if others than this one score.
 
     Raises:
         ConfigError: a model object without its tokenizer, or a worker together with ``overwrite``.
@@ -85,7 +94,10 @@ def prepared(
     rows = repeatable(given.data)
     folder = RunFolder(config.output)
     with folder.lock(worker):
-        inputs = _inputs(config, loaded, tokenizer, rows, {} if overwrite else _begun_in(folder))
+        begun = {} if overwrite else _begun_in(folder)
+        if choose is not None:
+            begun = _chosen(config, begun, choose)
+        inputs = _inputs(config, loaded, tokenizer, rows, begun)
         source = TokenSource(config.data, tokenizer, digest(inputs), int(inputs["examples_per_shard"]), rows)
         with hold_after_waiting(folder.state / "tokens.lock", "the process that tokenises"):
             _continue_or_refuse(folder, inputs, overwrite)
@@ -113,6 +125,25 @@ def inputs_of(config: RunConfig, given: Given) -> dict[str, str]:
     """
     tokenizer, loaded = _loaded(config, given)
     return _inputs(config, loaded, tokenizer, given.data, {})
+
+
+def choices_here(model: ModelConfig) -> dict[str, str]:
+    """What a configuration leaves to the machine, as this one would have it; see :data:`Choices`.
+
+    Raises:
+        ModelError: there is no such model or device.
+    """
+    from xtf.model import model_device, model_dtype
+
+    return {"dtype": model_dtype(model), "examples_per_shard": str(fitting_shard(model_device(model).type))}
+
+
+def _chosen(config: RunConfig, begun: Mapping[str, str], choose: Choices) -> Mapping[str, str]:
+    """What a run has begun with, and ``choose`` of what is still open."""
+    is_open = (config.model.dtype == "auto" and "dtype" not in begun) or (
+        config.scoring.examples_per_shard is None and "examples_per_shard" not in begun
+    )
+    return {**choose(config.model), **begun} if is_open else begun
 
 
 def _loaded(config: RunConfig, given: Given) -> tuple[PreTrainedTokenizerBase, LoadedModel | None]:
@@ -155,8 +186,9 @@ def _inputs(
     settings = config.model
     if settings.dtype == "auto":
         settings = settings.model_copy(update={"dtype": begun.get("dtype", "auto")})
-    device = loaded.device if loaded is not None else model_device(settings)
-    size = config.scoring.examples_per_shard or begun.get("examples_per_shard") or fitting_shard(device.type)
+    size = config.scoring.examples_per_shard or begun.get("examples_per_shard")
+    if not size:
+        size = fitting_shard((loaded.device if loaded is not None else model_device(settings)).type)
 
     inputs = {
         "data": fingerprint(config.data, rows),

@@ -112,11 +112,15 @@ class ReferenceModels:
 
     def record(self, signal_pass: SignalPass) -> None:
         """Write into the manifest how references and derivatives came about."""
-        for request, tangent in signal_pass.tangents.items():
+        if facts := self.facts(signal_pass):
+            self._folder.update_manifest(references=facts)
+
+    def facts(self, signal_pass: SignalPass | None = None) -> dict[str, dict[str, Any]]:
+        """How references came about so far, and the derivatives of a pass."""
+        for request, tangent in signal_pass.tangents.items() if signal_pass is not None else ():
             shown = f"{request.target.shown}, {request.parameters}, {request.preconditioner}"
             self._facts[f"derivative along {shown}"] = {"mode": tangent.mode, "note": tangent.note}
-        if self._facts:
-            self._folder.update_manifest(references=self._facts)
+        return self._facts
 
     # -- references ------------------------------------------------------------------------------------------------
 
@@ -245,6 +249,16 @@ def made_for(requests: Iterable[SignalRequest], made: Mapping[str, str]) -> dict
     keys = [_asked(spec) for spec in references_of(requests)]
     keys += [_asked(request) for request in requests if isinstance(request, LossDerivative)]
     return {key: made[key] for key in sorted(keys) if key in made}
+
+
+def are_made(requests: Iterable[SignalRequest], made: Mapping[str, str], folder: RunFolder) -> bool:
+    """Whether all that ``requests`` ask a run to make is ``made`` and lies in its folder, undamaged."""
+    requests = list(requests)
+    adapters = [made.get(_asked(spec)) for spec in references_of(requests) if spec.is_trained_here]
+    directions = [made.get(_asked(request)) for request in requests if isinstance(request, LossDerivative)]
+    return all(key is not None and reference_folder(folder, key).is_dir() for key in adapters) and all(
+        key is not None and folder.read_tensors(key) is not None for key in directions
+    )
 
 
 def _asked(asked: Reference | LossDerivative) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -53,17 +53,65 @@ def score_run(
     return run
 
 
-def score_folder(ready: Prepared, attributes: Mapping[str, AnyAttribute]) -> RunReader:
+def score_missing(ready: Prepared, wanted: Columns) -> None:
+    """Load the model only if some column is missing, and compute only those columns, in this process."""
+    folder, config, worker = ready.folder, ready.config, ready.worker
+    tokens = ready.tokens
+    if worker is not None:
+        tokens = TokenShards(shard for shard in tokens if worker.takes(shard.index))  # scorers are fitted to all
+    skipped = 0
+
+    def lacking() -> Iterator[tuple[ShardRecord, Sequence[str]]]:
+        nonlocal skipped
+        for shard in tokens:
+            if names := missing_attributes(folder, shard, wanted.fingerprints):
+                yield shard, names
+            else:
+                skipped += int(shard.facts["tokens"])
+
+    def total() -> int | None:
+        return None if tokens.tokens is None else tokens.tokens - skipped
+
+    work: Iterable[tuple[ShardRecord, Sequence[str]]] = lacking()
+    first = next(iter(work), None)
+    if first is None:
+        return
+    work = chain([first], work)
+    folder.update_manifest(stages={"score": {"done": False}})
+    from xtf.model import load_model
+    from xtf.steps.references import needs_reference
+
+    loaded = ready.loaded
+    if loaded is None:
+        say_dtype(config, ready.inputs)
+        loaded = load_model(config.model.model_copy(update={"dtype": ready.inputs["dtype"]}))
+    with closing(RunScorers(ready, wanted, loaded)) as scorers:
+        if any(needs_reference(request) for request in requests_of(wanted.attributes.values())):
+            work = list(work)  # the base must be bare, and a share of the data is known when all of it is
+            scorers.prepare_references({name for _, names in work for name in names})
+        score_shards(folder, wanted, scorers, work, total)
+
+
+def score_folder(
+    ready: Prepared,
+    attributes: Mapping[str, AnyAttribute],
+    score: Callable[[Prepared, Columns], None] = score_missing,
+) -> RunReader:
     """Score the token shards of a folder where scores are missing, and say so in its manifest.
 
-    Its tokens may still be growing. Its model is loaded if it is needed and not there. With a worker only its shards
-    are scored, and whichever process finds all of them scored measures the whole.
+    Its tokens may still be growing. With a worker only its shards are scored, and whichever process finds all of them
+    scored measures the whole.
+
+    Args:
+        ready: The folder.
+        attributes: Name to scorer.
+        score: What scores where columns are missing.
     """
     started = time.monotonic()
     folder, config = ready.folder, ready.config
     fingerprints = {name: attribute_fingerprint(one, ready.inputs, config) for name, one in attributes.items()}
     wanted = Columns(attributes, fingerprints)
-    _score_missing(ready, wanted)
+    score(ready, wanted)
     shards = ready.tokens.wait()
     run = RunReader(folder)
     with hold_after_waiting(folder.state / "finish.lock", "the process that measures the scores"):
@@ -73,7 +121,7 @@ def score_folder(ready: Prepared, attributes: Mapping[str, AnyAttribute]) -> Run
     return run
 
 
-class _RunScorers(Scorers):
+class RunScorers(Scorers):
     """Fits scorers and makes references, and keeps them in the run, when the first shard asks for it."""
 
     def __init__(self, ready: Prepared, wanted: Columns, loaded: LoadedModel) -> None:
@@ -119,48 +167,13 @@ class _RunScorers(Scorers):
         )
 
 
-def _score_missing(ready: Prepared, wanted: Columns) -> None:
-    """Load the model only if some column is missing, and compute only those columns."""
-    folder, config, worker = ready.folder, ready.config, ready.worker
-    tokens = ready.tokens
-    if worker is not None:
-        tokens = TokenShards(shard for shard in tokens if worker.takes(shard.index))
-        ready = replace(ready, tokens=tokens)
-    skipped = 0
-
-    def lacking() -> Iterator[tuple[ShardRecord, Sequence[str]]]:
-        nonlocal skipped
-        for shard in tokens:
-            if names := missing_attributes(folder, shard, wanted.fingerprints):
-                yield shard, names
-            else:
-                skipped += int(shard.facts["tokens"])
-
-    def total() -> int | None:
-        return None if tokens.tokens is None else tokens.tokens - skipped
-
-    work: Iterable[tuple[ShardRecord, Sequence[str]]] = lacking()
-    first = next(iter(work), None)
-    if first is None:
-        return
-    work = chain([first], work)
-    folder.update_manifest(stages={"score": {"done": False}})
-    from xtf.model import load_model
-    from xtf.steps.references import needs_reference
-
-    loaded = ready.loaded
-    if loaded is None:
-        if config.model.dtype == "auto" and ready.inputs["dtype"] == "bfloat16":
-            notice(
-                "Scoring in bfloat16, which is faster here. About 1 label in 100, close to a cut, differs from float32 "
-                "(docs/benchmarks.md); for float32: --set model.dtype=float32"
-            )
-        loaded = load_model(config.model.model_copy(update={"dtype": ready.inputs["dtype"]}))
-    with closing(_RunScorers(ready, wanted, loaded)) as scorers:
-        if any(needs_reference(request) for request in requests_of(wanted.attributes.values())):
-            work = list(work)  # the base must be bare, and a share of the data is known when all of it is
-            scorers.prepare_references({name for _, names in work for name in names})
-        score_shards(folder, wanted, scorers, work, total)
+def say_dtype(config: RunConfig, inputs: Mapping[str, str]) -> None:
+    """Say that the machine has chosen another dtype than float32, if it has."""
+    if config.model.dtype == "auto" and inputs["dtype"] == "bfloat16":
+        notice(
+            "Scoring in bfloat16, which is faster here. About 1 label in 100, close to a cut, differs from float32 "
+            "(docs/benchmarks.md); for float32: --set model.dtype=float32"
+        )
 
 
 def _first_examples(folder: RunFolder, shards: Iterable[ShardRecord], count: int) -> list[TokenizedExample]:
