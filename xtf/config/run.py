@@ -92,6 +92,7 @@ class RunConfig(Section):
             named += _attributes_named(f"arms.{arm}.", spec.thresholds, spec.combine)
         problems = [_no_attribute(place, name, self.attributes) for place, name in named if name not in self.attributes]
         problems += self._problems_of_arms() + self._problems_of_strategy() + self._problems_of_rescoring()
+        problems += self._problems_of_quantization()
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -150,6 +151,18 @@ class RunConfig(Section):
             for arm in self.training.arms
             if arm_parts(arm)[1] not in (None, "xtf")
         ]
+        return problems
+
+    def _problems_of_quantization(self) -> list[str]:
+        if self.model.quantization == "none" or self.training is None:
+            return []
+        problems = []
+        if self.training.method == "full":
+            problems.append("training.method: full trains all weights, and model.quantization holds codes; use lora")
+        if self.strategy.kind == "self_evolving" and self.strategy.adapters == "merge":
+            problems.append(
+                "strategy.adapters: merge adds to weights, and model.quantization holds codes; use continue"
+            )
         return problems
 
     def _problems_of_rescoring(self) -> list[str]:

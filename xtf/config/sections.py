@@ -32,6 +32,9 @@ class ModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 where it computes faster, else float32; fixed when a run begins."
     )
+    quantization: Literal["none", "8bit", "4bit"] = Field(
+        "none", description="Hold the weights of linear layers in so many bits (bitsandbytes); training then adds LoRA."
+    )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off for a reason.")
 

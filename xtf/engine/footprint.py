@@ -43,7 +43,7 @@ def scoring_memory(
     block = CPU_BLOCK_BYTES if outline.device.type == "cpu" else BLOCK_BYTES
     derivatives = [request for request in requests if isinstance(request, LossDerivative)]
     parts = {
-        "weights": outline.parameters * width,
+        "weights": outline.weight_bytes(width),
         "activations": round(1.5 * tokens * width * (4 * outline.hidden + 3 * outline.inner)),
         "logits": _AT_ONCE * min(LOGITS_BYTES, 4 * tokens * outline.vocabulary),
         "attention": _AT_ONCE * block * any(isinstance(request, AttentionSignal) for request in requests),

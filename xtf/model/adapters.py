@@ -13,7 +13,7 @@ from transformers.pytorch_utils import Conv1D
 
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
-from xtf.model.load import LoadedModel, model_fingerprint, quiet
+from xtf.model.load import LoadedModel, model_fingerprint, quiet, stored_fingerprint
 from xtf.model.source import PACKAGE, folder_fingerprint, is_hub_id, read_json
 
 
@@ -148,7 +148,9 @@ class Adapters:
         if not named or named == own:
             return
         if Path(named).expanduser().exists() or named.startswith(PACKAGE):
-            ours = {self.loaded.fingerprint} | ({folder_fingerprint(Path(own))} if Path(own).is_dir() else set())
+            ours = {stored_fingerprint(self.loaded.fingerprint)} | (
+                {folder_fingerprint(Path(own))} if Path(own).is_dir() else set()
+            )
             known = not self.loaded.fingerprint.startswith("object:") or Path(own).is_dir()
             if known and model_fingerprint(ModelConfig(path=named)) not in ours:
                 raise self._foreign(shown, f"it names {named} as its base")

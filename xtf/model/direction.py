@@ -29,6 +29,7 @@ from xtf.errors import DataError, ModelError
 from xtf.model.forward import Forward
 from xtf.model.head import target_losses
 from xtf.model.kronecker import Basis, Covariances
+from xtf.model.quantization import refuse_quantized
 from xtf.progress import progress
 from xtf.tokens import TokenBatch, TokenizedExample
 
@@ -84,8 +85,13 @@ def task_direction(
 
     Raises:
         DataError: the target set has no response tokens.
-        ModelError: the gradient is not finite, or zero.
+        ModelError: the gradient is not finite, or zero; or the model's weights are quantised.
     """
+    refuse_quantized(
+        forward.loaded.model,
+        "The derivative of a loss",
+        "Use influence with method: reference, or model.quantization: none.",
+    )
     tokens = sum(int(example.is_response.sum()) for example in examples)
     if not tokens:
         raise DataError(

@@ -16,6 +16,7 @@ from torch import Tensor
 from xtf.errors import ModelError
 from xtf.model.head import Head
 from xtf.model.load import LoadedModel, quiet
+from xtf.model.quantization import is_quantized
 from xtf.tokens import TokenBatch
 
 Project = Callable[[Tensor], Tensor]
@@ -103,7 +104,10 @@ class Forward:
         masked, _ = self.states(padded, torch.cat([real, torch.zeros_like(ids)], dim=1))
         name = type(self.loaded.model).__name__
         if not self._same(self.states(ids[:, :kept], real[:, :kept])[0], whole[:, :kept]):
-            raise ModelError(f"{name}: predictions depend on later tokens; XTF scores causal language models only.")
+            raise ModelError(
+                f"{name}: predictions depend on later tokens; XTF scores causal language models only."
+                + (_OUTLIERS if is_quantized(self.loaded.model) else "")
+            )
         if not self._same(masked[:, : ids.shape[1]], whole):
             raise ModelError(f"{name}: padding changes its predictions even when masked, so batches cannot be scored.")
 
@@ -111,6 +115,12 @@ class Forward:
         tolerance = 1e-3 if self.loaded.dtype == torch.float32 else 5e-2
         difference = (found.float() - expected.float()).abs().max()
         return bool(difference <= tolerance * expected.float().abs().max().clamp(min=1e-3))
+
+
+_OUTLIERS = (
+    " Weights in 8 bits make it so where they split off the outliers of a whole batch: load it with "
+    "llm_int8_threshold=0, or whole weights with model.quantization: 8bit."
+)
 
 
 def _same(rows: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from xtf.errors import ModelError
 from xtf.model.architecture import refuse_architecture
 from xtf.model.gguf import plain_model, plain_tokenizer
 from xtf.model.precision import automatic_dtype
+from xtf.model.quantization import is_quantized, quantized_loading
 from xtf.model.source import (
     file_fingerprint,
     find_model,
@@ -30,6 +31,7 @@ from xtf.model.source import (
 )
 from xtf.progress import busy
 
+_HELD_IN = " in "
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
@@ -91,10 +93,11 @@ def load_model(config: ModelConfig) -> LoadedModel:
     place = find_model(config.path, config.revision, code=config.trust_remote_code)
     dtype = _dtype(config.dtype, device, place)
     with busy(f"Loading {config.path}"), quiet():
-        model = _load_weights(place, config, dtype)
+        model = _load_weights(place, config, dtype, device)
         untyped: Any = model
-        untyped.to(device)
-    return LoadedModel.from_objects(model, tokenizer, _fingerprint(place))
+        if not is_quantized(model):
+            untyped.to(device)
+    return LoadedModel.from_objects(model, tokenizer, _fingerprint(place, config))
 
 
 def model_dtype(config: ModelConfig) -> str:
@@ -134,7 +137,7 @@ def model_fingerprint(config: ModelConfig) -> str:
     Raises:
         ModelError: when there is no such model.
     """
-    return _fingerprint(find_model(config.path, config.revision, code=config.trust_remote_code))
+    return _fingerprint(find_model(config.path, config.revision, code=config.trust_remote_code), config)
 
 
 def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
@@ -190,11 +193,19 @@ def quiet() -> Iterator[None]:
             logs.enable_progress_bar()
 
 
-def _fingerprint(place: Path) -> str:
+def _fingerprint(place: Path, config: ModelConfig | None = None) -> str:
+    """Of the weights; as they are held, if a configuration is given."""
+    if config is not None and config.quantization != "none":
+        return f"{_fingerprint(place)}{_HELD_IN}{config.quantization}"
     if place.is_file():
         return f"gguf:{file_fingerprint(place)}"
     base = adapter_base(place)
     return f"{folder_fingerprint(place)}+{_fingerprint(find_model(base))}" if base else folder_fingerprint(place)
+
+
+def stored_fingerprint(fingerprint: str) -> str:
+    """The fingerprint of the same weights as they are stored, whatever they are quantised to in memory."""
+    return fingerprint.partition(_HELD_IN)[0]
 
 
 def adapter_base(place: Path) -> str:
@@ -204,33 +215,49 @@ def adapter_base(place: Path) -> str:
     return str(read_json(place / "adapter_config.json").get("base_model_name_or_path") or "")
 
 
-def _load_weights(place: Path, config: ModelConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _load_weights(place: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     if place.is_file():
-        return _load_folder(plain_model(place), config, dtype)
+        return _load_folder(plain_model(place), config, dtype, device)
     base_path = adapter_base(place)
     if not base_path:
-        return _load_folder(place, config, dtype)
+        return _load_folder(place, config, dtype, device)
+    if config.quantization != "none":
+        raise ModelError(
+            f"{config.path}: an adapter, which would be merged into weights of {config.quantization}. Merge it first "
+            "(PeftModel.merge_and_unload, save_pretrained) and give the folder of the whole model."
+        )
     from peft import PeftModel
 
     require_safetensors(place, config.path)
     base_config = config.model_copy(update={"path": base_path, "revision": None})
-    base = _load_weights(find_model(base_path, code=config.trust_remote_code), base_config, dtype)
+    base = _load_weights(find_model(base_path, code=config.trust_remote_code), base_config, dtype, device)
     merged: PreTrainedModel = PeftModel.from_pretrained(base, str(place)).merge_and_unload()
     return merged
 
 
-def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype) -> PreTrainedModel:
+def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype, device: torch.device) -> PreTrainedModel:
     shown = config.path
     if not (folder / "config.json").exists():
         raise ModelError(f"{shown}: no config.json in {folder}. Give a folder written by save_pretrained.")
     require_safetensors(folder, shown)
     options = {"trust_remote_code": config.trust_remote_code, "local_files_only": True}
+    quantized = quantized_loading(config.quantization, dtype, device)
     model_class: Any = AutoModelForCausalLM
     try:
         model_config = AutoConfig.from_pretrained(str(folder), **options)
         refuse_architecture(model_config, shown)
+        if getattr(model_config, "quantization_config", None) is not None:  # saved so; it goes where it is to stay
+            if quantized:
+                raise ModelError(f"{shown}: its weights are quantised already; leave model.quantization out")
+            quantized = {"device_map": {"": device}}
         model, info = model_class.from_pretrained(
-            str(folder), config=model_config, dtype=dtype, use_safetensors=True, output_loading_info=True, **options
+            str(folder),
+            config=model_config,
+            dtype=dtype,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+            **quantized,
         )
     except ModelError:
         raise

@@ -16,6 +16,7 @@ from xtf.errors import ModelError
 from xtf.model.architecture import refuse_architecture
 from xtf.model.load import adapter_base, model_device, quiet
 from xtf.model.precision import automatic_dtype
+from xtf.model.quantization import WIDTHS, Quantization
 from xtf.model.source import find_model
 
 
@@ -29,6 +30,7 @@ class Outline:
         dtype: What its weights will be loaded in here.
         device: Where they will lie.
         trusted: Whether Python code that comes with it may run.
+        quantization: What its linear layers will be held in.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Outline:
     dtype: torch.dtype
     device: torch.device
     trusted: bool = False
+    quantization: Quantization = "none"
 
     @cached_property
     def model(self) -> PreTrainedModel:
@@ -53,6 +56,11 @@ class Outline:
     def parameters(self) -> int:
         """Parameters, those that are shared counted once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def weight_bytes(self, width: int) -> int:
+        """Bytes of its weights, where one that is not quantised takes ``width``."""
+        codes = 0 if self.quantization == "none" else sum(a * b for a, b in self.linear_sides())
+        return round((self.parameters - codes) * width + codes * WIDTHS.get(self.quantization, 0))
 
     @property
     def layers(self) -> int:
@@ -94,9 +102,10 @@ def outline(config: ModelConfig) -> Outline:
         return outline(config.model_copy(update={"path": base, "revision": None}))
     device, found = model_device(config), _configuration(place, config)
     if config.dtype != "auto":
-        return Outline(config.path, found, getattr(torch, config.dtype), device, config.trust_remote_code)
+        dtype = getattr(torch, config.dtype)
+        return Outline(config.path, found, dtype, device, config.trust_remote_code, config.quantization)
     stored = getattr(found, "dtype", None) or torch.float32
-    rough = Outline(config.path, found, stored, device, config.trust_remote_code)
+    rough = Outline(config.path, found, stored, device, config.trust_remote_code, config.quantization)
     return replace(rough, dtype=automatic_dtype(device, rough.parameters * stored.itemsize))
 
 

@@ -150,6 +150,7 @@ def forecast(work: Work, pace: Pace) -> dict[str, Any]:
             "architecture": type(model.model).__name__,
             "parameters": model.parameters,
             "dtype": str(model.dtype).removeprefix("torch."),
+            "quantization": model.quantization,
             "device": str(model.device),
         },
         "data": {
@@ -180,13 +181,13 @@ def scoring_needs(work: Work) -> dict[str, int]:
     model, width = work.model, work.model.dtype.itemsize
     tokens = work.config.scoring.tokens_per_batch
     if tokens is None and model.device.type == "cuda":
-        tokens = tokens_within(work.free - model.parameters * width, model.hidden, model.inner, width)
+        tokens = tokens_within(work.free - model.weight_bytes(width), model.hidden, model.inner, width)
     widest = max(tokens or CPU_TOKENS, work.volume.longest)
     parts = scoring_memory(model, work.requests, widest, work.volume.distinct(model.vocabulary))
     paths = {request.reference.path for request in work.requests if request.reference is not None}
     others = [outline(work.config.model.model_copy(update={"path": path, "revision": None})) for path in paths - {None}]
     if others:
-        parts["reference models"] = sum(other.parameters * other.dtype.itemsize for other in others)
+        parts["reference models"] = sum(other.weight_bytes(other.dtype.itemsize) for other in others)
     return {"libraries": work.libraries, **parts}
 
 
@@ -218,9 +219,11 @@ def advice(work: Work, pace: Pace) -> Iterator[dict[str, Any]]:
     """Settings with which everything would fit, each on top of those before it; ends at the first that suffices."""
     changes: list[str] = []
     for setting, config in _lighter(work.config):
-        model = replace(work.model, dtype=torch.bfloat16) if config.model.dtype == "bfloat16" else work.model
+        dtype = torch.bfloat16 if config.model.dtype == "bfloat16" else work.model.dtype
+        model = replace(work.model, dtype=dtype, quantization=config.model.quantization)
         lighter = replace(work, config=config, model=model)
-        changes.append(setting)
+        keys = [part.partition("=")[0] for part in setting.split()]
+        changes = [one for one in changes if one.partition("=")[0] not in keys] + [setting]
         needs = max(sum(scoring_needs(lighter).values()), sum(training_needs(lighter, pace).values()))
         yield {"set": list(changes), "memory": needs, "fits": needs <= work.free}
         if needs <= work.free:
@@ -252,6 +255,9 @@ def _lighter(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     if training is not None and training.dtype != "bfloat16":
         config = config.model_copy(update={"training": training.model_copy(update={"dtype": "bfloat16"})})
         yield "training.dtype=bfloat16", config
+    for kind in ("8bit", "4bit") if config.model.quantization == "none" else ():
+        config = config.model_copy(update={"model": config.model.model_copy(update={"quantization": kind})})
+        yield f"model.quantization={kind}", config
 
 
 def _training(work: Work, config: TrainingConfig, pace: Pace) -> dict[str, Any]:

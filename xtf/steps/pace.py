@@ -42,7 +42,7 @@ class Pace:
     """Seconds for each token, and what it keeps.
 
     Attributes:
-        source: ``trial``, ``stated``, or why nothing is known.
+        source: ``trial``, of what, ``stated``, or why nothing is known.
         scoring: One pass of the base model; None where nothing is known.
         update: Forward, backward and update; None likewise, and without training.
         kept: Bytes that a token keeps for the backward pass: once, and in each layer; None if not tried.
@@ -83,15 +83,16 @@ def tried_pace(
         signal_pass, batch = SignalPass(loaded, asked), TokenBatch.collate(few, model.device)
         return seconds(lambda: signal_pass.run(batch), model.device) / tokens
 
+    source = "trial" if model.quantization == "none" else "trial, of weights that are not quantised"
     try:
         forward = both(scoring, model).total(model.layers)
         if training is None:
-            return Pace("trial", forward)
+            return Pace(source, forward)
         update, kept = _updates(model, few, training)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError, RuntimeError, ModelError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         return Pace(f"unknown: a shallow model of this kind cannot be tried ({reason}); state a throughput")
-    return Pace("trial", forward, update.total(model.layers), (kept.once, kept.layer))
+    return Pace(source, forward, update.total(model.layers), (kept.once, kept.layer))
 
 
 def _updates(model: Outline, few: Sequence[TokenizedExample], training: TrainingConfig) -> tuple[Cost, Cost]:

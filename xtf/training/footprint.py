@@ -60,7 +60,7 @@ def training_memory(
     else:
         activations = batch.tokens * (once + layer * outline.layers)
     parts = {
-        "weights": outline.parameters * width,
+        "weights": outline.weight_bytes(width),
         "adapters" if config.method == "lora" else "gradients": trained
         * _FLOAT
         * (2 if config.method == "lora" else 1),

@@ -16,13 +16,21 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from xtf.files import write_json
+from xtf.model.quantization import refuse_quantized
 
 _PREFIX, _A, _B = "base_model.model.", ".lora_A.weight", ".lora_B.weight"
 _WEIGHTS, _CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 
 def merge_adapter(model: Any, folder: Path, dtype: torch.dtype, undo: ExitStack) -> None:
-    """Add an adapter's products to the weights of its layers, rounded to ``dtype``; ``undo`` takes them off exactly."""
+    """Add an adapter's products to the weights of its layers, rounded to ``dtype``; ``undo`` takes them off exactly.
+
+    Raises:
+        ModelError: the model's weights are quantised.
+    """
+    refuse_quantized(
+        model, "a fresh adapter for each round", "Use strategy.adapters: continue, or model.quantization: none."
+    )
     config, weights = _read(folder)
     scale = config["lora_alpha"] / config["r"]
     for name in [name for name in weights if name.endswith(_A)]:

@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from xtf.config import LoraSettings, TrainingConfig
 from xtf.errors import ModelError
 from xtf.model.precision import automatic_dtype
+from xtf.model.quantization import refuse_quantized
 
 
 def resolve_auto(config: TrainingConfig, model: PreTrainedModel) -> TrainingConfig:
@@ -58,7 +59,12 @@ def make_trainable(model: PreTrainedModel, config: TrainingConfig, seed: int, un
         config: LoRA or full, and the dtype.
         seed: Of the adapters; the global random state is set as well.
         undo: Receives what makes ``model`` the base again.
+
+    Raises:
+        ModelError: the model's weights are quantised, and all are to be trained.
     """
+    if config.method == "full":
+        refuse_quantized(model, "training.method: full", "Use training.method: lora, or model.quantization: none.")
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     undo.callback(_restore_flags, model, flags, model.training)
     undo.callback(_cast(model, weights_dtype(config)))

@@ -18,7 +18,7 @@ def print_forecast(console: Console, forecast: Mapping[str, Any]) -> None:
     model, data = forecast["model"], forecast["data"]
     console.print(
         f"{visible(model['name'])}: {model['architecture']}, {model['parameters']:,} parameters, {model['dtype']} on "
-        f"{model['device']}",
+        f"{model['device']}{'' if model['quantization'] == 'none' else ', linear layers in ' + model['quantization']}",
         markup=False,
     )
     about = "" if data["tokenised"] == data["examples"] else f" (from the first {data['tokenised']:,})"
