@@ -18,6 +18,9 @@ class DFT(Attribute[NoParams]):
     """
 
     name: ClassVar[str] = "dft"
+    evidence: ClassVar[str] = (
+        "finds planted mistakes on GSM8K with AUROC 0.78; not put to the test by training yet (docs/evidence.md)"
+    )
     normalise: ClassVar[Literal["response"]] = "response"
     rescores: ClassVar[bool] = True
 

@@ -17,6 +17,9 @@ class STM(Attribute[NoParams]):
     """Log-probability of the token, in nats; lacking when its perplexity 1/p exceeds 2.5 (arXiv 2501.14315)."""
 
     name: ClassVar[str] = "stm"
+    evidence: ClassVar[str] = (
+        "finds planted mistakes on GSM8K with AUROC 0.78; not put to the test by training yet (docs/evidence.md)"
+    )
 
     def default_cut(self) -> dict[str, object]:
         return {"kind": "below", "cut": -math.log(_PERPLEXITY)}

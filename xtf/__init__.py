@@ -73,6 +73,8 @@ if TYPE_CHECKING:
     from xtf.exporters import TextExporter as TextExporter
     from xtf.integrations.callback import CheckCallback as CheckCallback
     from xtf.integrations.checking import check_batches as check_batches
+    from xtf.integrations.datatrove import XtfLabeller as XtfLabeller
+    from xtf.integrations.datatrove import whole_row as whole_row
     from xtf.integrations.transformers import WeightedTrainer as WeightedTrainer
     from xtf.integrations.transformers import pad_rows as pad_rows
     from xtf.integrations.trl import WeightedSFTTrainer as WeightedSFTTrainer
@@ -118,6 +120,7 @@ _PLUG_INS = {
     "xtf.exporters": "Exporter TextExporter",
     "xtf.integrations.callback": "CheckCallback",
     "xtf.integrations.checking": "check_batches",
+    "xtf.integrations.datatrove": "XtfLabeller whole_row",
     "xtf.integrations.transformers": "WeightedTrainer pad_rows",
     "xtf.integrations.trl": "WeightedSFTTrainer",
     "xtf.labelling.combiners": "Combiner Decision FittedCombiner",

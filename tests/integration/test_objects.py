@@ -148,7 +148,6 @@ def test_everything_that_the_docs_import_comes_from_xtf() -> None:
     pages = [root / "README.md", *(root / "docs").glob("*.md"), *(root / "docs" / "examples").glob("*.py")]
     lines = [line for page in pages for line in page.read_text(encoding="utf-8").splitlines()]
     imports = [line.partition("#")[0] for line in lines if re.match(r"from xtf[. ]", line)]
-    imports.remove("from xtf.integrations.datatrove import XtfLabeller")  # needs datatrove, which tests do without
     assert len(imports) > 10
     names = {name.strip() for line in imports for name in line.removeprefix("from xtf import ").split(",")}
     calls = {call for line in lines for call in re.findall(r"\bxtf\.([A-Za-z_]+)\(", line)}

@@ -150,8 +150,9 @@ class Attribute(ABC, Generic[P]):
             that scores are frozen at the base, unless ``training.rescore_steps`` is set; it is also what lets a scorer
             that is fitted be fitted and scored anew then.
         roles: For a scorer that compares two models: which parameter is the newest, and which the earlier one.
-        evidence: What training with and without the tokens that it finds has shown, in a sentence or two with figures
-            and where they stand; empty where nobody has tried. Shown by ``xtf attributes NAME``.
+        evidence: What studies have shown, in a sentence or two with figures and where they stand: training with and
+            without the tokens that it finds, or how many planted mistakes are among them; empty where nobody has
+            tried. Shown by ``xtf attributes NAME``.
     """
 
     name: ClassVar[str]
