@@ -7,6 +7,7 @@ The reader takes no CPU of the cluster: with as many actors as CPUs it could not
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from xtf.cluster.fitting import load_placed
 from xtf.cluster.packing import Packed, pack, unpack
 from xtf.cluster.reading import read_tokens, stream_of
 from xtf.config import RunConfig
+from xtf.errors import ClusterError
 from xtf.model import SignalPass
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.tables import Column, examples_of
@@ -32,6 +34,9 @@ from xtf.steps.scorers import Scorers
 _MOST_BLOCKS = 10_000
 _AT_ONCE = 2
 """Shards that an actor has: the one that it scores, and the next."""
+
+_MOST_TRIES = 4
+"""Ray scores the shard of a lost actor again without end; one that takes its actor along every time is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +91,7 @@ def scored_on(
     )
     shards = shards.map_batches(
         ShardScorer,
-        fn_constructor_args=(package,),
+        fn_constructor_args=(package, ray.remote(num_cpus=0)(Tries).remote()),
         batch_size=1,
         batch_format="pyarrow",
         num_cpus=room.num_cpus,
@@ -101,15 +106,28 @@ def scored_on(
             yield ScoredShard(int(row["shard"]), _columns(row["scores"]), json.loads(row["facts"]))
 
 
+class Tries:
+    """An actor that outlives the others: how often each shard was begun."""
+
+    def __init__(self) -> None:
+        self._begun: Counter[int] = Counter()
+
+    def begin(self, shard: int) -> int:
+        """Count one more, and return how many there are now."""
+        self._begun[shard] += 1
+        return self._begun[shard]
+
+
 class ShardScorer:
     """An actor: one model with fitted scorers, which it loads when the first shard comes.
 
     Args:
         package: What travels, as a reference to Ray's object store.
+        tries: The actor that counts, as a handle.
     """
 
-    def __init__(self, package: Any) -> None:
-        self._package = package
+    def __init__(self, package: Any, tries: Any) -> None:
+        self._package, self._tries = package, tries
         self._scorers: _PlacedScorers | None = None
         self._files = ExitStack()
 
@@ -118,16 +136,24 @@ class ShardScorer:
         row = rows.to_pylist()[0]
         found, failure = None, row["failure"]
         if not failure:
-            found, failure = attempt(self._score, row["tokens"], json.loads(row["names"]))
+            found, failure = attempt(self._score, row)
         scores, facts = found or (b"", {})
         out = {"shard": row["shard"], "scores": scores, "facts": json.dumps(facts), "failure": failure}
         return pa.Table.from_pylist([out])
 
-    def _score(self, tokens: bytes, names: Sequence[str]) -> tuple[bytes, Mapping[str, Any]]:
+    def _score(self, row: Mapping[str, Any]) -> tuple[bytes, Mapping[str, Any]]:
+        import ray
+
+        if ray.get(self._tries.begin.remote(row["shard"])) > _MOST_TRIES:
+            raise ClusterError(
+                f"tokens/part-{row['shard']:05d}.parquet: the process that scored it was lost {_MOST_TRIES} times, "
+                "probably for want of memory. Take fewer models on one machine (--num-cpus, --num-gpus), shorten "
+                "examples with data.max_length, or set scoring.tokens_per_batch. What is scored is kept."
+            )
         if self._scorers is None:
             self._scorers = self._load()
-        examples = examples_of(pa.ipc.open_stream(tokens).read_all())
-        columns = self._scorers.score(examples, names, lambda n, *, total=None: None)
+        examples = examples_of(pa.ipc.open_stream(row["tokens"]).read_all())
+        columns = self._scorers.score(examples, json.loads(row["names"]), lambda n, *, total=None: None)
         return stream_of(pa.table(columns)), self._scorers.facts
 
     def _load(self) -> _PlacedScorers:
