@@ -103,7 +103,7 @@ def test_earlier_answers_of_the_prompt_are_context() -> None:
     [
         *({"label": value} for value in (False, 0, 0.0, -1, "False", "0", "-1", "undesirable", "Rejected")),
         *({"kto_tag": value} for value in (False, 0)),
-        *({name: False} for name in ("Label", "KTO_tag", "chosen", "is_desirable")),
+        *({name: False} for name in ("Label", "KTO_tag", "chosen", "is_desirable", "preferred", "is_accepted")),
         *({name: True} for name in ("rejected", "is_rejected", "undesirable")),
     ],
 )
@@ -115,7 +115,7 @@ def test_an_answer_that_kto_rejects_is_left_out(flag: dict[str, Any], stop: str)
 
 
 @pytest.mark.parametrize(
-    "flag", [{"label": True}, {"kto_tag": True}, {"label": 1}, {"label": "1"}, {"rejected": False}]
+    "flag", [{"label": True}, {"preferred": True}, {"kto_tag": True}, {"label": 1}, {"label": "1"}, {"rejected": False}]
 )
 def test_an_answer_that_kto_likes_is_learnt_and_said_so(flag: dict[str, Any]) -> None:
     row = {"prompt": [ASKED], "completion": [SAID], **flag}

@@ -147,6 +147,8 @@ def test_columns_that_hold_nothing_are_not_reported() -> None:
         ({"User Query": "Hi", "Bot": "Hello"}, '{prompt: "User Query", response: Bot}'),
         ({"ask": "Hi", "rejected": "No", "chosen_one": "Yes"}, "{prompt: ask, response: chosen_one}"),
         ({"x": "1", "y": "2"}, "{prompt: x, response: y}"),
+        ({"x": "Hi", "win": "Yes", "lose": "No", "id": "7"}, "{prompt: x, response: win}"),
+        ({"ask": "Hi", "positive": "Yes", "negative": "No"}, "{prompt: ask, response: positive}"),
         ({"chat": [USER], "n": 1}, "{messages: chat}"),
         ({"tokens": [1, 2], "targets_": [1, 2]}, "{input_ids: tokens, labels: targets_}"),
         ({"body": "Hi", "url": "x"}, "{text: body}"),
@@ -287,6 +289,7 @@ def test_tool_calls_take_one_form() -> None:
         ({"prompt": "Hi", "completion": {"a": 1}}, "content is not text: completion is an object"),
         ({"prompt": "Hi", "completion": "a\ud800"}, "not valid Unicode: completion: lone surrogate at character 2"),
         ({"messages": [{"role": "user", "content": [{"type": "image"}]}]}, "messages[0] holds a part of type 'image'"),
+        ({"text": [USER, ASSISTANT]}, "text holds messages; name such a column: data.columns.messages"),
         (
             {"messages": [{"role": "judge", "content": "x"}]},
             "unknown role: messages[0]: 'judge'. Known: ai, assistant, bard, bing, bot, chatbot, chatgpt, claude, ",

@@ -119,6 +119,8 @@ def text_of(value: Any, place: str) -> str:
 
 
 def _text_of_part(part: Any, place: str) -> str:
+    if isinstance(part, Mapping) and ("role" in part or "from" in part):
+        raise RowError("content is not text", f"{place} holds messages; name such a column: data.columns.messages")
     text = _value_of(part) if isinstance(part, Mapping) and part.get("type", "text") in TEXT_TYPES else part
     if not isinstance(text, str):
         kind = f"a part of type {part.get('type')!r}" if isinstance(part, Mapping) else kind_of(part)

@@ -21,9 +21,14 @@ from xtf.data.text_rows import Pair
 from xtf.errors import kind_of
 
 NOTE = "preference data: the chosen answer is learnt, the rejected one never"
-LABELS = ("kto_tag", "kto_label", "label", "is_desirable", "desirable", "is_chosen", "chosen")
+LABELS = (
+    *("kto_tag", "kto_label", "label", "is_desirable", "desirable", "is_chosen", "chosen"),
+    *("is_preferred", "preferred", "is_accepted", "accepted"),
+)
 BAD_LABELS = ("is_undesirable", "undesirable", "is_rejected", "rejected")
 """Columns that say whether an answer is a good one, or a bad one."""
+ANSWERS_TOO = ("chosen", "rejected", "preferred", "accepted")
+"""Those of them that hold the answer itself elsewhere: only true and false are a verdict."""
 VERDICTS = {"true": True, "false": False, "desirable": True, "undesirable": False, "chosen": True, "rejected": False}
 PROMPTS = (
     "conversations",
@@ -136,7 +141,7 @@ def check_label(row: Cells) -> bool:
 
 def _verdict(value: Any, name: str, has_completion: bool) -> bool | None:
     """What a column says of the answer beside it, if anything: ``label: 1`` may be a class, ``chosen: 1`` a place."""
-    if isinstance(value, bool) or name in ("chosen", "rejected"):
+    if isinstance(value, bool) or name in ANSWERS_TOO:
         return value if isinstance(value, bool) else None
     if isinstance(value, str):
         word = value.strip().lower()

@@ -32,6 +32,10 @@ MESSAGE = frozenset(("role", "from", "speaker", "content", "value", "text", "use
 """Keys of which a message has one."""
 NUMBERED = re.compile(r"(.+?)(?:_[a-z]|[_ ]?\d+)", re.IGNORECASE)
 """``answer_0`` and ``answer_1``, ``ref_A`` and ``ref_B``: which of them is the good one, the names do not say."""
+UNWANTED = re.compile(
+    r"reject|negative|incorrect|wrong|(?<![a-z])(?:lose[rs]?|losing|bad|worse|worst)(?![a-z])", re.IGNORECASE
+)
+"""Names of answers that nobody wants learnt."""
 SPEAKS = re.compile(r"\W*(?:human|user|assistant|system)\s*:", re.IGNORECASE)
 """How a whole conversation begins that is written as one text."""
 
@@ -59,7 +63,7 @@ def _guessed(row: Mapping[str, Any]) -> dict[str, str]:
     stems = Counter(match[1].casefold() for key in texts if (match := NUMBERED.fullmatch(key)))
     if max(stems.values(), default=0) > 1 or any(map(SPEAKS.match, texts.values())):
         return {}
-    return _guessed_of_texts([key for key in texts if key.casefold() != "id" and "reject" not in key.casefold()])
+    return _guessed_of_texts([key for key in texts if key.casefold() != "id" and not UNWANTED.search(key)])
 
 
 def _guessed_of_texts(columns: Sequence[str]) -> dict[str, str]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.markers import Piece, Span
+from xtf.data.rendered import refuse_rendered
 from xtf.data.report import Remark, RowError
 from xtf.data.system import ChatSettings
 from xtf.data.targets import NO_RULES, Region, TargetRules, Targets, TokenPlaces, apply_rules, decide_targets
@@ -143,6 +144,7 @@ class ConversationTokenizer:
         if conversation.is_text:
             rendering = self._plain_text(conversation)
         else:
+            refuse_rendered(self.template, conversation)
             rendering = render(self.template, conversation, self._settings)
         ids, offsets = self._encoded(rendering.text, [0])
         prompted = [turn for turn in rendering.turns if turn.is_assistant]
