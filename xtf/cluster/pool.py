@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,11 +23,13 @@ from xtf.cluster.fitting import load_placed
 from xtf.cluster.packing import Packed, pack, unpack
 from xtf.cluster.reading import read_tokens, stream_of
 from xtf.config import RunConfig
+from xtf.engine.score import requests_of
 from xtf.errors import ClusterError
 from xtf.model import SignalPass
 from xtf.runs.folder import RunFolder, ShardRecord
 from xtf.runs.tables import Column, examples_of
 from xtf.steps.fitted import FittedScorers
+from xtf.steps.references import references_of
 from xtf.steps.scorers import Scorers
 
 _MOST_BLOCKS = 10_000
@@ -129,7 +130,6 @@ class ShardScorer:
     def __init__(self, package: Any, tries: Any) -> None:
         self._package, self._tries = package, tries
         self._scorers: _PlacedScorers | None = None
-        self._files = ExitStack()
 
     def __call__(self, rows: pa.Table) -> pa.Table:
         """One row of a token shard in, one of its scores out."""
@@ -161,10 +161,12 @@ class ShardScorer:
 
         package: _Package = ray.get(self._package)
         _keep_to_share(package.gpu_share)
-        place = Path(self._files.enter_context(TemporaryDirectory(prefix="xtf-actor-")))
-        unpack(package.files, place)
-        loaded = load_placed(package.config, package.facts["inputs"])
-        scorers = FittedScorers(RunFolder(place), package.config, package.facts).load(loaded, _PlacedScorers)
+        with TemporaryDirectory(prefix="xtf-actor-") as place:
+            unpack(package.files, Path(place))
+            loaded = load_placed(package.config, package.facts["inputs"])
+            scorers = FittedScorers(RunFolder(place), package.config, package.facts).load(loaded, _PlacedScorers)
+            for spec in references_of(sorted(requests_of(scorers.attributes.values()), key=repr)):
+                scorers.references.reference(spec)  # all of it now, so that a lost actor leaves no files behind
         assert isinstance(scorers, _PlacedScorers)
         return scorers
 
