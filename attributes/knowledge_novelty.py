@@ -31,6 +31,11 @@ class KnowledgeNovelty(Attribute[KnowledgeNoveltyParams]):
     """
 
     name: ClassVar[str] = "knowledge_novelty"
+    evidence: ClassVar[str] = (
+        "masking what is below 0.05 is not shown to differ from a random mask of the same size on GSM8K with planted "
+        "mistakes (-0.023 nats a token [-0.051, 0.004]) and loses 0.035 to learning all; mistakes are novel: "
+        "AUROC 0.22 (docs/evidence.md)"
+    )
     Params = KnowledgeNoveltyParams
 
     def default_cut(self) -> Mapping[str, Any]:
