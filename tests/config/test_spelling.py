@@ -102,3 +102,13 @@ def test_several_files_in_one_text_are_answered_by_a_list(tmp_path: Path) -> Non
     one, two = (write_jsonl(tmp_path / name, [{"prompt": "a", "response": "b"}]) for name in ("a.jsonl", "b.jsonl"))
     with pytest.raises(DataError, match=rf"Several files are a list: data\.path=\[{one},{two}\]$"):
         find_sources(DataConfig(path=f"{one}, {two}"))
+
+
+@pytest.mark.parametrize(
+    "thresholds",
+    [{"random": {"kind": "\ud800"}}, {"random": {"kind": ["\udc00\ud800"]}}, {"\ud800": {"kind": "never"}}],
+    ids=["kind", "list", "attribute"],
+)
+def test_half_a_character_is_named_and_breaks_nothing(thresholds: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"thresholds\."):
+        xtf.load_config({**BASE, "thresholds": thresholds})

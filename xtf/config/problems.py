@@ -19,11 +19,15 @@ _ALTERNATIVE = re.compile(r"str|int|float|bool|(tuple|list|dict|literal|function
 
 
 class SettingsError(ValueError):
-    """Mistakes inside a section that pydantic did not read itself; ``problems`` are relative to that section."""
+    """Mistakes inside a section that pydantic did not read itself; ``problems`` are relative to that section.
+
+    Texts may name whatever was given, also half a character, which pydantic could not take in a plain ``ValueError``.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(_lines(self.problems)))
+        text = "\n".join(_lines(self.problems))
+        super().__init__(text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def validation_problems(error: ValidationError, root: type[BaseModel], prefix: tuple[str, ...] = ()) -> list[str]:

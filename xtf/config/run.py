@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from xtf.config.base import Section
 from xtf.config.kinds import CutSection
 from xtf.config.lists import words
-from xtf.config.problems import validation_problems
+from xtf.config.problems import SettingsError, validation_problems
 from xtf.config.reading import apply_overrides
 from xtf.config.sections import (
     CombineConfig,
@@ -94,7 +94,7 @@ class RunConfig(Section):
         problems += self._problems_of_arms() + self._problems_of_strategy() + self._problems_of_rescoring()
         problems += self._problems_of_quantization()
         if problems:
-            raise ValueError("\n".join(problems))
+            raise SettingsError([((), "\n".join(problems))])
         return self
 
     def _problems_of_arms(self) -> list[str]:

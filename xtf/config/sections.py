@@ -257,7 +257,7 @@ class TrainingConfig(Section):
     @model_validator(mode="after")
     def _arguments_that_the_loop_honours(self) -> TrainingConfig:
         if problems := problems_of_arguments(self.args, rescores=self.rescore_steps is not None):
-            raise ValueError(f"args: {'; '.join(problems)}")
+            raise SettingsError([(("args",), "; ".join(problems))])
         return self
 
 

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from xtf.config.base import Section
 from xtf.config.kinds import CutSection
+from xtf.config.problems import SettingsError
 from xtf.config.sections import CombineConfig
 from xtf.errors import listed
 
@@ -66,7 +67,7 @@ class ArmConfig(Section):
         if not self.used:
             raise ValueError("name the attributes it uses, or give thresholds")
         if stray := [name for name in self.thresholds if name not in self.used]:
-            raise ValueError(f"thresholds.{stray[0]}: not among its attributes ({listed(self.used)})")
+            raise SettingsError([(("thresholds", stray[0]), f"not among its attributes ({listed(self.used)})")])
         return self
 
 
