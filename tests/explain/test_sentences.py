@@ -19,6 +19,7 @@ PARAMS: dict[str, list[dict[str, Any]]] = {
     "influence": [{}, {"method": "gradient", "target": {"share": 0.1}}],
     "reasoning_importance": [{}, {"variant": "released"}],
     "knowledge_novelty": [{}, {"reference": "other"}],
+    "ss_token": [{"history": {"path": "other"}}],
 }
 SCORES = (-1e6, -2.5, -1e-7, 0.0, 1e-9, 0.2, 0.5, 1.0, 3.25, 1e6)
 BUILT_IN = [name for name in registry.names() if registry.provider(name) == registry.provider("random")]

@@ -167,6 +167,7 @@ CHANGES: dict[str, Callable[[Setting], None]] = {
     "model.path": _other_weights,
     "model.tokenizer": _other_tokenizer,
     "model.dtype": _set("model.dtype", "bfloat16"),
+    "model.quantization": _set("model.quantization", "8bit"),
 }
 
 REFUSED = {change for change in CHANGES if change.startswith(("data.", "model.", "the data", "seed"))} | {

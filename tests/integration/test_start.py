@@ -53,8 +53,13 @@ def test_what_speaks_of_settings_loads_no_model_and_no_table(arguments: list[str
 
 
 @pytest.mark.parametrize("command", ["summary", "explain", "label"])
-def test_what_reads_a_run_loads_no_model_and_no_template(command: str, run: Path) -> None:
-    assert not loaded(command, run) & (MODELS | {"jinja2"})
+def test_what_reads_a_run_loads_no_model(command: str, run: Path) -> None:
+    assert not loaded(command, run) & MODELS
+
+
+@pytest.mark.parametrize("command", ["summary", "explain"])
+def test_what_only_shows_a_run_loads_no_template(command: str, run: Path) -> None:
+    assert "jinja2" not in loaded(command, run)
 
 
 def test_the_page_loads_no_model(run: Path) -> None:

@@ -48,7 +48,7 @@ def reason(
     if not lacks:
         return _nothing(verdicts)
     if not noise:
-        but = but or ", not enough to mask it"
+        but = but or ", not enough"
         return f"lacks {_listed(lacks, WORDS - _BEFORE - len(but.split()))}{but}"
     meaning = lacks[0].meaning
     why = f". {meaning[0].upper()}{meaning[1:]}" if meaning else ""
