@@ -4,7 +4,7 @@
 #   make check   formatting, lint, types
 #   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes, and run XTF in data-juicer
 #                (a quarter of an hour)
-#   make fuzz    ten times as many mutated inputs and killed processes as make test, others each time (half an hour)
+#   make fuzz    twenty times as many mutated inputs and killed processes as make test, others each time (half an hour)
 #   make bench   measure, and write bench.json (an hour on two cores; see docs/benchmarks.md)
 
 PYTHON ?= python3
@@ -19,7 +19,7 @@ demo: $(VENV)/.core
 	$(BIN)/xtf run configs/quickstart.yaml
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 check: $(VENV)/.test
 	$(BIN)/ruff format --check .
@@ -27,7 +27,7 @@ check: $(VENV)/.test
 	$(BIN)/mypy
 
 fuzz: $(VENV)/.test
-	XTF_THOROUGHNESS=10 $(BIN)/python -m pytest tests/durability/test_fuzz.py tests/durability/test_kill.py
+	XTF_THOROUGHNESS=20 $(BIN)/python -m pytest tests/durability/test_fuzz.py tests/durability/test_kill.py
 
 interop: $(VENV)/.test $(TRAINERS:%=.interop/%/installed.txt)
 	$(BIN)/python -m pytest tests/interop -rs

@@ -68,8 +68,7 @@ def _fill(disk: Path, ballast: Path, room: int) -> None:
     ballast.write_bytes(bytes(max(free - room, 0)))
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["fsync", "replace"])
+@pytest.mark.parametrize(("call", "code"), [("fsync", errno.ENOSPC), ("replace", errno.EDQUOT)])
 def test_every_write_may_find_the_disk_full(
     whole: Path, tmp_path: Path, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
 ) -> None:

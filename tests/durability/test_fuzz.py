@@ -66,7 +66,7 @@ def command(*arguments: object) -> int:
     return stopped.value.code
 
 
-@quick(50)
+@quick(20)
 @given(bad=st.lists(rows, max_size=4), at=st.integers(0, 2))
 def test_good_rows_are_scored_whatever_stands_between_them(
     model: tuple[PreTrainedModel, PreTrainedTokenizerBase], place: Path, bad: list[Any], at: int
@@ -82,7 +82,7 @@ def test_good_rows_are_scored_whatever_stands_between_them(
     assert report["rows"] == len(data) == report["examples"] + report["dropped_too_long"] + skipped
 
 
-@quick(120)
+@quick(60)
 @given(lines=st.lists(rows.map(lambda row: json.dumps(row).encode()) | st.binary(max_size=40), max_size=5))
 def test_any_file_can_be_inspected(
     model: tuple[PreTrainedModel, PreTrainedTokenizerBase],
@@ -105,7 +105,7 @@ def test_any_file_can_be_inspected(
     assert "Traceback" not in printed.err
 
 
-@quick(150)
+@quick(75)
 @given(changes=st.lists(st.tuples(paths, words | scalars | values | sections), min_size=1, max_size=4))
 def test_any_configuration_is_checked(
     place: Path, tiny_folder: Path, changes: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
@@ -126,7 +126,7 @@ def test_any_configuration_is_checked(
     assert (code == 0) == (printed.err == "")
 
 
-@quick(150)
+@quick(75)
 @given(
     override=st.text(string.printable, max_size=40) | st.tuples(paths, texts).map("=".join), raw=st.binary(max_size=60)
 )
@@ -141,7 +141,7 @@ def test_any_override_and_any_yaml(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@quick(50)
+@quick(20)
 @given(data=texts, model_name=texts, attribute=texts)
 def test_any_name_is_written_or_refused(
     place: Path, data: str, model_name: str, attribute: str, capsys: pytest.CaptureFixture[str]
@@ -166,7 +166,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory, model: tuple[PreTrainedMo
     return folder / "run"
 
 
-@quick(100)
+@quick(35)
 @given(doing=reading, damaged=st.lists(damages, min_size=1, max_size=2))
 def test_any_damaged_run_is_read_or_named(
     labelled: Path, place: Path, doing: tuple[str, ...], damaged: list[Any], capsys: pytest.CaptureFixture[str]
@@ -183,7 +183,7 @@ def test_any_damaged_run_is_read_or_named(
     assert code == 0 or printed.err.startswith(("error: ", "Usage")) or "error:" in printed.err
 
 
-@quick(35)
+@quick(12)
 @given(damaged=st.lists(damages, min_size=1, max_size=2))
 def test_any_damaged_run_is_scored_again_or_refused(
     labelled: Path, place: Path, model: tuple[PreTrainedModel, PreTrainedTokenizerBase], damaged: list[Any]
@@ -204,7 +204,7 @@ def test_any_damaged_run_is_scored_again_or_refused(
     assert run.summary().examples == 6
 
 
-@quick(5)
+@quick(4)
 @given(damaged=st.lists(damages, max_size=1))
 def test_any_damaged_run_is_trained_or_refused(
     labelled: Path, place: Path, model: tuple[PreTrainedModel, PreTrainedTokenizerBase], damaged: list[Any]

@@ -22,7 +22,7 @@ from xtf.files import read_sealed_json
 TRAINING = {"arms": ["full", "xtf"], "epochs": 2, "batch_size": 4, "save_steps": 1}
 RELABEL = ("--set", "thresholds.knowledge_novelty.cut=0.9969")
 KILLS = {"score": 4, "label": 3, "train": 4, "report": 2}
-"""How often each step is killed; ``make fuzz``: ten times as often, at other moments."""
+"""How often each step is killed; ``make fuzz``: twenty times as often, at other moments."""
 SEED = 20 if THOROUGHNESS == 1 else None
 
 
