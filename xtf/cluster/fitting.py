@@ -88,7 +88,7 @@ def _fit(cluster: Cluster, ready: Prepared, wanted: Columns) -> None:
     folder = ready.folder
     config = ready.config.model_copy(update={"model": cluster.placed(ready.config.model)})
     needed = _needed(ready, wanted)
-    paths = [path for shard in needed for path in (folder.shard_path("tokens", shard.index),)]
+    paths = [folder.shard_path("tokens", shard.index) for shard in needed]
     paths += [folder.record_path("tokens", shard.index) for shard in needed]
     paths += [fitted_path(folder), *folder.state.glob("*.safetensors"), folder.path / "references"]
     sample = _Sample(config, dict(ready.inputs), dict(wanted.fingerprints), pack(folder.path, paths))

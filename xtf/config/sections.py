@@ -22,6 +22,9 @@ from xtf.config.problems import SettingsError, problems_of
 from xtf.config.text_rules import TextRule, as_rules
 from xtf.config.trainer_args import problems_of_arguments
 
+Quantization = Literal["none", "8bit", "4bit"]
+"""What the weights of linear layers are held in."""
+
 
 class ModelConfig(Section):
     """The base model."""
@@ -32,7 +35,7 @@ class ModelConfig(Section):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         "auto", description="auto: bfloat16 where it computes faster, else float32; fixed when a run begins."
     )
-    quantization: Literal["none", "8bit", "4bit"] = Field(
+    quantization: Quantization = Field(
         "none", description="Hold the weights of linear layers in so many bits (bitsandbytes); training then adds LoRA."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")

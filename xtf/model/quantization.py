@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
+from xtf.config.sections import Quantization
 from xtf.errors import ModelError
-
-Quantization = Literal["none", "8bit", "4bit"]
 
 WIDTHS = {"8bit": 1.0, "4bit": 0.516}
 """Bytes of a quantised weight: of NF4 4 bits, 8 for each 64 weights, and 32 for each 64 × 256."""
