@@ -252,7 +252,13 @@ READY = {name: ConversationTokenizer(tokenizer) for name, tokenizer in TOKENIZER
 WORDS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12) | st.sampled_from(
     ["\n", " ", "<think>", "</think>", "é", "😀", "مرحبا", "\x00", "Hello", "\u200f", *SPECIAL]
 )
-TURN = st.lists(WORDS, min_size=1, max_size=6).map("".join).filter(str.strip)
+END_TOKENS = ("</s>", "<|im_end|>", "<|eot|>", "<end_of_turn>")
+"""Answers that end in one are covered in test_end_tokens.py."""
+TURN = (
+    st.lists(WORDS, min_size=1, max_size=6)
+    .map("".join)
+    .filter(lambda text: bool(text.strip()) and not text.rstrip().endswith(END_TOKENS))
+)
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])

@@ -20,6 +20,7 @@ EVERYTHING = "every token is a target: no prompt is masked"
 HEADER = "the header of a turn is learnt, which the template supplies"
 BEHIND = "tokens behind the end of a turn are learnt"
 NO_END = "the last learnt turn ends without its end-of-turn token: a model does not learn to stop"
+TWICE = "a turn ends in its end-of-turn token twice: a model learns both"
 PADDING = "padding is learnt"
 TWO_BEGINNINGS = "two beginning-of-text tokens"
 
@@ -61,12 +62,16 @@ class TokenChecks:
             yield TWO_BEGINNINGS
         tail = len(ids) - int(np.argmax(ids[::-1] != ids[-1])) if np.any(ids != ids[-1]) else 0
         is_padded = self.padding is not None and ids[-1] == self.padding and len(ids) - tail > 1
-        if is_padded and learnt[tail + 1 :].any():
+        learns_padding = is_padded and bool(learnt[tail + 1 :].any())
+        if learns_padding:
             yield PADDING
         if learnt[1:].all():
             yield EVERYTHING
             return
         yield from self._of_turns(ids, learnt)
+        is_end = np.isin(ids[1:], self.ends) & (ids[1:] == ids[:-1])
+        if not learns_padding and np.any(learnt[1:] & learnt[:-1] & is_end):
+            yield TWICE
 
     def _of_turns(self, ids: IntArray, learnt: BoolArray) -> Iterator[str]:
         is_end = np.isin(ids, self.ends)

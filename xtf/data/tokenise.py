@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
+from xtf.data.end_tokens import EndTokens
 from xtf.data.markers import Piece, Span
 from xtf.data.rendered import refuse_rendered
 from xtf.data.report import Remark, RowError
@@ -124,6 +125,7 @@ class ConversationTokenizer:
         self._vocabulary = len(tokenizer)
         begins = tokenizer.bos_token_id is not None and tokenizer("")["input_ids"][:1] == [tokenizer.bos_token_id]
         self._begin, self._end = str(tokenizer.bos_token) if begins else "", str(tokenizer.eos_token or "")
+        self._end_tokens = EndTokens(self.template, self._end)
 
     def __call__(self, conversation: Conversation | PreTokenized) -> Tokens:
         """Tokenise a conversation, or complete what is tokens already.
@@ -141,10 +143,12 @@ class ConversationTokenizer:
         Raises:
             RowError: the row cannot be used.
         """
+        cut: tuple[Remark, ...] = ()
         if conversation.is_text:
             rendering = self._plain_text(conversation)
         else:
             refuse_rendered(self.template, conversation)
+            conversation, cut = self._end_tokens.without(conversation)
             rendering = render(self.template, conversation, self._settings)
         ids, offsets = self._encoded(rendering.text, [0])
         prompted = [turn for turn in rendering.turns if turn.is_assistant]
@@ -159,7 +163,7 @@ class ConversationTokenizer:
         for turn in rendering.turns:
             for span in turn.spans:
                 self._check(rendering.text, span, ids, offsets, is_response)
-        remarks = rendering.remarks
+        remarks = (*cut, *rendering.remarks)
         if is_response[:1].any():
             is_response[0] = False
             remarks = remarks if conversation.is_text else (*remarks, Remark(NO_PREDICTION))
