@@ -39,7 +39,7 @@ DOUBTFUL = 0.75
 """A token is masked below this probability of being right: to learn a wrong one is held to harm three times as much as
 to learn a right one helps."""
 
-_FALSE: Mapping[str | float, str] = {SUMS[IN_FALSE_SUM]: "its sum fails", SUMS[FALSE_RESULT]: "a false result"}
+_FALSE: Mapping[str | float, str] = {SUMS[IN_FALSE_SUM]: "its sum fails", SUMS[FALSE_RESULT]: "in a false result"}
 """What is said of a token whose sum does not hold, instead of what the model expects."""
 
 

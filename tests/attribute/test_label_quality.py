@@ -303,7 +303,7 @@ def test_sentences() -> None:
     }
     assert scorer.describe_token(0.2, details) == "looks like a changed number or unit (0.71); expected ' 24' (0.62)"
     said = [scorer.describe_token(0.2, details | {"sum": one}).partition("; ")[2] for one in SUMS[2:]]
-    assert said == ["its sum fails", "a false result"]
+    assert said == ["its sum fails", "in a false result"]
     details |= {"alternative_probability": 0.9, "probability": 0.9}
     assert scorer.describe_token(0.97, details) == "looks right (0.97); expected too (0.90)"
 

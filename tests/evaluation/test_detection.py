@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from xtf.evaluation.detection import JudgedTokens, measure_detection
+from xtf.evaluation.detection import JudgedTokens, NamedKinds, describe_detection, measure_detection
 from xtf.evaluation.ranking import Ranking, calibration, estimate, matched_auroc, resample
 
 TOKENS = st.lists(st.tuples(st.integers(0, 6), st.booleans(), st.integers(0, 3)), min_size=4, max_size=60)
@@ -91,6 +91,27 @@ def test_figures_at_the_mask_and_by_kind() -> None:
     )
     assert "precision" not in position
     assert found["calibration"]["one"]["bins"]
+
+
+def test_kinds_named_right_among_the_wrong_tokens_that_are_masked() -> None:
+    tokens = made()  # masked: a wrong digit, a misspelt word, and the right token at 5
+    tokens.kinds[4] = "of people's own"  # masked from here on, and no kind that can be named
+    tokens.suspicion["labels"] = tokens.suspicion.pop("one")
+    tokens.masked["labels"] = np.array([True, False, False, True, True, True, False, False])
+    said = np.array(["digits", "", "", "digits", "digits", "spelling", "", ""], dtype=object)
+    tokens.named["labels"] = NamedKinds(("digits", "spelling"), said)
+    found = measure_detection(tokens)
+    row = found["found"][0]
+    assert row["named_right"] == 1 / 2
+    assert {kind: entry["named_right"] for kind, entry in row["kinds"].items()} == {
+        "digits": 1.0,
+        "spelling": 0.0,
+        "of people's own": None,
+    }
+    assert (
+        describe_detection(found)
+        == "Of 3 wrong tokens, 3 found, 50% of these by their right kind; masked 20.0% of right ones."
+    )
 
 
 def test_spans_are_judged_by_their_worst_token_and_their_mean() -> None:

@@ -18,6 +18,19 @@ LABELS = "labels"
 """Name of what a run's rule makes of its attributes together."""
 
 
+@dataclass(frozen=True, slots=True)
+class NamedKinds:
+    """What an attribute says that tokens look like.
+
+    Attributes:
+        known: The kinds that it can name.
+        kinds: ``(tokens,)`` objects: the kind of mistake that each token looks like; ``""`` if none is said.
+    """
+
+    known: tuple[str, ...]
+    kinds: NDArray[np.object_]
+
+
 @dataclass(slots=True)
 class JudgedTokens:
     """Response tokens whose truth is known, end to end.
@@ -31,6 +44,7 @@ class JudgedTokens:
         suspicion: Name to ``(tokens,)``, higher = more likely wrong.
         masked: Name to ``(tokens,)`` bool, as far as there are labels.
         right: Name of a probability to ``(tokens,)``, the probability that the token is right.
+        named: Name to the kinds of mistakes that tokens are said to look like.
     """
 
     wrong: NDArray[np.bool_]
@@ -41,6 +55,7 @@ class JudgedTokens:
     suspicion: dict[str, Values] = field(default_factory=dict, kw_only=True)
     masked: dict[str, NDArray[np.bool_]] = field(default_factory=dict, kw_only=True)
     right: dict[str, Values] = field(default_factory=dict, kw_only=True)
+    named: dict[str, NamedKinds] = field(default_factory=dict, kw_only=True)
 
 
 def measure_detection(tokens: JudgedTokens, grain: Grain = "token") -> dict[str, Any]:
@@ -77,6 +92,8 @@ def _row(tokens: JudgedTokens, name: str, draws: list[Values]) -> dict[str, Any]
     }
     if name in tokens.masked:
         row |= _at_mask(tokens, tokens.masked[name], draws)
+        if name in tokens.named:
+            row["named_right"] = _share_named(tokens, name, tokens.wrong)
     return row
 
 
@@ -98,7 +115,7 @@ def _at_mask(tokens: JudgedTokens, masked: NDArray[np.bool_], draws: list[Values
 
 
 def _kinds(tokens: JudgedTokens, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """For each kind of wrong token: how many, its AUROC against all right tokens, and the share masked."""
+    """For each kind of wrong token: how many, its AUROC against all right tokens, the share masked, and named right."""
     kinds = sorted({str(kind) for kind in tokens.kinds[tokens.wrong]})
     for kind in kinds:
         of_kind = tokens.wrong & (tokens.kinds == kind)
@@ -109,7 +126,19 @@ def _kinds(tokens: JudgedTokens, name: str) -> Iterator[tuple[str, dict[str, Any
         }
         if name in tokens.masked:
             entry["recall"] = float(tokens.masked[name][of_kind].mean())
+            if name in tokens.named:
+                entry["named_right"] = _share_named(tokens, name, of_kind)
         yield kind, entry
+
+
+def _share_named(tokens: JudgedTokens, name: str, among: NDArray[np.bool_]) -> float | None:
+    """The share of the masked tokens ``among`` these that are said to look like what they are; None if there are none.
+
+    Kinds that ``name`` cannot name, such as those that people make up in their annotations, are left out.
+    """
+    named = tokens.named[name]
+    here = among & tokens.masked[name] & np.isin(tokens.kinds, named.known)
+    return float((named.kinds[here] == tokens.kinds[here]).mean()) if here.any() else None
 
 
 def _span_rows(tokens: JudgedTokens, name: str) -> Iterator[dict[str, Any]]:
@@ -171,7 +200,9 @@ def describe_detection(detection: Mapping[str, Any]) -> str:
     if labels is None:
         return f"{wrong:,} of {detection['tokens']:,} response tokens are known to be wrong ({share:.1%})."
     right = labels["right_masked"]["value"] or 0.0
-    return f"Of {wrong:,} wrong tokens, {labels['masked_wrong']:,} found; masked {right:.1%} of right ones."
+    named = labels.get("named_right")
+    kinds = "" if named is None else f", {named:.0%} of these by their right kind"
+    return f"Of {wrong:,} wrong tokens, {labels['masked_wrong']:,} found{kinds}; masked {right:.1%} of right ones."
 
 
 def finite(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from xtf.evaluation.detection import (
     LABELS,
     Grain,
     JudgedTokens,
+    NamedKinds,
     finite,
     measure_detection,
     most_telling_example,
@@ -24,6 +26,7 @@ from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.decisions import Decisions
 from xtf.labelling.rules import LabelRules, judge
 from xtf.labelling.shard import Labels, ScoredShard
+from xtf.noise import known_kinds
 from xtf.noise.truth import TokenTruth, Truth, read_truth
 from xtf.progress import progress
 from xtf.runs import RunReader
@@ -84,9 +87,9 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, list[str], int]
     rules = _rules(run)
     directions = {name: -1.0 if _direction(run, name) == "low" else 1.0 for name in run.scored}
     arms = {} if rules is None else {f"arms.{name}": arm_rules(run, run.config, name) for name in run.config.arms}
-    here = _Judge(run, rules, arms, directions, read_decisions(run.folder))
+    here = _Judge(run, rules, arms, directions, read_decisions(run.folder), _nameable(run))
     with progress("Comparing with the truth", None, "examples") as advance:
-        for shard, labels in run.labelled() if rules is not None else ((shard, None) for shard in run.shards()):
+        for shard, labels in _read(run, rules is not None):
             for index in range(len(shard)):
                 one, inside = shard.example(index), slice(*shard.offsets[index : index + 2].tolist())
                 known = truth_of_example(run, truth, one)
@@ -111,6 +114,7 @@ class _Judge:
         arms: Name to the rules of each other labelling that the configuration defines.
         directions: Attribute to -1 if low scores are taken for wrong, else 1.
         decisions: What people decided, which goes before all rules.
+        nameable: Attribute to the kinds of mistakes that it names, in the order of its column; "" for one unknown here.
     """
 
     run: RunReader
@@ -118,6 +122,7 @@ class _Judge:
     arms: dict[str, LabelRules]
     directions: dict[str, float]
     decisions: Decisions
+    nameable: dict[str, tuple[str, ...]]
 
     def tokens(self, shard: ScoredShard, labels: Labels | None, truth: TokenTruth, number: int) -> JudgedTokens:
         """The tokens of one example, the ``number``-th, of which the truth is known."""
@@ -140,10 +145,32 @@ class _Judge:
                     found.masked[name] = (labels.lacking[here] >> np.uint16(bit)) & np.uint16(1) == 1
             found.suspicion[LABELS] = _suspicion(self.rules, shard)[here]
             found.masked[LABELS] = labels.noise[here]
+        for name, kinds in self.nameable.items():
+            found.named[name] = NamedKinds(kinds, _named(kinds, shard.details[f"{name}.kind"][here]))
+        if self.rules is not None and len(self.nameable) == 1:
+            found.named[LABELS] = next(iter(found.named.values()))
         for name, rules in self.arms.items():
             found.suspicion[name] = _suspicion(rules, shard)[here]
             found.masked[name] = judge(rules, shard, self.decisions).noise[here]
         return found
+
+
+def _read(run: RunReader, is_labelled: bool) -> Iterator[tuple[ScoredShard, Labels | None]]:
+    """Every shard with its details, and its labels if there are any."""
+    columns = [*run.scored, *run.detail_columns]
+    yield from run.labelled(columns) if is_labelled else ((shard, None) for shard in run.shards(columns))
+
+
+def _nameable(run: RunReader) -> dict[str, tuple[str, ...]]:
+    """For each attribute that says which kind of mistake a token looks like, these kinds."""
+    by_words = {kind.label: name for name, kind in known_kinds().items()}
+    kinds = {name: details["kind"] for name, details in run.details.items() if "kind" in details}
+    return {n: tuple(by_words.get(w, "") for w in kind.names) for n, kind in kinds.items() if kind.kind == "category"}
+
+
+def _named(kinds: Sequence[str], places: NDArray[np.integer]) -> NDArray[np.object_]:
+    """The kinds at ``(tokens,)`` places; "" at a negative one."""
+    return np.array([*kinds, ""], object)[np.where(places < 0, len(kinds), places).astype(np.int64)]
 
 
 def _suspicion(rules: LabelRules, shard: ScoredShard) -> NDArray[np.float64]:
@@ -180,4 +207,8 @@ def _concatenated(parts: list[JudgedTokens]) -> JudgedTokens:
         suspicion={name: np.concatenate([part.suspicion[name] for part in parts]) for name in first.suspicion},
         masked={name: np.concatenate([part.masked[name] for part in parts]) for name in first.masked},
         right={name: np.concatenate([part.right[name] for part in parts]) for name in first.right},
+        named={
+            name: NamedKinds(one.known, np.concatenate([part.named[name].kinds for part in parts]))
+            for name, one in first.named.items()
+        },
     )

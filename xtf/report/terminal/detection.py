@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from xtf.display import counted, visible
-from xtf.evaluation.detection import POSITION, describe_detection
+from xtf.evaluation.detection import LABELS, POSITION, describe_detection
 from xtf.noise import known_kinds
 
 
@@ -55,18 +55,24 @@ def _table(detection: Mapping[str, Any]) -> Table:
 
 
 def _kinds(detection: Mapping[str, Any]) -> Table:
-    names = [row["name"] for row in detection["found"] if row["name"] != POSITION]
-    kinds: Mapping[str, Any] = next((row["kinds"] for row in detection["found"]), {})
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title="AUROC by kind", title_justify="left")
-    table.add_column("kind")
-    table.add_column("tokens", justify="right")
-    for name in names:
-        table.add_column(visible(name), justify="right")
-    labels = {name: kind.label for name, kind in known_kinds().items()}
+    """The most frequent kind first: how many tokens, the shares masked and of these named right, and each AUROC."""
     by_name = {row["name"]: row["kinds"] for row in detection["found"]}
-    for kind, entry in kinds.items():
+    names = [name for name in by_name if name != POSITION]
+    kinds: Mapping[str, Any] = next(iter(by_name.values()), {})
+    masked: Mapping[str, Any] = by_name.get(LABELS, {})
+    columns = {"found": "recall", "named right": "named_right"}
+    columns = {title: key for title, key in columns.items() if any(key in one for one in masked.values())}
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), title="By kind, with each AUROC", title_justify="left"
+    )
+    table.add_column("kind")
+    for title in ("tokens", *columns, *map(visible, names)):
+        table.add_column(title, justify="right")
+    labels = {name: kind.label for name, kind in known_kinds().items()}
+    for kind, entry in sorted(kinds.items(), key=lambda one: -one[1]["tokens"]):
+        shares = [_percent(masked[kind].get(key)) for key in columns.values()]
         cells = [_number(by_name[name].get(kind, {}).get("auroc")) for name in names]
-        table.add_row(visible(labels.get(kind, kind)), f"{entry['tokens']:,}", *cells)
+        table.add_row(visible(labels.get(kind, kind)), f"{entry['tokens']:,}", *shares, *cells)
     return table
 
 
@@ -79,6 +85,10 @@ def _interval(estimate: Mapping[str, float | None]) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
 
 
 def _share(estimate: Mapping[str, float | None] | None) -> str:

@@ -56,15 +56,17 @@ const Mistakes = (() => {
   }
 
   function byKind({ found: rows, words }, name) {
-    const kinds = Object.entries(rows[0]?.kinds ?? {});
+    const kinds = Object.entries(rows[0]?.kinds ?? {}).sort((a, b) => b[1].tokens - a[1].tokens);
     if (!kinds.length) return null;
+    const masked = rows.find((row) => row.name === "labels")?.kinds, isNamed = masked && Object.values(masked).some((one) => "named_right" in one);
+    const named = (kind) => masked[kind].named_right ?? null;
     const cells = kinds.map(([kind, { tokens }]) => [
-      words[kind] ?? kind, Base.count(tokens), ...rows.map((row) => {
+      words[kind] ?? kind, Base.count(tokens), ...(isNamed ? [named(kind) === null ? "–" : Base.percent(named(kind), 0)] : []), ...rows.map((row) => {
         const { auroc, recall } = row.kinds[kind];
         return `${number(auroc)}${recall === undefined ? "" : ` · ${Base.percent(recall, 0)}`}`;
       }),
     ]);
-    return [el("h3", {}, "By kind: AUROC · share masked"), Overview.table(["kind", "tokens", ...rows.map(name)], cells, "numbers wide")];
+    return [el("h3", {}, "By kind: AUROC · share masked"), Overview.table(["kind", "tokens", ...(isNamed ? ["named right, of those masked"] : []), ...rows.map(name)], cells, "numbers wide")];
   }
 
   return { expected, found };
