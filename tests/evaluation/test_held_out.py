@@ -63,6 +63,9 @@ def test_held_out_loss_equals_full_logits(
     assert result.loss == pytest.approx(loss_by_hand(model, EXAMPLES), rel=1e-5)
     assert result.tokens == sum(int(item.is_response.sum()) for item in EXAMPLES)
     assert sum(done) == 3
+    for item, (loss, tokens) in zip(EXAMPLES, result.by_example, strict=True):
+        assert tokens == int(item.is_response.sum())
+        assert loss / tokens == pytest.approx(loss_by_hand(model, [item]), rel=1e-5)
 
 
 def test_held_out_loss_needs_a_response() -> None:

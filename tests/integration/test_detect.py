@@ -148,6 +148,10 @@ def test_the_oracle_learns_all_but_what_is_wrong(tmp_path: Path, tiny_folder: Pa
         found = arms[name]["gap_recovered"]
         assert found == (pytest.approx((losses["full"] - losses[name]) / gap) if gap > 0 else None)
     assert arms["base"]["gap_recovered"] is None
+    (contrast,) = [one for one in run.metrics["contrasts"] if (one["arm"], one["against"]) == ("oracle", "full")]
+    assert contrast["value"] == pytest.approx(gap)
+    assert contrast["low"] < gap < contrast["high"]
+    assert contrast["items"] == 6
 
 
 def test_an_oracle_needs_a_truth(tmp_path: Path, tiny_folder: Path) -> None:

@@ -126,7 +126,7 @@ def test_metrics_are_in_the_figures(tmp_path: Path) -> None:
     run = made_run(tmp_path / "run")
     assert overview(run)["metrics"] is None
     run.folder.metrics_path.write_text(json.dumps({"arms": [], "note": "n"}), encoding="utf-8")
-    assert overview(run)["metrics"] == {"arms": [], "note": "n", "decided_lines": []}
+    assert overview(run)["metrics"] == {"arms": [], "note": "n", "lines": []}
 
 
 def test_chosen_examples_alone_are_embedded(run: Run, tmp_path: Path) -> None:

@@ -16,9 +16,10 @@ class ArmResult:
     """One arm trained with one seed, on the held-out examples.
 
     ``mask_share`` is the share of response tokens that weigh nothing. ``held_out_loss`` is None when there are no
-    held-out examples. ``metrics`` says what each metric makes of the generated answers, and ``fits`` how many of the
-    ``answered`` rows each metric can judge; ``exact_match`` and ``exact_total`` are those of the first metric, None
-    without one. ``tasks`` are the figures of benchmarks. The base is not trained: 0 steps, no tokens.
+    held-out examples; ``losses`` holds, of each example in order, its sum over the response tokens and their number.
+    ``metrics`` says what each metric makes of the generated answers, and ``fits`` how many of the ``answered`` rows
+    each metric can judge; ``exact_match`` and ``exact_total`` are those of the first metric, None without one.
+    ``tasks`` are the figures of benchmarks. The base is not trained: 0 steps, no tokens.
     """
 
     arm: str
@@ -31,6 +32,7 @@ class ArmResult:
     train_losses: tuple[float, ...] = ()
     held_out_loss: float | None = None
     held_out_tokens: int = 0
+    losses: tuple[tuple[float, int], ...] = ()
     metrics: tuple[MetricResult, ...] = ()
     answered: int = 0
     fits: Mapping[str, int] = field(default_factory=dict)
@@ -69,7 +71,13 @@ def kept_result(path: Path, fingerprint: str) -> ArmResult | None:
             return None
         metrics = [MetricResult(**{**m, "unjudged": _tuples(m["unjudged"])}) for m in content["metrics"]]
         tasks = tuple(TaskResult(**task) for task in content.get("tasks", ()))
-        parts = {"train_losses": tuple(content["train_losses"]), "metrics": tuple(metrics), "tasks": tasks}
+        losses = tuple((float(loss), int(tokens)) for loss, tokens in content.get("losses", ()))
+        parts = {
+            "train_losses": tuple(content["train_losses"]),
+            "losses": losses,
+            "metrics": tuple(metrics),
+            "tasks": tasks,
+        }
         return ArmResult(**{**content, **parts})
     except (FileNotFoundError, ValueError, TypeError, AttributeError, KeyError):
         return None  # not there, or not what was written: the arm is trained or evaluated again

@@ -180,7 +180,7 @@ class Comparison:
                 total = len(examples) + len(answered)
                 advance = stack.enter_context(progress_bar(f"evaluating {leg.folder.name}", total, "examples"))
             loss = held_out_loss(model, examples, advance=advance)
-            result = replace(untrained, held_out_loss=loss.loss, held_out_tokens=loss.tokens)
+            result = replace(untrained, held_out_loss=loss.loss, held_out_tokens=loss.tokens, losses=loss.by_example)
             if judges is None:
                 return result
             settings = Generation(self.evaluation.max_new_tokens, self.evaluation.batch_size)

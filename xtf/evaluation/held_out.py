@@ -19,10 +19,14 @@ Advance = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class LossResult:
-    """Mean cross-entropy over ``tokens`` response tokens, in nats."""
+    """Mean cross-entropy over ``tokens`` response tokens, in nats.
+
+    ``by_example`` holds the sum over the response tokens of each example and their number, in order.
+    """
 
     loss: float
     tokens: int
+    by_example: tuple[tuple[float, int], ...]
 
 
 def held_out_loss(
@@ -44,10 +48,11 @@ def held_out_loss(
         DataError: when there is no response token.
     """
     found = token_losses(model, examples, tokens_per_batch=tokens_per_batch, advance=advance)
-    tokens = sum(map(len, found))
+    by_example = tuple((float(losses.sum(dtype=np.float64)), len(losses)) for losses in found)
+    tokens = sum(count for _, count in by_example)
     if not tokens:
         raise DataError("evaluation: no held-out example has a response token")
-    return LossResult(sum(float(losses.sum(dtype=np.float64)) for losses in found) / tokens, tokens)
+    return LossResult(sum(loss for loss, _ in by_example) / tokens, tokens, by_example)
 
 
 @torch.no_grad()

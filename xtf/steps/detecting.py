@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, list[str], int]
     rules = _rules(run)
     directions = {name: -1.0 if _direction(run, name) == "low" else 1.0 for name in run.scored}
     arms = {} if rules is None else {f"arms.{name}": arm_rules(run, run.config, name) for name in run.config.arms}
-    here = _Judge(run, rules, arms, directions, read_decisions(run.folder), _nameable(run))
+    here = _Judge(run, rules, arms, directions, read_decisions(run.folder), nameable=_nameable(run))
     with progress("Comparing with the truth", None, "examples") as advance:
         for shard, labels in _read(run, rules is not None):
             for index in range(len(shard)):
@@ -122,7 +122,7 @@ class _Judge:
     arms: dict[str, LabelRules]
     directions: dict[str, float]
     decisions: Decisions
-    nameable: dict[str, tuple[str, ...]]
+    nameable: dict[str, tuple[str, ...]] = field(kw_only=True)
 
     def tokens(self, shard: ScoredShard, labels: Labels | None, truth: TokenTruth, number: int) -> JudgedTokens:
         """The tokens of one example, the ``number``-th, of which the truth is known."""

@@ -15,6 +15,7 @@ from xtf.config import RunConfig, TrainingConfig, arm_parts, refuse_zero_rates
 from xtf.data import DataReport, read_examples_with_rows
 from xtf.errors import ConfigError, DataError, listed
 from xtf.evaluation import ArmResult, Comparison, HeldOut, MetricResult
+from xtf.evaluation.contrasts import contrast_arms
 from xtf.files import write_json
 from xtf.labelling import LabelRules
 from xtf.model import LoadedModel, load_model
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 NOTE = (
     "Held-out loss: mean over response tokens, in nats. ± is the sample standard deviation over seeds; without it, one "
-    "seed was run, and nothing is known of how much chance alone would change."
+    "seed was run, and nothing is known of how much another would change."
 )
 
 
@@ -139,6 +140,7 @@ def metrics_of(config: RunConfig, results: Sequence[ArmResult], trained_on: int,
     ]
     return {
         "arms": [{**arm, "gap_recovered": _gap_recovered(arm, arms)} for arm in arms],
+        "contrasts": [contrast.to_dict() for contrast in contrast_arms(results)],
         "held_out": {
             "path": config.evaluation.path,
             "split": config.evaluation.split,

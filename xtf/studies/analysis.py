@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from xtf.evaluation.paired import DRAWS, LEVEL, POWER, Estimate, Matrix, estimate, holm, ratio, smallest_effect
 from xtf.studies.bench import Bench, planted_counts
 from xtf.studies.outcomes import Outcome
 from xtf.studies.planning import Plan, Training
-from xtf.studies.statistics import DRAWS, LEVEL, POWER, Estimate, Matrix, estimate, holm, ratio, smallest_effect
 from xtf.studies.verdict import verdict_of
 from xtf.tokens import FloatArray
 

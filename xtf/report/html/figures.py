@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from xtf.data.report import DataReport
 from xtf.display import command, counted
+from xtf.evaluation.contrasts import contrast_lines
 from xtf.evaluation.detection import describe_detection
 from xtf.explain.marks import WORDS
 from xtf.explain.rulings import arms_decided_lines, decided_lines, dropped_lines, ruling_lines
@@ -69,7 +70,8 @@ def _metrics(run: RunReader) -> dict[str, Any] | None:
         return None
     metrics, stale = run.metrics, stale_arms(run)
     arms = [{**arm, "stale": EARLIER if arm["arm"] in stale else None} for arm in metrics["arms"]]
-    return {**metrics, "arms": arms, "decided_lines": arms_decided_lines(metrics.get("decided", {}))}
+    lines = [*contrast_lines(metrics.get("contrasts", [])), *arms_decided_lines(metrics.get("decided", {}))]
+    return {**metrics, "arms": arms, "lines": lines}
 
 
 def _detection(run: RunReader) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from rich.text import Text
 from xtf.config import PluginSection
 from xtf.data.report import DataReport
 from xtf.display import command, counted, quoted, visible
+from xtf.evaluation.contrasts import contrast_lines
 from xtf.explain.rulings import arms_decided_lines, decided_lines, dropped_lines, ruling_lines
 from xtf.explain.terminal import example_text, is_plain, legend
 from xtf.labelling.cuts import Cut, NumberControl, StepsControl
@@ -168,7 +169,8 @@ def print_metrics(console: Console, metrics: dict[str, Any]) -> None:
         )
     console.print()
     console.print(table)
-    for line in judging_lines(metrics.get("metrics")) + arms_decided_lines(metrics.get("decided", {})):
+    compared = contrast_lines(metrics.get("contrasts", []))
+    for line in compared + judging_lines(metrics.get("metrics")) + arms_decided_lines(metrics.get("decided", {})):
         console.print(Text(line))
     _print_tasks(console, metrics["arms"])
     console.print(Text(metrics["note"], style="dim"))

@@ -108,18 +108,20 @@ const Overview = (() => {
       return some.spread === null || some.spread === undefined ? mean : `${mean} ± ${(unit * some.spread).toFixed(digits)}${sign}`;
     };
     const chosen = metrics.metrics?.chosen ?? [];
+    const gaps = metrics.arms.some((arm) => typeof arm.gap_recovered === "number");
+    const gap = (arm) => (typeof arm.gap_recovered === "number" ? Base.percent(arm.gap_recovered, 0) : "");
     const rows = metrics.arms.map((arm) => [
       arm.stale ? [arm.arm, el("br"), el("strong", {}, arm.stale)] : arm.arm, arm.seeds.join(", "), Base.count(arm.steps), Base.count(arm.tokens_kept), Base.percent(arm.mask_share),
-      spread(arm.held_out_loss, 4), ...chosen.map((one) => spread(arm.metrics[one.name], 1, 100, "%")), `${Math.round(arm.train_seconds)} s`,
+      spread(arm.held_out_loss, 4), ...chosen.map((one) => spread(arm.metrics[one.name], 1, 100, "%")), `${Math.round(arm.train_seconds)} s`, ...(gaps ? [gap(arm)] : []),
     ]);
     const chart = el("div", {});
     const some = metrics.arms.filter((arm) => arm.held_out_loss);
     Base.on("shown", () => { if (some.length) Charts.arms(chart, some); });
     const unjudged = chosen.flatMap((one) => one.unjudged.map((part) =>
       el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.count(metrics.metrics.answered)} rows not judged: ${part.reason}`)));
-    const decided = metrics.decided_lines.map((line) => el("p", {}, line));
-    return section("Training", metrics.note, chart, ...unjudged, ...decided,
-      table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time"], rows, "numbers wide"), ...tasks(metrics.arms));
+    const lines = metrics.lines.map((line) => el("p", {}, line));
+    return section("Training", metrics.note, chart, ...lines, ...unjudged,
+      table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time", ...(gaps ? ["gap recovered"] : [])], rows, "numbers wide"), ...tasks(metrics.arms));
   }
 
   function tasks(arms) {

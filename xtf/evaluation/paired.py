@@ -10,7 +10,7 @@ contribute: where seeds differ, three of them count as three.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,8 +44,8 @@ class Estimate:
     error: float
     df: float
     p: float
-    seeds: int
-    items: int
+    seeds: int = field(kw_only=True)
+    items: int = field(kw_only=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +79,11 @@ def estimate(gains: Matrix, units: Matrix) -> Estimate | None:
     value = float(gains.sum() / (seeds * units.sum()))
     error = float(np.std(resampled(gains, units), ddof=1)) if max(seeds, items) > 1 else float("nan")
     if error == 0.0 and not np.any(gains):
-        return Estimate(0.0, 0.0, 0.0, 0.0, float(max(items - 1, 1)), 1.0, seeds, items)
+        return Estimate(0.0, 0.0, 0.0, 0.0, float(max(items - 1, 1)), 1.0, seeds=seeds, items=items)
     df = freedom(gains, units)
     reach = float(stats.t.ppf(0.5 + LEVEL / 2, df)) * error
     p = float(2 * stats.t.sf(abs(value) / error, df)) if error > 0 else float("nan")
-    return Estimate(value, value - reach, value + reach, error, df, p, seeds, items)
+    return Estimate(value, value - reach, value + reach, error, df, p, seeds=seeds, items=items)
 
 
 def resampled(gains: Matrix, units: Matrix) -> Matrix:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from xtf.studies.statistics import (
+from xtf.evaluation.paired import (
     DRAWS,
     Matrix,
     estimate,
