@@ -327,5 +327,5 @@ def test_nothing_is_lost_without_flags() -> None:
 def test_a_column_that_looks_like_a_flag_is_refused_too(name: str, value: Any) -> None:
     _, report = read({**two_turns(), name: value})
     assert report.skipped["a flag that is not understood"].detail.startswith(f"the row: {name!r}")
-    _, report = read({**two_turns(), "train_loss": 2.31, "loss_history": [1, 2], "is_good": True})
-    assert list(report.unused) == ["train_loss", "loss_history", "is_good"], "measures are none"
+    _, report = read({**two_turns(), "train_loss": 2.31, "loss_history": [1, 2], "is_long": True})
+    assert list(report.unused) == ["train_loss", "loss_history", "is_long"], "measures are none"

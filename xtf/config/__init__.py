@@ -10,6 +10,7 @@ from xtf.config.kinds import CUTS, METRICS, RULES, CutSection, PluginSection
 from xtf.config.lists import with_lists, words
 from xtf.config.problems import validation_problems
 from xtf.config.reading import apply_overrides, quoted, read_yaml
+from xtf.config.row_tests import ANY, COMPARISON
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
 from xtf.config.sections import (
     TEMPLATE_INPUTS,
@@ -36,7 +37,9 @@ from xtf.config.text_rules import TextRule
 from xtf.config.updates import problems_of_rates, refuse_zero_rates, updates
 
 __all__ = [
+    "ANY",
     "BUILT_IN_ARMS",
+    "COMPARISON",
     "CONTROLS",
     "CUTS",
     "METRICS",

@@ -19,6 +19,7 @@ from xtf.config.base import Section, Share
 from xtf.config.kinds import RULES, PluginSection, read_rule
 from xtf.config.lists import are_names, words
 from xtf.config.problems import SettingsError, problems_of
+from xtf.config.row_tests import RowTest
 from xtf.config.text_rules import TextRule, as_rules
 from xtf.config.trainer_args import problems_of_arguments
 
@@ -53,6 +54,7 @@ class ColumnsConfig(Section):
     prompt: str | None = Field(None, description="What the user asks.")
     input: str | None = Field(None, description="More of the prompt, put after a blank line.")
     response: str | None = Field(None, description="What the assistant answers.")
+    reasoning: str | None = Field(None, description="What the assistant thinks before, as the chat template writes it.")
     text: str | None = Field(None, description="Plain text of which every token is learnt, as in pre-training.")
     input_ids: str | None = Field(None, description="Token ids of rows that are tokenised already.")
     labels: str | None = Field(None, description="Their targets; -100 marks what is no response.")
@@ -102,6 +104,11 @@ class DataConfig(Section):
     )
     prompt_weight: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = Field(
         0.0, description="Weight of prompt tokens in training; they are neither scored nor masked."
+    )
+    only: dict[str, RowTest] = Field(
+        {},
+        description="Take only rows whose columns hold this: is_correct: true, score: '>= 4', lang: [en, de], "
+        "meta.source: '!= web'; any: the column says nothing of learning.",
     )
     preference: Literal["chosen", "refuse"] = Field(
         "chosen", description="Of preference data learn the chosen answers only, or refuse such rows."

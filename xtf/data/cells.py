@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from xtf.data.messages import NO_ROLES, text_of
@@ -22,12 +22,19 @@ class Cells(Mapping[str, Any]):
         row: Column to value.
         system: ``data.columns.system``: the column of the system prompt, if it has another name than usual.
         roles: ``data.roles``.
+        settled: Columns that ``data.only`` speaks of: whatever else they say of learning is not asked.
     """
 
-    def __init__(self, row: Mapping[str, Any], system: str | None = None, roles: Mapping[str, str] = NO_ROLES) -> None:
+    def __init__(
+        self,
+        row: Mapping[str, Any],
+        system: str | None = None,
+        roles: Mapping[str, str] = NO_ROLES,
+        settled: Iterable[str] = (),
+    ) -> None:
         self._cells = {str(key): value for key, value in row.items() if value is not None}
         self._read: set[str] = set()
-        self.system, self.roles = system, roles
+        self.system, self.roles, self.settled = system, roles, frozenset(settled)
 
     def __getitem__(self, key: str) -> Any:
         self._read.add(key)
@@ -58,13 +65,16 @@ class Cells(Mapping[str, Any]):
 
     def with_columns(self, **more: Any) -> Cells:
         """The same row with further columns; what is read there counts as read here."""
-        extended = Cells({**self._cells, **more}, self.system, self.roles)
+        extended = Cells({**self._cells, **more}, self.system, self.roles, self.settled)
         extended._read = self._read
         return extended
 
     def text(self, key: str | None) -> str:
-        """The text of a column, "" where the row has none of that name."""
-        return text_of(self[key], key) if key is not None and key in self else ""
+        """The text of a column, "" where the row has none of that name; of several texts, each after a blank line."""
+        value = self[key] if key is not None and key in self else ""
+        if isinstance(value, (list, tuple)) and all(isinstance(each, str) for each in value):
+            value = "\n\n".join(value)
+        return text_of(value, str(key))
 
     def system_prompt(self) -> str:
         """The text of the system column: the one that is named, or one of :data:`SYSTEM`."""
@@ -78,7 +88,8 @@ class Cells(Mapping[str, Any]):
 
     def in_lower_case(self) -> Cells:
         """The same row with its columns named in lower case."""
-        return Cells({key.lower(): value for key, value in self._cells.items()}, self.system, self.roles)
+        settled = map(str.lower, self.settled)
+        return Cells({key.lower(): value for key, value in self._cells.items()}, self.system, self.roles, settled)
 
 
 def _holds(value: Any) -> bool:

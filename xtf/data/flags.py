@@ -27,6 +27,7 @@ from xtf.data.flag_names import (
     spelled,
 )
 from xtf.data.roles import ROLES
+from xtf.data.verdict_names import verdict_of
 from xtf.errors import kind_of, listed
 from xtf.tokens import FloatArray
 
@@ -253,7 +254,12 @@ def _listed_weights(
 
 def _taken(message: MutableMapping[str, Any], place: str) -> list[tuple[float, str]]:
     named = [(key, name, message.pop(key)) for key, name in spelled(message, TURN_FLAGS)]
-    return [(_weight(key, name, value, place), key) for key, name, value in named if value is not None]
+    bad = [key for key, value in message.items() if verdict_of(str(key), value, of_turn=True) is False]
+    for key in bad:
+        del message[key]
+    return [(0.0, key) for key in bad] + [
+        (_weight(key, name, value, place), key) for key, name, value in named if value is not None
+    ]
 
 
 def _joined(found: Sequence[tuple[float, str]], place: str) -> tuple[float, str]:

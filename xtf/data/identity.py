@@ -20,7 +20,7 @@ from xtf.progress import busy
 
 SETTINGS = (
     *("split", "columns", "roles", "template_args", "system", "template_adds"),
-    *("learn", "never_learn", "always_learn", "prompt_weight", "preference", "max_length", "too_long", "limit"),
+    *("learn", "never_learn", "always_learn", "prompt_weight", "only", "preference", "max_length", "too_long", "limit"),
 )
 CHUNK = 1 << 20
 
@@ -65,7 +65,7 @@ def _readable(rows: Iterator[Row], config: DataConfig) -> Iterator[Row]:
     for row in rows:
         yield row
         with suppress(RowError):
-            recognise(row, config.columns, config.roles)
+            recognise(row, config.columns, config.roles, config.only)
             readable += 1
         if readable == config.limit:
             return

@@ -11,6 +11,7 @@ import numpy as np
 from xtf.config import DataConfig
 from xtf.data.reader import read_examples
 from xtf.data.report import DataReport
+from xtf.data.row_tests import REASON as ASKED
 from xtf.display import html_box, visible
 from xtf.progress import progress
 from xtf.tokens import Ruling, TokenizedExample
@@ -80,7 +81,8 @@ class Inspection:
     def faults(self) -> list[str]:
         """What ``--strict`` does not let pass: rows left out or cut, and rows with a warning."""
         left_out = {"rows dropped as too long": self.report.dropped_too_long, "rows cut": self.report.truncated}
-        counts = left_out | {reason: count.count for reason, count in self.report.skipped.items()}
+        skipped = {reason: each.count for reason, each in self.report.skipped.items() if not reason.startswith(ASKED)}
+        counts = left_out | skipped
         counts |= {remark: count.count for remark, count in self.report.warnings.items()}
         return [f"{name} ({count})" for name, count in counts.items() if count]
 

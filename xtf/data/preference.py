@@ -16,7 +16,7 @@ from typing import Any
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation
-from xtf.data.report import RowError
+from xtf.data.report import LeftOut, RowError
 from xtf.data.text_rows import Pair
 from xtf.errors import kind_of
 
@@ -50,7 +50,7 @@ _UNWANTED = re.compile(
 _WANTED = {"rejected": "chosen", "reject": "chosen", "non_preferred": "preferred", "dispreferred": "preferred"}
 
 
-class RejectedAnswer(RowError):
+class RejectedAnswer(LeftOut):
     """A row that holds only what must not be learnt; no fault of the row."""
 
 
@@ -125,10 +125,10 @@ def check_label(row: Cells) -> bool:
     Raises:
         RejectedAnswer: it says that the answer is a bad one.
     """
-    names = {key.lower(): key for key in row}
+    names = {key.lower(): key for key in row if key not in row.settled}
     for name in (*LABELS, *BAD_LABELS):
         key = names.get(name, name)
-        verdict = _verdict(row.peek(key), name, "completion" in names)
+        verdict = _verdict(row.peek(key) if name in names else None, name, "completion" in names)
         if verdict is not None:
             shown = row.get(key)
             if verdict == (name in BAD_LABELS):

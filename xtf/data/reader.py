@@ -11,12 +11,12 @@ import numpy as np
 from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.ids import ExampleIds
-from xtf.data.preference import RejectedAnswer
-from xtf.data.report import Count, DataReport, RowError
+from xtf.data.report import Count, DataReport, LeftOut, Remark, RowError
 from xtf.data.schema import Recognised, check_columns, recognise
 from xtf.data.sources import Row, read_rows
 from xtf.data.targets import TargetRules
 from xtf.data.tokenise import ConversationTokenizer, LocatedTokens, Tokens
+from xtf.data.verdicts import possible_verdicts_of_turns
 from xtf.errors import DataError
 from xtf.tokens import TokenizedExample
 
@@ -127,17 +127,21 @@ class RowTokenizer:
 
     def _example(self, name: str, row: Row, recognised: Recognised, tokens: Tokens) -> TokenizedExample:
         result = _fitted(name, tokens, self._config, self._report)
-        self._report.note(recognised.schema, (*recognised.unused, *self._unread_keys(recognised.value)))
-        for remark in (*recognised.remarks, *tokens.remarks):
+        keys, hints = self._unread_keys(recognised.value)
+        self._report.note(recognised.schema, (*recognised.unused, *keys))
+        for remark in (*recognised.remarks, *tokens.remarks, *hints):
             self._report.warn(remark, row.location)
         for cause, count in tokens.targets.counts(slice(len(result))):
             self._report.decide(cause, row.location, count)
         return result
 
-    def _unread_keys(self, value: Conversation | PreTokenized) -> list[str]:
+    def _unread_keys(self, value: Conversation | PreTokenized) -> tuple[list[str], list[Remark]]:
+        """Keys of messages that nothing reads, and what to set for some of them."""
         if isinstance(value, PreTokenized) or value.is_text:
-            return []
-        return [f"messages[].{key}" for key in self._tokenise.template.unread_keys(value)]
+            return [], []
+        keys = self._tokenise.template.unread_keys(value)
+        hints = list(possible_verdicts_of_turns(value.messages, keys)) if keys else []
+        return [f"messages[].{key}" for key in keys], hints
 
 
 def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:
@@ -213,7 +217,7 @@ def _read(
             continue
         except RowError as error:
             error = error.at(row.location)
-            if config.on_error == "stop" and not isinstance(error, RejectedAnswer):
+            if config.on_error == "stop" and not isinstance(error, LeftOut):
                 raise error from None
             report.skip(error)
             continue
@@ -230,7 +234,7 @@ def _read(
 
 def _recognised(row: Row, config: DataConfig) -> Recognised:
     """The row as it is understood; a RowError where ``data.preference`` refuses its kind."""
-    recognised = recognise(row, config.columns, config.roles)
+    recognised = recognise(row, config.columns, config.roles, config.only)
     if recognised.is_preference and config.preference == "refuse":
         raise RowError("preference data is refused (data.preference: refuse)", recognised.schema).at(row.location)
     return recognised

@@ -34,6 +34,10 @@ class RowError(DataError):
         return ": ".join(part for part in (self.location, self.reason, self.detail) if part)
 
 
+class LeftOut(RowError):
+    """A row that is not to be learnt, as it says itself or the user does; no fault of the row."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remark:
     """Something to know about a row that is used.

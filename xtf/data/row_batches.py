@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from xtf.config import DataConfig
 from xtf.data.ids import ExampleIds
 from xtf.data.memory import column_rows, memory_rows
-from xtf.data.preference import RejectedAnswer
 from xtf.data.reader import RowTokenizer, TooLong
-from xtf.data.report import DataReport, RowError
+from xtf.data.report import DataReport, LeftOut, RowError
 from xtf.data.sources import Row
 from xtf.errors import DataError, kind_of
 from xtf.tokens import TokenizedExample
@@ -67,7 +66,7 @@ class RowBatches:
         except TooLong:
             return "longer than data.max_length"
         except RowError as error:
-            if self._config.on_error == "stop" and not isinstance(error, RejectedAnswer):
+            if self._config.on_error == "stop" and not isinstance(error, LeftOut):
                 raise error.at(location) from None
             return str(error.at(""))
         seen.add(name)

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 from xtf.config import ColumnsConfig
+from xtf.data.asides import possible_asides
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.messages import NO_ROLES
@@ -19,10 +21,12 @@ from xtf.data.plain import TableRow
 from xtf.data.preference import NOTE, check_label, preference_of
 from xtf.data.pubmedqa import pubmedqa
 from xtf.data.report import Remark, RowError
+from xtf.data.row_tests import NO_TESTS, check_row
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
 from xtf.data.text_rows import Chat, Pair, Text, first_answer, text_alone
 from xtf.data.token_rows import MASKS, Labelled, Unlabelled
+from xtf.data.verdicts import check_verdicts, possible_verdicts
 from xtf.errors import DataError, listed
 
 
@@ -128,22 +132,28 @@ def check_columns(columns: ColumnsConfig) -> None:
         for given, missing in ((first, second), (second, first)):
             if getattr(columns, given) is not None and getattr(columns, missing) is None:
                 raise DataError(f"data.columns: {given!r} is given without {missing!r}; name both.")
-    if columns.input is not None and columns.prompt is None:
-        raise DataError("data.columns: 'input' is given without 'prompt' and 'response'; name all three.")
+    for name in ("input", "reasoning"):
+        if getattr(columns, name) is not None and columns.prompt is None:
+            raise DataError(f"data.columns: {name!r} is given without 'prompt' and 'response'; name all three.")
     sets = [name for name in ("messages", "prompt", "input_ids", "text") if getattr(columns, name) is not None]
     if len(sets) > 1:
         raise DataError(f"data.columns: {listed(map(repr, sets))} exclude each other; keep one.")
 
 
-def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_ROLES) -> Recognised:
-    """Recognise the columns of ``row`` and read it; ``roles`` are ``data.roles``.
+def recognise(
+    row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_ROLES, only: Mapping[str, Any] = NO_TESTS
+) -> Recognised:
+    """Recognise the columns of ``row`` and read it; ``roles`` are ``data.roles``, ``only`` is ``data.only``.
 
     Raises:
-        RowError: (a DataError) with place, reason and what was found, when the row holds no usable conversation.
+        RowError: (a DataError) with place, reason and what was found, when the row holds no usable conversation; a
+            LeftOut where it says itself, or ``data.only``, that it is not to be learnt.
     """
-    cells = Cells(row.value, columns.system, roles)
+    cells = Cells(row.value, columns.system, roles, only)
     try:
+        check_row(cells, only)
         liked = check_label(cells)
+        check_verdicts(cells)
         schema = _named(columns) or _preference(cells) or _fitting(cells)
         if schema is None:
             cells = cells.in_lower_case()
@@ -154,8 +164,9 @@ def recognise(row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_RO
     except RowError as error:
         raise error.at(row.location) from None
     unused = tuple(column for column in cells.unread() if column != columns.id)
+    remarks = (*_remarks(row, cells, value, liked), *_hints(cells, unused, only, schema.read))
     is_preference = liked or schema.note == NOTE
-    return Recognised(value, str(schema), unused, tuple(_remarks(row, cells, value, liked)), is_preference)
+    return Recognised(value, str(schema), unused, remarks, is_preference)
 
 
 def _preference(cells: Cells) -> Schema | None:
@@ -179,6 +190,14 @@ def _remarks(row: Row, cells: Cells, value: Conversation | PreTokenized, liked: 
         yield Remark(PLACEHOLDER)
 
 
+def _hints(cells: Cells, unused: tuple[str, ...], only: Mapping[str, Any], read: Any) -> Iterator[Remark]:
+    """What to set for columns that nothing reads and that may matter."""
+    if unused:
+        held = {column: cells.peek(column) for column in unused}
+        yield from possible_verdicts(held, unused, only)
+        yield from possible_asides(held, unused, read)
+
+
 def _is_packed(row: Row) -> bool:
     """Whether TRL (``seq_lengths``), LLaMA-Factory (numbers in the mask) or positions that begin anew say so."""
     lengths, mask, positions = (row.value.get(name) for name in ("seq_lengths", "attention_mask", "position_ids"))
@@ -191,10 +210,10 @@ def _is_packed(row: Row) -> bool:
 
 
 def to_conversation(
-    row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_ROLES
+    row: Row, columns: ColumnsConfig, roles: Mapping[str, str] = NO_ROLES, only: Mapping[str, Any] = NO_TESTS
 ) -> Conversation | PreTokenized:
     """As :func:`recognise`, what the row holds alone."""
-    return recognise(row, columns, roles).value
+    return recognise(row, columns, roles, only).value
 
 
 def _named(columns: ColumnsConfig) -> Schema | None:
@@ -204,7 +223,8 @@ def _named(columns: ColumnsConfig) -> Schema | None:
     if columns.messages:
         return Schema((columns.messages,), Chat(columns.messages))
     if columns.prompt and columns.response:
-        return _pair(columns.prompt, columns.response, columns.input)
+        read = Pair(columns.prompt, columns.response, columns.input, reasoning=columns.reasoning)
+        return Schema((columns.prompt, columns.response), read)
     return Schema((columns.text,), Text(columns.text), PLAIN) if columns.text else None
 
 

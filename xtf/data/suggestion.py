@@ -46,7 +46,7 @@ def columns_line(row: Mapping[Any, Any]) -> str:
     columns = _guessed({str(key): value for key, value in row.items() if value is not None})
     if not columns:
         return f"found {keys}. Name them with data.columns."
-    line = ", ".join(f"{name}: {_scalar(column)}" for name, column in columns.items())
+    line = ", ".join(f"{name}: {yaml_name(column)}" for name, column in columns.items())
     return f"found {keys}. Name them, for example: data.columns: {{{line}}}."
 
 
@@ -87,6 +87,7 @@ def _is_list_of(value: Any, kind: type) -> bool:
     return isinstance(value, (list, tuple)) and bool(value) and isinstance(value[0], kind)
 
 
-def _scalar(name: str) -> str:
+def yaml_name(name: str) -> str:
+    """The name of a column as YAML writes it, in quotes where it needs them."""
     plain = name.isidentifier() and name.casefold() not in YAML_WORDS
     return name if plain else quoted(name)

@@ -57,12 +57,14 @@ class Pair:
         response: Column of the response.
         more: Column of further text of the prompt, which goes behind it after a blank line.
         answer: Takes the response out of a column that does not hold it as such.
+        reasoning: Column of what the assistant thinks before a response that is text.
     """
 
     prompt: str
     response: str
     more: str | None = None
     answer: Callable[[Any, str], Any] = lambda value, place: value
+    reasoning: str | None = None
 
     def __call__(self, row: Cells) -> Conversation:
         """Read one row; RowError says what is wrong with it."""
@@ -81,6 +83,7 @@ class Pair:
             after = as_messages(answered, self.response, row.roles)
         else:
             after = [{"role": "assistant", "content": text_of(answered, self.response)}]
+            after[0] |= {"reasoning_content": thoughts} if (thoughts := row.text(self.reasoning)) else {}
         return _conversation(before + after, row, context)
 
 
@@ -150,7 +153,7 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
 def _learning(messages: Messages, row: Cells, context: int) -> tuple[TurnWeight | None, ...]:
     """What flags say of each message: its own, which are taken out of it, and those of the row."""
     own: list[TurnWeight | None] = [message.pop(LEARNING, None) for message in messages]
-    refuse_unknown_switches({key: row.peek(key) for key in row})
+    refuse_unknown_switches({key: row.peek(key) for key in row if key not in row.settled})
     found = with_row_flags(own, row, [message["role"] for message in messages], context)
     return tuple(found) if any(found) else ()
 

@@ -39,7 +39,7 @@ class Labelled:
         Raises:
             RowError: the columns do not hold tokens and what marks the targets, or nothing is learnt.
         """
-        refuse_unknown_switches({key: row.peek(key) for key in row})
+        refuse_unknown_switches({key: row.peek(key) for key in row if key not in row.settled})
         ids = _integers(row, self.ids)
         is_response = np.ones(len(ids), np.bool_)
         for mask in MASKS:

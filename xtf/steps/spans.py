@@ -105,7 +105,7 @@ def read_spans(data: DataConfig, tokenizer: PreTrainedTokenizerBase, report: Dat
 
 
 def _text_of(row: Row, data: DataConfig) -> Conversation:
-    conversation = to_conversation(row, data.columns, data.roles)
+    conversation = to_conversation(row, data.columns, data.roles, data.only)
     if not isinstance(conversation, Conversation):
         raise RowError("tokens only, where text is needed")
     return conversation

@@ -86,7 +86,9 @@ class WritingBack:
             self._scored += 1
             if not keep[place]:
                 continue
-            if not isinstance(to_conversation(row, self._data.columns, self._data.roles), PreTokenized):
+            if not isinstance(
+                to_conversation(row, self._data.columns, self._data.roles, self._data.only), PreTokenized
+            ):
                 self.lost[TEXTS] += 1
                 continue
             yield place, LearntRow(row.index, learnt[here], factor[here], int(weighted[place]))

@@ -1,0 +1,164 @@
+"""Rows that say of themselves whether they are good: plainly said is honoured, the rest is named with what to set."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tests.data.tokenizers import byte_tokenizer
+from xtf.config import DataConfig
+from xtf.data import DataReport, inspect_examples, read_examples
+from xtf.data.cells import Cells
+from xtf.data.report import LeftOut
+from xtf.data.row_tests import check_row
+
+CHATML = byte_tokenizer("chatml")
+PAIR = {"prompt": "Hi", "response": "Hello"}
+USER = {"role": "user", "content": "Hi"}
+SAYS, MAY, TURNS = "says that the answer is no good one", "may say which rows are good", "may say which turns are good"
+
+
+def read(row: dict[str, Any], **settings: Any) -> tuple[str | None, DataReport]:
+    """The text of the targets, None for a row that is left out, and the report."""
+    report = DataReport()
+    rows = [{**row, "id": "first"}, {"prompt": "a", "response": "b", "id": "z"}]
+    for example in read_examples(DataConfig(path="unused", **settings), CHATML, report, rows):
+        if example.example_id == "first":
+            return str(CHATML.decode(example.input_ids[example.is_response].tolist())), report
+    return None, report
+
+
+def told(report: DataReport) -> str:
+    return "\n".join(report.lines())
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: False} for name in ("is_correct", "correct", "accepted", "isValid", "passed", "success", "keep")),
+        *({name: False} for name in ("answer_is_correct", "is_answer_correct", "is_correct_answer", "tests_passed")),
+        *({name: True} for name in ("incorrect", "is_wrong", "Failed", "hallucinated", "discard", "is_bad")),
+        *({"is_correct": value} for value in (0, 0.0, "0", "False", "no")),
+        *({"label": word} for word in ("bad", "Wrong", "rejected")),
+        {"status": "failed"},
+        {"metadata": {"is_correct": False}},
+    ],
+)
+def test_rows_that_plainly_say_that_they_are_wrong_are_left_out_and_told(said: dict[str, Any]) -> None:
+    (name,) = said
+    text, report = read(PAIR | said)
+    assert text is None
+    assert SAYS in told(report)
+    column = "metadata.is_correct" if name == "metadata" else name
+    text, report = read(PAIR | said, only={column: "any"})
+    assert text == "Hello<|im_end|>"
+    assert SAYS not in told(report)
+    assert f"'{name}'" not in told(report)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        *({name: True} for name in ("is_correct", "accepted", "passed")),
+        *({name: False} for name in ("incorrect", "failed", "discard")),
+        *({"correct": value} for value in (0, "no", "B")),
+        *({name: False} for name in ("correct_answer", "has_code", "is_final", "answer")),
+        *({"label": word} for word in ("good", "sports")),
+        {"error": "none"},
+    ],
+)
+def test_rows_that_say_nothing_of_the_kind_are_learnt(said: dict[str, Any]) -> None:
+    text, report = read(PAIR | said)
+    assert text == "Hello<|im_end|>"
+    assert SAYS not in told(report)
+
+
+def test_one_bad_row_does_not_stop_what_stops_at_bad_rows() -> None:
+    text, report = read(PAIR | {"is_correct": False}, on_error="stop")
+    assert text is None
+    assert report.examples == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ({"score": 4.5}, 'data.only: {score: ">= 4.5"}'),
+        ({"reward": -1}, 'data.only: {reward: "> -1"}'),
+        ({"quality": "low"}, 'data.only: {quality: "!= low"}'),
+        ({"verified": False}, "data.only: {verified: true}"),
+        ({"is_toxic": True}, "data.only: {is_toxic: false}"),
+        ({"correctness_math_verify": [True, False]}, "data.only: {correctness_math_verify: true}"),
+        ({"meta": {"rating": 2}}, 'data.only: {"meta.rating": ">= 2"}'),
+    ],
+)
+def test_what_may_be_a_verdict_is_named_with_what_to_set(said: dict[str, Any], line: str) -> None:
+    text, report = read(PAIR | said)
+    assert text == "Hello<|im_end|>"
+    (warning,) = report.warnings.items()
+    assert MAY in warning[0]
+    assert line in warning[1].detail
+
+
+@pytest.mark.parametrize("said", [{"score": 4}, {"verified": True}, {"toxic": False}, {"status": "ok"}, {"lang": "en"}])
+def test_only_what_may_be_a_verdict_is_named(said: dict[str, Any]) -> None:
+    _, report = read(PAIR | said, only={"score": "any"} if "score" in said else {})
+    assert not report.warnings
+
+
+@pytest.mark.parametrize(
+    ("test", "values", "others"),
+    [
+        (">= 4", (4, 4.5, "5", [1, 6]), (3.9, "low", None, [1, 2], True)),
+        ("< 0", (-1,), (0,)),
+        ("!= web", ("book", 3), ("web", "WEB", None)),
+        ("en", ("en", " EN "), ("de", None)),
+        (["en", "de"], ("en", "de"), ("fr",)),
+        (True, (True, 1, "true", "Yes"), (False, 0, "no", "x", 2)),
+        (3, (3, 3.0, "3"), (4, True)),
+        ("any", (3, None, "x"), ()),
+        ([None, "> 1"], (None, 2), (1,)),
+    ],
+)
+def test_rows_are_taken_by_what_their_columns_hold(test: Any, values: Any, others: Any) -> None:
+    for value in values:
+        check_row(Cells({"said": value}), {"said": test})
+    for value in others:
+        with pytest.raises(LeftOut, match=r"left out by data\.only: said"):
+            check_row(Cells({"said": value}), {"said": test})
+
+
+def test_tests_reach_into_objects_and_are_no_fault_under_strict() -> None:
+    rows = [PAIR | {"meta": {"source": {"name": name}}} for name in ("web", "book")]
+    config = DataConfig(path="unused", only={"meta.source.name": "book"})
+    inspection = inspect_examples(config, CHATML, rows=rows)
+    assert inspection.report.examples == 1
+    assert inspection.faults() == []
+
+
+def test_a_comparison_needs_a_number() -> None:
+    with pytest.raises(ValidationError, match="expected a number behind >="):
+        DataConfig(path="unused", only={"score": ">= high"})
+
+
+def test_a_switch_that_is_not_understood_can_be_settled() -> None:
+    text, report = read(PAIR | {"mask_names": True})
+    assert text is None
+    assert "a flag that is not understood" in report.skipped
+    assert read(PAIR | {"mask_names": True}, only={"mask_names": "any"})[0] == "Hello<|im_end|>"
+
+
+@pytest.mark.parametrize("said", [{"is_correct": False}, {"failed": True}, {"label": "bad"}])
+def test_a_turn_that_plainly_says_that_it_is_wrong_is_not_learnt(said: dict[str, Any]) -> None:
+    turns = [USER, {"role": "assistant", "content": "Bad", **said}, USER, {"role": "assistant", "content": "Good"}]
+    text, report = read({"messages": turns})
+    assert text == "Good<|im_end|>"
+    assert f"not learnt: {next(iter(said))!r} says so" in report.decided
+
+
+def test_what_may_be_a_verdict_on_a_turn_is_named() -> None:
+    turns = [USER, {"role": "assistant", "content": "Bad", "rating": 1}]
+    text, report = read({"messages": turns})
+    assert text == "Bad<|im_end|>"
+    assert any(TURNS in warning for warning in report.warnings)

@@ -1,0 +1,70 @@
+"""Names by which rows and turns say whether they are good ones, where true and false are plainly a verdict."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from xtf.data.flag_names import plain_name
+
+_OF = r"(?:final_)?(?:answer|response|solution|output|completion|result|generation|code|tests?|row|example|sample)"
+_IS = r"(?:(?:is|are|was|were|has|has_been|all)_)"
+_GOOD = (
+    r"correct|right|valid|good|accepted|approved|acceptable|pass|passed|passes|success|successful|succeeded|solved|"
+    r"resolved|usable"
+)
+_BAD = (
+    r"incorrect|wrong|invalid|bad|unacceptable|fail|failed|unsuccessful|hallucinated|hallucination|corrupt|corrupted|"
+    r"broken|discard|discarded|drop|dropped|remove|removed|delete|deleted|unusable"
+)
+_CHOICE = r"keep|kept|include|included|select|selected"
+
+
+def _named(words: str) -> re.Pattern[str]:
+    return re.compile(rf"(?:{_IS}?(?:{_OF}_)?{_IS}?(?:{words}))|(?:(?:is_)?(?:{words})_(?:{_OF}|all_tests))")
+
+
+GOOD, BAD = _named(f"{_GOOD}|{_CHOICE}"), _named(_BAD)
+OF_TURNS = _named(_GOOD), _named(_BAD)
+CHOICES = re.compile(r"correct|right|select|selected")
+"""Names that may hold the number of the right choice, or the right answer to a question of yes and no."""
+ANSWERS = re.compile(rf"(?:correct|right|wrong|incorrect)_{_OF}")
+"""Names of answers: ``correct_answer: false`` is what is right; only ``is_correct_answer`` judges."""
+WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+LABELS = re.compile(rf"(?:{_OF}_)?(?:label|verdict|judge?ment|status|quality|evaluation|annotation|feedback|rating)")
+REFUSALS = frozenset(("bad", "wrong", "incorrect", "rejected", "unacceptable", "invalid", "failed"))
+
+
+def verdict_of(name: str, value: Any, of_turn: bool = False) -> bool | None:
+    """Whether an entry calls what it stands beside good (True) or bad (False); None where it plainly says neither.
+
+    Args:
+        name: Of a column of a row, or a key of a turn.
+        value: What it holds.
+        of_turn: Of a turn, ``keep`` and ``selected`` say nothing.
+    """
+    is_word = isinstance(value, str)
+    if is_word and value.strip().lower() in REFUSALS and LABELS.fullmatch(plain_name(name)):
+        return False
+    meaning, may_choose = _meaning(name, of_turn)
+    if meaning is None:
+        return None
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value) == meaning
+    word = str(value).strip().lower().removesuffix(".0")
+    said = WORDS.get(word) if word in ("true", "false") or not may_choose else None
+    return None if said is None else said == meaning
+
+
+@lru_cache(maxsize=4096)
+def _meaning(name: str, of_turn: bool) -> tuple[bool | None, bool]:
+    """What true under a name means, None if nothing, and whether a number or a word may be a choice instead."""
+    plain = plain_name(name)
+    if ANSWERS.fullmatch(plain):
+        return None, False
+    names = OF_TURNS if of_turn else (GOOD, BAD)
+    meaning = next((good for good, each in zip((True, False), names, strict=True) if each.fullmatch(plain)), None)
+    return meaning, bool(CHOICES.fullmatch(plain))
