@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from accelerate import DistributedType
 from pydantic import ValidationError
 from transformers import TrainingArguments
 
@@ -16,8 +15,8 @@ from tests.tiny import tiny_model
 from tests.training.test_trainer import CONFIG, state, train
 from xtf.config import TrainingConfig
 from xtf.config.trainer_args import HONOURED, problems_of_arguments
-from xtf.errors import ConfigError, ModelError
-from xtf.training.loop import refuse_shards, training_arguments
+from xtf.errors import ConfigError
+from xtf.training.loop import training_arguments
 
 
 def test_the_names_are_those_of_transformers() -> None:
@@ -51,7 +50,7 @@ def test_another_optimiser_takes_its_own_step(tmp_path: Path) -> None:
         ({"learning_rate": 1e-3}, r"args: learning_rate: training\.learning_rate decides this"),
         ({"bf16": True}, r"bf16: training\.dtype decides this"),
         ({"label_smoothing_factor": 0.1}, "label_smoothing_factor: not for this loop: the loss is XTF's own"),
-        ({"fsdp": "full_shard"}, "fsdp: not for this loop: each process of a launch holds the whole model"),
+        ({"fsdp": "full_shard"}, "fsdp: not for this loop: weights in shards are asked of the launch"),
         ({"optm": "sgd"}, "optm: not among the arguments that are handed on. Did you mean 'optim'"),
         ({"optm": 1, "seed": 3}, r"optm.*; seed: training\.seeds decides this"),
     ],
@@ -71,11 +70,3 @@ def test_a_value_that_transformers_does_not_take_is_named(tmp_path: Path) -> Non
     config = CONFIG.model_copy(update={"args": {"optim": "nonsense"}})
     with pytest.raises(ConfigError, match=r"training\.args: transformers takes no optim: 'nonsense'"):
         train(tmp_path, config=config)
-
-
-@pytest.mark.parametrize("launch", ["FSDP", "DEEPSPEED"])
-def test_launches_with_weights_in_shards_are_refused(launch: str) -> None:
-    with pytest.raises(ModelError, match=rf"weights in shards \({launch}\).*holds the whole model"):
-        refuse_shards(DistributedType(launch))
-    refuse_shards(DistributedType.MULTI_CPU)
-    refuse_shards(DistributedType.NO)

@@ -68,7 +68,27 @@ class Head:
 
     def logits(self, hidden: Tensor) -> Tensor:
         """``(..., hidden)`` -> ``(..., vocab)``."""
-        logits: Tensor = self.project(hidden)
+        return self._finished(self.project(hidden))
+
+    def in_one_call(self, hidden: Tensor, compute: Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]) -> Tensor:
+        """Return ``compute(hidden, logits)``, which may ask for the logits of any number of pieces of ``hidden``.
+
+        ``hidden`` is ``(n, hidden)``, ``logits`` makes ``(k, vocab)`` of ``(k, hidden)``. The module is called once all
+        the same: its hooks gather weights in shards, for which every process must call it equally often, though they
+        have different numbers of pieces.
+        """
+        module: Any = self.project
+        own, plain = vars(module).get("forward"), module.forward
+        module.forward = lambda states: compute(states, lambda part: self._finished(plain(part)))
+        try:
+            found: Tensor = module(hidden)
+        finally:
+            del module.forward
+            if own is not None:
+                module.forward = own
+        return found
+
+    def _finished(self, logits: Tensor) -> Tensor:
         if self.scale != 1.0:
             logits = logits * self.scale
         if self.cap is not None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from accelerate import DistributedType
 from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -18,6 +17,7 @@ from xtf.config import TrainingConfig, refuse_zero_rates, updates
 from xtf.errors import ConfigError, ModelError
 from xtf.training.loss import step_normaliser
 from xtf.training.rows import TrainingRow, collate
+from xtf.training.sharding import refuse_first_version, refuse_launch, shards_weights
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
@@ -29,7 +29,7 @@ class MaskedTrainer(Trainer):
 
     Raises:
         ConfigError: ``training.args`` holds a value that transformers does not take, or every learning rate is 0.
-        ModelError: the launch asks for weights in shards, or a setting does not fit the model's device.
+        ModelError: the launch is none that this loop can follow, or a setting does not fit the model's device.
     """
 
     loss_is_scaled_for_ga = True
@@ -40,7 +40,7 @@ class MaskedTrainer(Trainer):
         data: Any = rows  # any sequence serves as a map-style data set
         arguments = training_arguments(model, config, seed, checkpoints)
         super().__init__(model=model, args=arguments, train_dataset=data, data_collator=collate)
-        refuse_shards(self.accelerator.distributed_type)
+        refuse_launch(self.accelerator, config, model, "bf16" if arguments.bf16 else "no")
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = True
         assert config.normalise != "auto"  # settled
@@ -48,6 +48,12 @@ class MaskedTrainer(Trainer):
         processes = self.accelerator.num_processes
         refuse_zero_rates(config, len(rows), processes, where="")
         self.updates = updates(config, len(rows), processes)
+
+    def create_accelerator_and_postprocess(self) -> None:
+        """Make the accelerator of the launch, with FSDP where that asks for it."""
+        refuse_first_version()
+        super().create_accelerator_and_postprocess()
+        self.is_fsdp_enabled = shards_weights(self.accelerator)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         count = step_normaliser(batch_samples, self.normalise).to(device)
@@ -63,7 +69,8 @@ class MaskedTrainer(Trainer):
     ) -> Any:
         """Return ``sum(w_i * ce_i)`` of ``(batch, seq)`` targets over the update's normaliser; 0 when that is 0."""
         assert isinstance(num_items_in_batch, Tensor)
-        outputs = model(**inputs)
+        with self.accelerator.autocast():  # which accelerate leaves out of FSDP
+            outputs = model(**inputs)
         normaliser = torch.where(num_items_in_batch > 0, num_items_in_batch, 1.0)
         loss = outputs["loss"] / normaliser * self.accelerator.num_processes  # gradients are averaged over processes
         return (loss, outputs) if return_outputs else loss
@@ -87,20 +94,6 @@ class StepCounter(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.advance(1)
-
-
-def refuse_shards(launch: DistributedType) -> None:
-    """Refuse a launch under which no process holds the whole model.
-
-    Raises:
-        ModelError: it asks for weights in shards.
-    """
-    if launch in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
-        raise ModelError(
-            f"training: this launch asks for weights in shards ({launch.value}), but each process holds the whole "
-            "model here. Choose multi-GPU or multi-CPU in accelerate config; if memory is short, "
-            "training.gradient_checkpointing: true"
-        )
 
 
 def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoints: Path) -> TrainingArguments:

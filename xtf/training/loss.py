@@ -9,11 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from types import MethodType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.distributed.fsdp import FSDPModule
 
 from xtf.model.head import Head, base_of, wanted_targets
 
@@ -31,15 +33,22 @@ def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]
     vocabulary = int(base_of(model).config.get_text_config().vocab_size)
     targets = wanted_targets(model, head, batch["input_ids"], batch["attention_mask"], wanted)
 
-    def loss_of(states: Tensor, where: slice) -> Tensor:
-        return weigh(targets.losses(states, where), kept[where], vocabulary).sum()
+    def total(states: Tensor, project: Callable[[Tensor], Tensor]) -> Tensor:
+        own = replace(targets, project=project)
 
-    if head is None or len(targets.ids) <= targets.at_once or not torch.is_grad_enabled():
-        return torch.stack([loss_of(targets.states[where], where) for where in targets.pieces()]).sum()
-    trained = [parameter for parameter in head.project.parameters() if parameter.requires_grad]
-    sum_of_pieces: Any = _SumOfPieces.apply
-    total: Tensor = sum_of_pieces(loss_of, list(targets.pieces()), targets.states, *trained)
-    return total
+        def loss_of(part: Tensor, where: slice) -> Tensor:
+            return weigh(own.losses(part, where), kept[where], vocabulary).sum()
+
+        if head is None or len(targets.ids) <= targets.at_once or not torch.is_grad_enabled():
+            return torch.stack([loss_of(states[where], where) for where in targets.pieces()]).sum()
+        trained = [parameter for parameter in head.project.parameters() if parameter.requires_grad]
+        sum_of_pieces: Any = _SumOfPieces.apply
+        found: Tensor = sum_of_pieces(loss_of, list(targets.pieces()), states, *trained)
+        return found
+
+    if head is not None and isinstance(head.project, FSDPModule):
+        return head.in_one_call(targets.states, total)
+    return total(targets.states, targets.project)
 
 
 def weigh(losses: Tensor, weights: Tensor, vocabulary: int) -> Tensor:

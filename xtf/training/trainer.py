@@ -26,6 +26,7 @@ from xtf.training.loss import loss_as_forward
 from xtf.training.merging import join_adapters, merge_adapter
 from xtf.training.rescoring import KEPT_SHARE, RescoringTrainer
 from xtf.training.rows import TrainingRow
+from xtf.training.sharding import sharded_copy
 from xtf.training.weights import make_trainable, resolve_auto, weights_dtype
 
 
@@ -163,9 +164,11 @@ def _run(
 ) -> dict[str, Any]:
     trainer.accelerator.wait_for_everyone()
     probe = torch.from_numpy(next(iter(rows)).input_ids[:16].astype("int64"))[None]
-    head = Head.find(model, probe)
     started = time.monotonic()
     with ExitStack() as stack:
+        if trainer.is_fsdp_enabled:
+            model = trainer.model = trainer.model_wrapped = stack.enter_context(sharded_copy(model))
+        head = Head.find(model, probe)
         if progress:
             advance = stack.enter_context(progress_bar(f"training {output_dir.name}", trainer.updates, "updates"))
             trainer.add_callback(StepCounter(advance))
