@@ -329,3 +329,19 @@ def test_a_column_that_looks_like_a_flag_is_refused_too(name: str, value: Any) -
     assert report.skipped["a flag that is not understood"].detail.startswith(f"the row: {name!r}")
     _, report = read({**two_turns(), "train_loss": 2.31, "loss_history": [1, 2], "is_long": True})
     assert list(report.unused) == ["train_loss", "loss_history", "is_long"], "measures are none"
+
+
+@pytest.mark.parametrize("name", ["turn_weights", "train_turns", "weights_of_turns", "maskPerTurn"])
+def test_a_list_for_the_turns_that_looks_like_flags_is_refused(name: str) -> None:
+    for values in ([0, 1], [0, 1, 0, 1]):
+        _, report = read({**two_turns(), name: values})
+        assert report.skipped["a flag that is not understood"].detail.startswith(f"the row: {name!r}")
+    for other in ([0, 1, 2, 3, 4], ["a", "b"]):
+        assert read({**two_turns(), name: other})[1].unused == {name: 1}
+
+
+def test_weights_of_tokens_under_an_unknown_name_are_refused() -> None:
+    tokens = {"input_ids": [10, 11, 12], "labels": [-100, 11, 12], "attention_mask": [1, 1, 1]}
+    _, report = read({**tokens, "token_weights": [0, 1, 0]})
+    assert report.skipped["a flag that is not understood"].detail.startswith("the row: 'token_weights'")
+    assert read({**tokens, "special_tokens_mask": [1, 0, 0]})[0] is not None

@@ -153,3 +153,17 @@ def test_flags_hold_in_preference_rows() -> None:
 def test_half_a_pair_is_refused_by_name(row: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         list(read_examples(DataConfig(path="unused", on_error="stop"), BYTES, DataReport(), [row]))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "A river?", "accepted": "Danube.", "rejected": "Everest."},
+        {"prompt": "A river?", "chosen": "Danube.", "rejected": ""},
+        {"instruction": "A river?", "output": ["Danube.", "Everest."]},
+    ],
+)
+def test_other_names_and_an_empty_rejected_answer(row: dict[str, Any]) -> None:
+    learnt, _, report = read(row)
+    assert learnt == f"Danube.{END}"
+    assert " + ".join(row) in [schema.partition(" (")[0] for schema in report.schemas]

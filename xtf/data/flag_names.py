@@ -8,7 +8,7 @@ Sources of the spellings: OpenAI and Mistral ``weight``; axolotl ``train``, ``tr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -33,6 +33,8 @@ LOOKS_LIKE_A_FLAG = re.compile(
     r"(?:.*_)?(?:train(?:ed|ing|able)?|loss(?:es)?|weights?|mask(?:s|ed)?|learn(?:able|t)?|supervised?|ignored?|skip|"
     r"exclude[ds]?)(?:_.*)?"
 )
+LOOKS_LIKE_A_LIST = re.compile(r"(?:.*_)?(?:weights?|masks?|train(?:ed|able)?|learn|supervised?)(?:_.*)?")
+"""Names of lists with an entry for each turn or token; a list of losses may be measured ones."""
 VERDICTS = re.compile(
     r"(?:is_)?(?:rejected|undesirable|chosen|desirable|preferred|target)|label|kto_(?:tag|label)|included?|keep"
 )
@@ -78,6 +80,18 @@ def refuse_unknown(keys: Iterable[Any], place: str) -> None:
     if unknown:
         known = listed((*TURN_FLAGS, *DETAILS[:1]))
         raise refused(f"{place}: {listed(map(repr, unknown))}. Known: {known}")
+
+
+def refuse_unknown_lists(row: Mapping[Any, Any], sizes: Collection[int]) -> None:
+    """Refuse columns of numbers, one for each turn or token, under a name that looks like a flag's.
+
+    Raises:
+        RowError: naming them.
+    """
+    lists = {key: value for key, value in row.items() if isinstance(value, (list, tuple)) and len(value) in sizes}
+    named = (key for key in lists if LOOKS_LIKE_A_LIST.fullmatch(plain_name(str(key))))
+    found = [key for key in named if all(isinstance(each, (bool, int, float)) for each in lists[key])]
+    refuse_unknown(found, "the row")
 
 
 def refused(detail: str) -> RowError:

@@ -8,7 +8,7 @@ does not name it says that they are not learnt. NeMo's column ``mask`` names the
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from xtf.data.flag_names import (
     UNCLEAR_LISTS,
     refuse_hidden,
     refuse_unknown,
+    refuse_unknown_lists,
     refused,
     spelled,
 )
@@ -181,13 +182,18 @@ def with_row_flags(
     return found
 
 
-def refuse_unknown_switches(row: Mapping[str, Any]) -> None:
+def refuse_unknown_switches(row: Mapping[str, Any], sizes: Collection[int] = ()) -> None:
     """Refuse a row whose own columns say true or false, or name spans, under a name that looks like a flag's.
+
+    Args:
+        row: Column to value, without columns that are understood as something else.
+        sizes: How many entries a list has that speaks of each turn, or of each token; such are refused too.
 
     Raises:
         RowError: naming the columns.
     """
     known = {key for key, _ in spelled(row, LISTS)}
+    refuse_unknown_lists({key: value for key, value in row.items() if key not in known}, sizes)
     details = {key for key, _ in spelled(row, DETAILS)}
     switches = {key for key, value in row.items() if isinstance(value, (bool, np.bool_))}
     refuse_unknown(sorted((switches | details) - known), "the row")

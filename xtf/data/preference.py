@@ -17,6 +17,7 @@ from typing import Any
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation
 from xtf.data.report import LeftOut, RowError
+from xtf.data.suggestion import yaml_name
 from xtf.data.text_rows import Pair
 from xtf.errors import kind_of
 
@@ -47,7 +48,13 @@ _KINDS = "response|answer|output|completion|message|messages|conversation|conver
 _UNWANTED = re.compile(
     rf"(?:(?:{_KINDS})_)?(rejected|reject|non_preferred|dispreferred)(?:_(?:{_KINDS}))?", re.IGNORECASE
 )
-_WANTED = {"rejected": "chosen", "reject": "chosen", "non_preferred": "preferred", "dispreferred": "preferred"}
+_WANTED = {
+    "rejected": ("chosen", "accepted", "preferred", "selected"),
+    "reject": ("chosen", "choose", "accept"),
+    "non_preferred": ("preferred",),
+    "dispreferred": ("preferred",),
+}
+"""What the good answer is called where the bad one is called so."""
 
 
 class RejectedAnswer(LeftOut):
@@ -71,7 +78,8 @@ class Preference:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns it reads."""
-        return tuple(column for column in (self.prompt, self.chosen, self.rejected) if column is not None)
+        names = (self.prompt, self.chosen, self.rejected)
+        return tuple(dict.fromkeys(column for column in names if column is not None))
 
     def __call__(self, row: Cells) -> Conversation:
         """Read one row; RowError says what is wrong with it."""
@@ -102,20 +110,22 @@ def preference_of(row: Cells) -> Preference | None:
     """
     for key in row:
         value = row.peek(key)
-        if not isinstance(value, (str, list, tuple, Mapping)) or not value or key in PROMPTS:
+        unwanted = _UNWANTED.fullmatch(key) if isinstance(value, (str, list, tuple, Mapping)) else None
+        if unwanted is None or key in PROMPTS:
             continue
-        unwanted = _UNWANTED.fullmatch(key)
-        if unwanted is None:
-            continue
-        wanted = key.replace(unwanted[1], _WANTED[unwanted[1].lower()])
+        names = [key.replace(unwanted[1], name) for name in _WANTED[unwanted[1].lower()]]
         prompt = next((each for each in PROMPTS if each in row), None)
-        if wanted in row:
+        wanted = next((name for name in names if name in row), None)
+        if wanted is not None:
             return Preference(key, wanted, prompt)
+        if not value:
+            continue
         own = next((each for each in ANSWERS if each in row), None)
         if own is not None or prompt in PROMPTS[:3]:
             return Preference(key, own, prompt)
         if prompt is not None:
-            raise RowError("a rejected answer without a chosen one", f"column {key!r}")
+            how = f"to learn another column: data.columns: {{prompt: {yaml_name(prompt)}, response: …}}"
+            raise RowError("a rejected answer without a chosen one", f"column {key!r}; {how}")
     return _two_answers(row)
 
 

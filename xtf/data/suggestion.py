@@ -33,7 +33,8 @@ MESSAGE = frozenset(("role", "from", "speaker", "content", "value", "text", "use
 NUMBERED = re.compile(r"(.+?)(?:_[a-z]|[_ ]?\d+)", re.IGNORECASE)
 """``answer_0`` and ``answer_1``, ``ref_A`` and ``ref_B``: which of them is the good one, the names do not say."""
 UNWANTED = re.compile(
-    r"reject|negative|incorrect|wrong|(?<![a-z])(?:lose[rs]?|losing|bad|worse|worst)(?![a-z])", re.IGNORECASE
+    r"reject|negative|incorrect|wrong|(?<![a-z])(?:neg|disliked?|lose[rs]?|losing|bad|worse|worst)(?![a-z])",
+    re.IGNORECASE,
 )
 """Names of answers that nobody wants learnt."""
 SPEAKS = re.compile(r"\W*(?:human|user|assistant|system)\s*:", re.IGNORECASE)

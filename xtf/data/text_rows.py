@@ -153,8 +153,10 @@ def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversat
 def _learning(messages: Messages, row: Cells, context: int) -> tuple[TurnWeight | None, ...]:
     """What flags say of each message: its own, which are taken out of it, and those of the row."""
     own: list[TurnWeight | None] = [message.pop(LEARNING, None) for message in messages]
-    refuse_unknown_switches({key: row.peek(key) for key in row if key not in row.settled})
-    found = with_row_flags(own, row, [message["role"] for message in messages], context)
+    roles = [message["role"] for message in messages]
+    sizes = {len(roles), len(roles) - (roles[:1] == ["system"]), roles[context:].count("assistant")}
+    refuse_unknown_switches({key: row.peek(key) for key in row if key not in row.settled}, sizes)
+    found = with_row_flags(own, row, roles, context)
     return tuple(found) if any(found) else ()
 
 
