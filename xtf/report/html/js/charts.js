@@ -145,7 +145,7 @@ const Charts = (() => {
   function calibration(node, attribute, bins) {
     const some = bins.filter((bin) => bin.tokens), size = width(node, 360), all = some.reduce((sum, bin) => sum + bin.tokens, 0);
     const chart = draw(`${Base.spoken(attribute)}: expected and true share of wrong tokens, ${some.map((bin) => `${Base.percent(bin.said, 0)} ${Base.percent(bin.found, 0)}`).join(", ")}`, {
-      width: size, height: Math.min(size, 280), marginLeft: 48, marginBottom: 38, marginTop: 14,
+      width: size, height: Math.min(size, 280), marginLeft: 48, marginBottom: 38, marginTop: 30,
       x: { domain: [0, 1], label: "expected to be wrong", ticks: 4, tickFormat: (s) => Base.percent(s, 0) },
       y: { domain: [0, 1], label: "are wrong", ticks: 4, tickFormat: (s) => Base.percent(s, 0), grid: true },
       marks: [

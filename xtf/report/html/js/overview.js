@@ -120,7 +120,7 @@ const Overview = (() => {
     const unjudged = chosen.flatMap((one) => one.unjudged.map((part) =>
       el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.count(metrics.metrics.answered)} rows not judged: ${part.reason}`)));
     const lines = metrics.lines.map((line) => el("p", {}, line));
-    return section("Training", metrics.note, chart, ...lines, ...unjudged,
+    return section("Training", metrics.note, ...lines, chart, ...unjudged,
       table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time", ...(gaps ? ["gap recovered"] : [])], rows, "numbers wide"), ...tasks(metrics.arms));
   }
 
@@ -137,8 +137,10 @@ const Overview = (() => {
 
   function details(run) {
     const { figures: f } = run, pairs = [];
-    const text = (settings) => Object.entries(settings).filter(([, value]) => value !== null)
-      .map(([key, value]) => `${key} ${typeof value === "object" ? JSON.stringify(value) : value}`).join(", ");
+    const isSet = (value) => value !== null && !(Array.isArray(value) && !value.length);
+    const shown = (value) => (typeof value === "number" && !Number.isInteger(value) ? Base.number(value, 6) : typeof value === "object" ? JSON.stringify(value) : value);
+    const text = (settings) => Object.entries(settings).filter(([, value]) => isSet(value))
+      .map(([key, value]) => `${key} ${shown(value)}`).join(", ");
     pairs.push(["model", f.model], ["data", f.data], ["run folder", f.run], ["seed", f.seed]);
     f.data_lines.forEach((line) => pairs.push(["rows", line]));
     f.ruling_lines.forEach((line) => pairs.push(["decided", line]));

@@ -73,18 +73,20 @@ const Panel = (() => {
 
   function card(name, position, data) {
     const attribute = data.run.figures.attributes[position];
-    const chart = el("div", { class: "scores" }), share = el("strong", { class: "share" }), text = el("span", { class: "quiet" });
+    const chart = el("div", { class: "scores" }), share = el("strong", { class: "share" }), text = el("span", { class: "quiet" }), kind = el("span", {});
     const trial = data.run.trials.cuts[name], edit = editor(name, trial, ofAttribute(name), data.run.rules.quantiles[name]);
     const draw = (model) => {
       const one = model.figures.attributes[position], intervals = Trials.intervals(trial, model.settings.cuts[name]);
       share.textContent = Base.percent(one.share);
       text.textContent = `${trial.each ? "typically " : ""}${Trials.words(intervals)}`;
+      const named = Base.spoken(trial.settings.kind), isSaid = text.textContent.startsWith(`${named} `);
+      kind.textContent = isSaid ? "" : `${named}${trial.each ? ", in each example" : ""} · `;
       Charts.scores(chart, attribute, intervals, position % 5, trial.each);
     };
     Base.on("labels", draw);
     return el("section", { class: "cut", "aria-label": `Cut of ${Base.spoken(name)}` },
       el("header", {}, el("h3", {}, el("span", { class: `swatch line-${position % 5}` }), Base.spoken(name)), share),
-      el("p", { class: "cut-kind", title: trial.about }, `${Base.spoken(trial.settings.kind)}${trial.each ? ", in each example" : ""} · `, text),
+      el("p", { class: "cut-kind", title: trial.about }, kind, text),
       chart,
       edit.length ? edit : el("p", { class: "quiet" }, trial.about, " To be moved by xtf label."));
   }
