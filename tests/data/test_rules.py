@@ -182,3 +182,12 @@ def test_a_rule_survives_being_written() -> None:
     config = DataConfig(path="d", never_learn=["a", {"regex": "b"}, "<c>…</c>"], always_learn="d")
     assert DataConfig.model_validate(config.model_dump(mode="json")) == config
     assert [str(rule) for rule in config.never_learn] == ["'a'", "/b/", "<c>…</c>"]
+
+
+def test_a_rule_that_leaves_a_row_nothing_is_counted_as_one_that_was_found() -> None:
+    report = DataReport()
+    rows = [{"prompt": "Hi", "response": "Sorry."}, {"prompt": "Hi", "response": "Yes."}]
+    config = DataConfig(path="unused", never_learn=["Sorry."])
+    assert len(list(read_examples(config, tiny_tokenizer("chatml"), report, rows))) == 1
+    assert report.decided["never learnt: data.never_learn 'Sorry.'"].count == 1
+    assert "nothing was found" not in "\n".join(report.lines())

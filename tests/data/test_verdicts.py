@@ -37,11 +37,11 @@ def told(report: DataReport) -> str:
 @pytest.mark.parametrize(
     "said",
     [
-        *({name: False} for name in ("is_correct", "correct", "accepted", "isValid", "passed", "success", "keep")),
+        *({name: False} for name in ("is_correct", "correct", "approved", "isValid", "passed", "success", "keep")),
         *({name: False} for name in ("answer_is_correct", "is_answer_correct", "is_correct_answer", "tests_passed")),
         *({name: True} for name in ("incorrect", "is_wrong", "Failed", "hallucinated", "discard", "is_bad")),
         *({"is_correct": value} for value in (0, 0.0, "0", "False", "no")),
-        *({"label": word} for word in ("bad", "Wrong", "rejected")),
+        *({"label": word} for word in ("bad", "Wrong", "incorrect")),
         {"status": "failed"},
         {"metadata": {"is_correct": False}},
     ],

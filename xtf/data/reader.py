@@ -126,7 +126,7 @@ class RowTokenizer:
         return LocatedExample(self._example(name, row, recognised, located.tokens), recognised.value, located)
 
     def _example(self, name: str, row: Row, recognised: Recognised, tokens: Tokens) -> TokenizedExample:
-        result = _fitted(name, tokens, self._config, self._report)
+        result = _fitted(name, tokens, self._config, self._report, row.location)
         keys, hints = self._unread_keys(recognised.value)
         self._report.note(recognised.schema, (*recognised.unused, *keys))
         for remark in (*recognised.remarks, *tokens.remarks, *hints):
@@ -240,7 +240,7 @@ def _recognised(row: Row, config: DataConfig) -> Recognised:
     return recognised
 
 
-def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -> TokenizedExample:
+def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport, location: str) -> TokenizedExample:
     """Cut to ``max_length`` on the right, or refuse; a row must keep a token to learn from."""
     size = len(tokens.input_ids)
     is_long = size > config.max_length
@@ -250,6 +250,8 @@ def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport) -
     whole = tokens.example(name)
     if not whole.is_learnable.any():
         causes = tokens.targets.counts(slice(None))
+        for cause, count in causes:
+            report.decide(cause, location, count)
         reason = "nothing in the row is to be learnt" if causes else "empty response"
         raise RowError(reason, ", ".join(cause for cause, _ in causes) or "only tokens of the template")
     result = tokens.example(name, keep)
