@@ -186,6 +186,13 @@ class TokenBatch:
             tuple(example.example_id for example in examples),
         )
 
+    def to(self, device: torch.device) -> TokenBatch:
+        """The same batch on a device; itself if it is there."""
+        if self.input_ids.device == device:
+            return self
+        ids, mask, is_response = (t.to(device) for t in (self.input_ids, self.attention_mask, self.is_response))
+        return TokenBatch(ids, mask, is_response, self.example_ids)
+
     @property
     def lengths(self) -> torch.Tensor:
         """``(batch,)`` int64, the number of real tokens of each row."""

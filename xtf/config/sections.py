@@ -26,6 +26,12 @@ from xtf.config.trainer_args import problems_of_arguments
 Quantization = Literal["none", "8bit", "4bit"]
 """What the weights of linear layers are held in."""
 
+Place = Annotated[int, Field(ge=0)] | Literal["cpu", "disk"]
+"""Where weights lie: on a GPU, in host memory, on disk. From the last two they are brought when they run."""
+
+DeviceMap = Literal["auto", "balanced", "balanced_low_0", "sequential"] | dict[str, Place]
+"""How accelerate places weights: by its own reckoning, or modules by name ('' is all of them)."""
+
 
 class ModelConfig(Section):
     """The base model."""
@@ -40,7 +46,23 @@ class ModelConfig(Section):
         "none", description="Hold the weights of linear layers in so many bits (bitsandbytes); training then adds LoRA."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    device_map: DeviceMap | None = Field(
+        None,
+        description="Spread weights over GPUs, host memory and disk: auto, or modules with places; for scoring.",
+    )
+    max_memory: dict[int | Literal["cpu"], str] | None = Field(
+        None,
+        description="With device_map: most that weights take on each GPU, by its number, and in host memory (cpu).",
+    )
     trust_remote_code: bool = Field(False, description="Run Python code that comes with the model. Off for a reason.")
+
+    @model_validator(mode="after")
+    def _places_that_agree(self) -> ModelConfig:
+        if self.device_map is not None and self.device != "auto":
+            raise SettingsError([(("device",), f"{self.device!r}: device_map decides this. Leave one of them out")])
+        if self.device_map is None and self.max_memory is not None:
+            raise SettingsError([(("max_memory",), "says nothing without device_map. Set device_map: auto")])
+        return self
 
 
 class ColumnsConfig(Section):

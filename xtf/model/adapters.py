@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model.load import LoadedModel, model_fingerprint, quiet, stored_fingerprint
+from xtf.model.placing import refuse_spread
 from xtf.model.source import PACKAGE, folder_fingerprint, is_hub_id, read_json
 
 
@@ -128,6 +129,7 @@ class Adapters:
     def _add(self, config: Any) -> str:
         from peft import PeftModel
 
+        refuse_spread(self.loaded.model, "an adapter", "Leave model.device_map out, or merge the adapter first.")
         name = f"xtf{self._count}"
         self._count += 1
         with quiet():

@@ -74,9 +74,11 @@ class AttentionMeter:
         plain = options.get("softcap") is None and options.get("s_aux") is None
         if not asking and plain:
             return sdpa_attention_forward(module, query, key, value, mask, **options)
-        readings = {here: here.begin(self.tokens) for here in map(_of_all_layers, asking)}
+        tokens = self.tokens.to(query.device)
+        readings = {here: here.begin(tokens) for here in map(_of_all_layers, asking)}
         output = attend_in_blocks(module, query, key, value, mask, [*readings.values()], self.block_bytes, **options)
-        found = {here: reading.finish() for here, reading in readings.items()}
+        device = self.tokens.input_ids.device
+        found = {here: reading.finish().to(device) for here, reading in readings.items()}
         for request in asking:
             if layer not in self._seen[request]:
                 self._seen[request].add(layer)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import align_module_device
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -42,7 +43,8 @@ class Embedder:
         wanted = torch.from_numpy(np.ascontiguousarray(ids, dtype=np.int64)).to(self._loaded.device)
         if source == "input":
             embeddings: Any = self._loaded.model.get_input_embeddings()
-            rows: Tensor = embeddings.weight[wanted]
+            with align_module_device(embeddings):
+                rows: Tensor = embeddings.weight[wanted]
             return rows.float()
         cache = self._caches.setdefault(source, _RowCache())
         missing = cache.missing(wanted)

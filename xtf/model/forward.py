@@ -59,8 +59,8 @@ class Forward:
         mask = attention_mask.long() if self.needs_mask else None
         if self.head is None:
             model: Any = self.loaded.model
-            return model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits, _same
-        return self._decode(self.head.decoder, input_ids, mask), self.head.logits
+            return model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits.to(input_ids.device), _same
+        return self._decode(self.head.decoder, input_ids, mask), self._project
 
     def last_hidden(self, input_ids: Tensor) -> Tensor:
         """Return the last hidden states, after the final norm, of unpadded ids: ``(batch, seq, dim)``."""
@@ -69,7 +69,7 @@ class Forward:
         model: Any = self.loaded.model
         output = model(input_ids=input_ids, use_cache=False, output_hidden_states=True)
         last: Tensor = output.hidden_states[-1]
-        return last
+        return last.to(input_ids.device)
 
     def probe_batch(self) -> TokenBatch:
         """One row of eight ids, the second half of it a response."""
@@ -80,7 +80,12 @@ class Forward:
     def _decode(self, decoder: Any, input_ids: Tensor, mask: Tensor | None) -> Tensor:
         output = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False)
         states: Tensor = output[0]
-        return states
+        return states.to(input_ids.device)
+
+    def _project(self, rows: Tensor) -> Tensor:
+        """``(n, dim)`` to ``(n, vocab)``, on the same device wherever the head is."""
+        assert self.head is not None
+        return self.head.logits(rows).to(rows.device)
 
     def _probe(self) -> Tensor:
         """``(1, 8)`` distinct ids where the vocabulary allows: low, but past the usual special tokens."""

@@ -15,6 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
+from xtf.model.placing import device_of
+
 LOGITS_BYTES = 128 * 2**20
 """Most float32 logits held at once, in bytes."""
 
@@ -97,7 +99,7 @@ class Head:
 
     @torch.no_grad()
     def _agrees(self, model: Any, probe: Tensor | None) -> bool:
-        device = next(model.parameters()).device
+        device = device_of(base_of(model))
         vocabulary = int(base_of(model).config.get_text_config().vocab_size)
         ids = torch.arange(1, 9).remainder(vocabulary)[None] if probe is None else probe
         ids = ids.to(device)
@@ -105,8 +107,8 @@ class Head:
         was_training = model.training
         model.eval()
         try:
-            expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float()
-            found = self.logits(self.hidden(ids, mask)).float()
+            expected = model(input_ids=ids, attention_mask=mask, use_cache=False).logits.float().to(device)
+            found = self.logits(self.hidden(ids, mask)).float().to(device)
         finally:
             model.train(was_training)
         if found.shape != expected.shape:

@@ -18,6 +18,7 @@ from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model.architecture import refuse_architecture
 from xtf.model.gguf import plain_model, plain_tokenizer
+from xtf.model.placing import device_of, holds_back, is_spread, keep_with, placed_loading
 from xtf.model.precision import automatic_dtype
 from xtf.model.quantization import is_quantized, quantized_loading
 from xtf.model.source import (
@@ -44,7 +45,7 @@ class LoadedModel:
         tokenizer: Its tokenizer; no id of it lies beyond the model's embeddings.
         fingerprint: Identifies the weights by content, not by name.
         dtype: The dtype of the weights.
-        device: Where the weights lie.
+        device: Where the weights lie; of a model that is spread, where it takes its inputs.
     """
 
     model: PreTrainedModel
@@ -77,8 +78,14 @@ class LoadedModel:
             raise ModelError(f"{type(plain).__name__} is not a causal language model: it has no output head")
         _check_vocabulary(plain, tokenizer, type(plain).__name__)
         untyped.requires_grad_(False).eval()
-        parameter = next(plain.parameters())
-        return cls(plain, tokenizer, fingerprint or object_fingerprint(plain), parameter.dtype, parameter.device)
+        if fingerprint is None and holds_back(plain):
+            raise ModelError(
+                f"{type(plain).__name__}: some of its weights are on disk or in host memory until they run "
+                "(device_map), so that they cannot be told from others. Name the model in the configuration: "
+                "model.path, model.device_map"
+            )
+        dtype = next(plain.parameters()).dtype
+        return cls(plain, tokenizer, fingerprint or object_fingerprint(plain), dtype, device_of(plain))
 
 
 def load_model(config: ModelConfig) -> LoadedModel:
@@ -95,7 +102,7 @@ def load_model(config: ModelConfig) -> LoadedModel:
     with busy(f"Loading {config.path}"), quiet():
         model = _load_weights(place, config, dtype, device)
         untyped: Any = model
-        if not is_quantized(model):
+        if not is_quantized(model) and not is_spread(model):
             untyped.to(device)
     return LoadedModel.from_objects(model, tokenizer, _fingerprint(place, config))
 
@@ -226,6 +233,11 @@ def _load_weights(place: Path, config: ModelConfig, dtype: torch.dtype, device: 
             f"{config.path}: an adapter, which would be merged into weights of {config.quantization}. Merge it first "
             "(PeftModel.merge_and_unload, save_pretrained) and give the folder of the whole model."
         )
+    if config.device_map is not None:
+        raise ModelError(
+            f"{config.path}: an adapter, which cannot be merged into weights that are spread (model.device_map). Merge "
+            "it first (PeftModel.merge_and_unload, save_pretrained) and give the folder of the whole model."
+        )
     from peft import PeftModel
 
     require_safetensors(place, config.path)
@@ -241,8 +253,9 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype, device: 
         raise ModelError(f"{shown}: no config.json in {folder}. Give a folder written by save_pretrained.")
     require_safetensors(folder, shown)
     options = {"trust_remote_code": config.trust_remote_code, "local_files_only": True}
-    quantized = quantized_loading(config.quantization, dtype, device)
+    quantized, placed = quantized_loading(config.quantization, dtype, device), placed_loading(config)
     model_class: Any = AutoModelForCausalLM
+    model: Any = None
     try:
         model_config = AutoConfig.from_pretrained(str(folder), **options)
         refuse_architecture(model_config, shown)
@@ -257,7 +270,7 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype, device: 
             use_safetensors=True,
             output_loading_info=True,
             **options,
-            **quantized,
+            **quantized | placed,
         )
     except ModelError:
         raise
@@ -265,6 +278,8 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype, device: 
         own_code = "auto_map" in read_json(folder / "config.json") and not config.trust_remote_code
         hint = " If you trust the Python code that comes with it: model.trust_remote_code: true" if own_code else ""
         raise ModelError(f"{shown}: cannot be loaded: {_first_line(error)}{hint}") from error
+    finally:
+        keep_with(model, placed)
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise ModelError(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 LEAST_BYTES = 64 * 2**20
 """Models of fewer bytes stay in float32: their time does not go into products of matrices."""
@@ -60,26 +60,30 @@ def in_float32(model: nn.Module) -> Iterator[None]:
     with ExitStack() as undo:
         if getattr(config, "_attn_implementation", "sdpa") in ("sdpa", "eager"):
             for module in model.modules():
-                low = [
-                    p for p in module.parameters(recurse=False) if p.is_floating_point() and p.dtype != torch.float32
-                ]
-                if low:
-                    kept: list[Tensor] = []
-                    undo.callback(module.register_forward_pre_hook(partial(_cast, low, kept)).remove)
-                    give_back = partial(_give_back, low, kept)
-                    undo.callback(module.register_forward_hook(give_back, always_call=True).remove)
+                if _low(module):
+                    _run_cast(module, undo)
         yield
 
 
-def _cast(parameters: list[nn.Parameter], kept: list[Tensor], module: nn.Module, inputs: object) -> None:
-    kept[:] = [parameter.data for parameter in parameters]
-    for parameter in parameters:
-        parameter.data = parameter.data.float()
+def _low(module: nn.Module) -> list[nn.Parameter]:
+    own = module.parameters(recurse=False)
+    return [parameter for parameter in own if parameter.is_floating_point() and parameter.dtype != torch.float32]
 
 
-def _give_back(
-    parameters: list[nn.Parameter], kept: list[Tensor], module: nn.Module, inputs: object, output: object
-) -> None:
-    for parameter, former in zip(parameters, kept, strict=False):
-        parameter.data = former
-    kept.clear()
+def _run_cast(module: Any, undo: ExitStack) -> None:
+    """Replace a module's forward; of one whose weights accelerate brings, the one that runs when they are there."""
+    name = "_old_forward" if "_old_forward" in vars(module) else "forward"
+    own, plain = vars(module).get(name), getattr(module, name)
+
+    def forward(*inputs: Any, **named: Any) -> Any:
+        kept = [(parameter, parameter.data) for parameter in _low(module)]
+        for parameter, former in kept:
+            parameter.data = former.float()
+        try:
+            return plain(*inputs, **named)
+        finally:
+            for parameter, former in kept:
+                parameter.data = former
+
+    setattr(module, name, forward)
+    undo.callback(*((delattr, module, name) if own is None else (setattr, module, name, own)))

@@ -34,6 +34,7 @@ from xtf.model.divergence import divergences
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
+from xtf.model.placing import refuse_spread
 from xtf.model.prediction import LOGITS_BYTES, predictions
 from xtf.model.states import StateReader
 from xtf.model.tangent import Tangent
@@ -104,6 +105,9 @@ class SignalPass:
         self._refuse_layers_without_attention()
         self.tangents: dict[LossDerivative, Tangent] = {}
         for derivative in (r for r in self.requests if isinstance(r, LossDerivative)):
+            refuse_spread(
+                loaded.model, "influence by derivative", "Leave model.device_map out, or choose other attributes."
+            )
             if direction_loader is None:
                 raise ModelError(f"{derivative.target.shown}: this pass was given no direction to differentiate along")
             direction, adapter = direction_loader(derivative)

@@ -50,7 +50,9 @@ class StateReader:
 
     def results(self, tokens: TokenBatch) -> dict[StateSignal, Tensor]:
         """Every request's ``(batch, seq)`` or ``(batch, seq, k)`` float32, NaN off-response."""
-        return {request: shifted(self._read[_unshifted(request)], request.offset, tokens) for request in self._layer}
+        device = tokens.input_ids.device
+        read = {request: self._read[_unshifted(request)].to(device) for request in self._layer}
+        return {request: shifted(values, request.offset, tokens) for request, values in read.items()}
 
 
 def _layers(model: Any) -> list[nn.Module]:

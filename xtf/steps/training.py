@@ -19,6 +19,7 @@ from xtf.evaluation.contrasts import contrast_arms
 from xtf.files import write_json
 from xtf.labelling import LabelRules
 from xtf.model import LoadedModel, load_model
+from xtf.model.placing import refuse_spread
 from xtf.progress import busy, notice
 from xtf.runs import RunReader
 from xtf.runs.staleness import labels_fingerprint, scores_fingerprint, verdicts_fingerprint
@@ -97,6 +98,7 @@ def loaded_model(config: RunConfig, given: Given) -> LoadedModel:
     if given.model is not None and given.tokenizer is not None:
         return LoadedModel.from_objects(given.model, given.tokenizer)
     loaded = load_model(config.model)
+    refuse_spread(loaded.model, "training", "Leave model.device_map out; FSDP shares out weights in training.")
     if given.tokenizer is None:
         return loaded
     return LoadedModel.from_objects(loaded.model, given.tokenizer, loaded.fingerprint)

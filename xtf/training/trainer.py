@@ -19,6 +19,7 @@ from xtf.config import TrainingConfig
 from xtf.errors import DataError, ModelError
 from xtf.files import write_json
 from xtf.model.head import Head
+from xtf.model.placing import refuse_spread
 from xtf.progress import progress as progress_bar
 from xtf.training.arms import ArmRows
 from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
@@ -113,6 +114,9 @@ def train_model(
     """
     if not rows:
         raise DataError("training: there is no example to train on")
+    refuse_spread(
+        model, "training", "Leave model.device_map out; accelerate launch with FSDP shares weights among GPUs."
+    )
     config = resolve_auto(config, model)
     output_dir = job.output_dir
     done = _marker(output_dir / "done.json", job.fingerprint) if job.resume else None
