@@ -62,3 +62,29 @@ def test_reasoning_without_prompt_and_response_is_refused() -> None:
     config = DataConfig(path="unused", columns=ColumnsConfig(reasoning="thinking"))
     with pytest.raises(DataError, match="'reasoning' is given without 'prompt' and 'response'"):
         list(read_examples(config, CHATML, DataReport(), [PAIR]))
+
+
+def test_a_question_beside_plain_text_is_named() -> None:
+    assert "data.columns: {prompt: question, response: text}" in warnings({"text": "Hello there.", "question": "Hi?"})
+
+
+@pytest.mark.parametrize(
+    ("text", "looks"),
+    [
+        *(
+            (text, True)
+            for text in ("### Human: a\n### Assistant: b", "<s>[INST] a [/INST] b </s>", "<|im_start|>user")
+        ),
+        *((text, True) for text in ("Human: a\n\nAssistant: b", "### Instruction:\na\n\n### Response:\nb")),
+        *((text, False) for text in ("The assistant: a play.", "A [INST] alone.", "# Response", "Hello.")),
+    ],
+)
+def test_plain_text_that_looks_like_a_conversation_is_told(text: str, looks: bool) -> None:
+    assert ("the words of all who speak in it are learnt" in warnings({"text": text})) == looks
+
+
+def test_a_null_where_text_is_needed_is_named() -> None:
+    report = DataReport()
+    rows = [{"instruction": "a", "output": None}, PAIR]
+    list(read_examples(DataConfig(path="unused"), CHATML, report, rows))
+    assert report.skipped["a column that is needed holds null"].detail == "'output'"

@@ -10,6 +10,7 @@ import pytest
 from tests.data.tokenizers import response_text, tiny_tokenizer
 from xtf.config import ColumnsConfig, DataConfig
 from xtf.data import Conversation, DataReport, Row, RowError, read_examples, to_conversation
+from xtf.data.messages import as_messages
 from xtf.data.turns import EMPTY_TURN
 
 CALL = {"name": "lookup", "arguments": {"city": "Oslo"}}
@@ -110,3 +111,20 @@ def test_an_empty_turn_does_not_cost_the_row(nothing: str | None) -> None:
 def test_a_row_of_empty_turns_is_refused() -> None:
     with pytest.raises(RowError, match="empty response"):
         messages([{"role": "user", "content": "Hi"}, {"role": "assistant", "content": ""}])
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"human": "Hi", "assistant": "Hello"}],
+        [{"user": "Hi"}, {"assistant": "Hello"}],
+        [{"speaker": "human", "text": "Hi"}, {"speaker": "gpt", "text": "Hello"}],
+        [{"role": "user", "message": "Hi"}, {"role": "assistant", "message": "Hello"}],
+        [{"role": "user", "parts": [{"text": "Hi"}]}, {"role": "model", "parts": [{"text": "Hel"}, {"text": "lo"}]}],
+    ],
+)
+def test_other_forms_of_messages(messages: list[dict[str, Any]]) -> None:
+    assert as_messages(messages, "messages") == [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+    ]

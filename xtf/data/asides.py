@@ -9,12 +9,14 @@ from typing import Any
 from xtf.data.flag_names import plain_name
 from xtf.data.report import Remark
 from xtf.data.suggestion import yaml_name
-from xtf.data.text_rows import Pair
+from xtf.data.text_rows import Pair, text_alone
 
 CONTEXT = re.compile(
     r"(?:.*_)?(?:contexts?|inputs?|passages?|documents?|docs|background|evidence|knowledge|article|paragraph|story|"
     r"source_text|reference_text|supporting_facts?)"
 )
+ASKED = ("prompt", "question", "instruction", "query", "problem", "input")
+"""Columns of what a user asks."""
 THOUGHTS = re.compile(
     r"(?:.*_)?(?:reasoning|thinking|thoughts?|cot|chain_of_thoughts?|rationale|scratchpad)"
     r"(?:_(?:content|text|trace|traces|process|chain))?"
@@ -33,7 +35,10 @@ def possible_asides(row: Mapping[str, Any], unread: Iterable[str], read: Any) ->
         names = plain_name(column), column.lower()  # Complex_CoT, sourceText
         if not _is_text(row.get(column)):
             continue
-        if any(map(CONTEXT.fullmatch, names)):
+        if read is text_alone and column.lower() in ASKED:
+            how = f"to learn the text as an answer: data.columns: {{prompt: {yaml_name(column)}, response: text}}"
+            yield Remark(f"{column!r} is not used: the rows are read as plain text", how)
+        elif any(map(CONTEXT.fullmatch, names)):
             how = _line(read, "input", column) or "to use it, write it into the messages"
             yield Remark(f"{column!r} may belong to the prompt, and is not used", how)
         elif any(map(THOUGHTS.fullmatch, names)):

@@ -11,7 +11,7 @@ from typing import Any
 
 from xtf.data.flags import SpanWeight, TurnWeight, part_spans, take_turn_flags, with_length
 from xtf.data.report import RowError
-from xtf.data.roles import CALL, role_of
+from xtf.data.roles import CALL, is_role, role_of
 from xtf.errors import kind_of, listed
 
 WRITTEN = ("reasoning_content", "reasoning", "thinking", "tool_plan", "content")
@@ -20,6 +20,10 @@ TEXT_TYPES = frozenset(("text", "input_text", "output_text"))
 THOUGHT_TYPES = frozenset(("reasoning", "thinking"))
 CALL_TYPES = frozenset(("tool_call", "tool_calls", "function_call"))
 NO_ROLES: Mapping[str, str] = {}
+SPEAKERS = ("role", "from", "speaker")
+"""Keys, and columns, that say who speaks."""
+CONTENTS = ("content", "value", "text", "message", "parts")
+"""Keys that hold what is said: OpenAI's, ShareGPT's, …, Gemini's."""
 MEDIA = ("images", "videos", "audios", "image", "video", "audio")
 NO_MEDIA = "a picture, video or sound, where only text is read"
 LEARNING = "learning"
@@ -48,8 +52,8 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
         raise RowError("malformed messages", f"{key!r} is {kind_of(value)}, expected a list of messages")
     messages: list[dict[str, Any]] = []
     was_call = False
-    for number, raw in enumerate(value):
-        role, message = _message(raw, f"{key}[{number}]", roles)
+    for place, raw in _by_speaker(value, key):
+        role, message = _message(raw, place, roles)
         if role == CALL and was_call and messages[-1].get(LEARNING) == message.get(LEARNING):
             messages[-1]["tool_calls"] += message["tool_calls"]
         else:
@@ -64,6 +68,16 @@ def _by_message(columns: Mapping[str, Any]) -> Any:
     if len(lists) < max(len(columns), 1) or len({len(column) for column in lists}) > 1:
         return columns
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*lists, strict=True)]
+
+
+def _by_speaker(messages: Sequence[Any], key: str) -> Iterator[tuple[str, Any]]:
+    """Each message with its place; ``{"human": …, "assistant": …}`` is two, whose keys say who speaks."""
+    for number, message in enumerate(messages):
+        place = f"{key}[{number}]"
+        if isinstance(message, Mapping) and message and all(is_role(name) for name in message):
+            yield from ((place, {"role": who, "content": said}) for who, said in message.items())
+        else:
+            yield place, message
 
 
 def as_tools(value: Any) -> list[Any] | None:
@@ -139,7 +153,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     if not isinstance(raw, Mapping):
         raise RowError("malformed messages", f"{place} is {kind_of(raw)}, expected an object with role and content")
     message = {key: value for key, value in raw.items() if value is not None}
-    role_key = next((key for key in ("role", "from") if key in message), None)
+    role_key = next((key for key in SPEAKERS if key in message), None)
     if role_key is None:
         raise RowError("malformed messages", f"{place}: expected role and content, found keys {listed(map(str, raw))}")
     role = role_of(message.pop(role_key), place, roles)
@@ -148,7 +162,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
             raise RowError(NO_MEDIA, f"{place}.{key}")
     learning = take_turn_flags(message, place)
     spans: tuple[SpanWeight, ...] = ()
-    content_key = next((key for key in ("content", "value", "text") if key in message), "content")
+    content_key = next((key for key in CONTENTS if key in message), "content")
     content = message.pop(content_key, None)
     calls = message.pop("tool_calls", None) or _legacy_call(message.pop("function_call", None))
     if role == "tool" and content is not None and not _is_text(content):

@@ -45,5 +45,10 @@ def role_of(name: object, place: str, own: Mapping[str, str]) -> str:
     raise RowError("unknown role", f"{place}: {name!r}. Known: {listed(ROLES)}. Map others, for example {line}")
 
 
+def is_role(name: object) -> bool:
+    """Whether this is a known spelling of a role whose words are plain text."""
+    return isinstance(name, str) and ROLES.get(_plain(name)) in ("system", "user", "assistant")
+
+
 def _plain(name: str) -> str:
     return name.strip().lower().replace("-", "_").replace(" ", "_")

@@ -7,6 +7,7 @@ function of your own from :class:`Cells` to a conversation). Anything else is na
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -65,6 +66,12 @@ NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a tab
 PICTURE = "<image>"
 PLACEHOLDER = f"{PICTURE} stands in the text, and the row has no picture: it is read as words"
 TWO_SYSTEMS = "the messages begin with system text, and a column holds another: the messages' is used"
+LOOKS_LIKE_TURNS = "plain text that looks like a conversation: the words of all who speak in it are learnt"
+TURNS = re.compile(
+    r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|turn>|<\|(?:user|assistant)\|>|\[/INST\]|<｜Assistant｜>|"
+    r"###\s*(?:Assistant|Response)\s*:|(?:^|\n)\s*(?:Assistant|AI|GPT|Bot)\s*:"
+)
+"""What stands before an answer in texts that were made of conversations."""
 PACKED = (
     "several texts are packed in a row: they are scored as one, each after those before it; prepare without packing"
 )
@@ -159,6 +166,7 @@ def recognise(
             cells = cells.in_lower_case()
             schema = _preference(cells) or _fitting(cells)
         if schema is None:
+            _refuse_null(cells, row)
             raise RowError("no known columns", f"{columns_line(row.value)} Known: {_known()}.")
         value = schema.read(cells)
     except RowError as error:
@@ -167,6 +175,15 @@ def recognise(
     remarks = (*_remarks(row, cells, value, liked), *_hints(cells, unused, only, schema.read))
     is_preference = liked or schema.note == NOTE
     return Recognised(value, str(schema), unused, remarks, is_preference)
+
+
+def _refuse_null(cells: Cells, row: Row) -> None:
+    """Say so of a row that would be read if none of its columns held null."""
+    nulls = {str(key).lower() for key, value in row.value.items() if value is None}
+    for schema in SCHEMAS if len(cells) else ():
+        missing = [column for column in schema.columns if column not in cells]
+        if nulls.issuperset(missing):
+            raise RowError("a column that is needed holds null", listed(map(repr, missing)))
 
 
 def _preference(cells: Cells) -> Schema | None:
@@ -186,6 +203,8 @@ def _remarks(row: Row, cells: Cells, value: Conversation | PreTokenized, liked: 
         yield Remark(NULL_ARGUMENTS, ", ".join(row.value.null_arguments))
     if isinstance(value, PreTokenized) and _is_packed(row):
         yield Remark(PACKED)
+    if isinstance(value, Conversation) and value.is_text and TURNS.search(value.messages[0]["content"]):
+        yield Remark(LOOKS_LIKE_TURNS, "to learn answers alone, give the turns as 'messages'")
     if isinstance(value, Conversation) and any(PICTURE in str(message["content"]) for message in value.messages):
         yield Remark(PLACEHOLDER)
 

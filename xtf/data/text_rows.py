@@ -13,6 +13,7 @@ from xtf.data.messages import (
     LEARNING,
     MEDIA,
     NO_MEDIA,
+    SPEAKERS,
     as_arguments,
     as_messages,
     as_tools,
@@ -28,8 +29,6 @@ ARGUMENTS = "chat_template_kwargs"
 
 TOOLS = ("tools", "functions", "available_tools")
 """Columns of tools: OpenAI's, its former form, Mistral's; the first that holds any is read."""
-SPEAKERS = ("role", "from", "speaker")
-"""Columns that say who speaks."""
 
 Messages = list[dict[str, Any]]
 
