@@ -123,6 +123,32 @@ def test_what_would_make_it_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     assert "No setting makes it fit here" in cli("estimate", path, "--throughput", "1").out
 
 
+def test_a_model_larger_than_the_memory_is_scored_from_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    config = tiny_config(tmp_path, weightless(tmp_path / "model"), attributes={"entropy": {}})
+    config["scoring"] = {"tokens_per_batch": 64}
+    config["model"] |= {"dtype": "bfloat16", "quantization": "4bit"}  # nothing lighter in memory
+    path = write_config(tmp_path / "config.yaml", config)
+    monkeypatch.setattr(estimating, "own_memory", lambda device: 0)
+    whole = xtf.estimate(config, throughput=1.0)["scoring"]
+    assert whole["read_for_every_batch"] == 0
+    weights = whole["memory"]["weights"]
+    room = sum(whole["memory"].values()) - weights + 300 * 32 * 2  # the embeddings, its largest matrix
+    monkeypatch.setattr(estimating, "memory_at_hand", lambda device: room)
+    *_, last = xtf.estimate(config, throughput=1.0)["would_fit"]
+    assert last["fits"]
+    assert last["set"][-1] == "model.device=auto model.device_map=auto"
+
+    shown = cli("estimate", path, "--throughput", "1", "--set", "model.device_map=auto").out
+    assert "It fits" in shown
+    assert "of the weights stay on disk" in shown
+    spread = xtf.estimate({**config, "model": {**config["model"], "device_map": "auto"}}, throughput=1.0)["scoring"]
+    assert spread["read_for_every_batch"] == weights - 300 * 32 * 2
+    monkeypatch.setattr(estimating, "memory_at_hand", lambda device: room - 1)
+    assert "No setting makes it fit here" in cli("estimate", path, "--throughput", "1").out
+
+
 @pytest.mark.parametrize("name", ["gpt2", "gemma3", "qwen3_moe", "bamba"])
 def test_architectures_are_tried_or_said_not_to_be(tmp_path: Path, name: str) -> None:
     config = tiny_config(tmp_path, weightless(tmp_path / "model", name), attributes={"entropy": {}}, training=TRAINING)

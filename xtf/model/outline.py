@@ -64,6 +64,11 @@ class Outline:
         return round((self.parameters - codes) * width + codes * WIDTHS.get(self.quantization, 0))
 
     @property
+    def largest(self) -> int:
+        """Parameters of its largest matrix: what memory must hold where weights stay on disk until they run."""
+        return max(parameter.numel() for parameter in self.model.parameters())
+
+    @property
     def layers(self) -> int:
         """Layers of its decoder."""
         return int(self.config.get_text_config().num_hidden_layers)

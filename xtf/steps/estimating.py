@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +93,7 @@ class Work:
         attributes: The scorers by name.
         libraries: What Python and its libraries take of the device's memory, in bytes.
         free: What a process beginning now could use of it.
+        everywhere: What it could use of all GPUs and of host memory.
     """
 
     config: RunConfig
@@ -101,6 +102,12 @@ class Work:
     attributes: Mapping[str, AnyAttribute]
     libraries: int
     free: int
+    everywhere: int = field(kw_only=True)
+
+    @property
+    def room(self) -> int:
+        """What scoring could use: of one device, or of all where the model may be spread."""
+        return self.free if self.config.model.device_map is None else self.everywhere
 
     @property
     def requests(self) -> AbstractSet[SignalRequest]:
@@ -131,7 +138,8 @@ def estimate_run(config: RunConfig, throughput: float | None = None) -> dict[str
     volume = measure_volume(config.data, tokenizer)
     settled = config.model_copy(update={"training": _settled(config.training, model)})
     attributes = build_attributes(config)
-    work = Work(settled, model, volume, attributes, own_memory(model.device), memory_at_hand(model.device))
+    memory = own_memory(model.device), memory_at_hand(model.device)
+    work = Work(settled, model, volume, attributes, *memory, everywhere=_memory_everywhere())
     if throughput is not None:
         pace = stated_pace(throughput, settled.training)
     else:
@@ -163,13 +171,14 @@ def forecast(work: Work, pace: Pace) -> dict[str, Any]:
         "scoring": {
             "memory": scoring,
             "passes": work.passes,
+            "read_for_every_batch": model.weight_bytes(model.dtype.itemsize) - scoring["weights"],
             "seconds": None if pace.scoring is None else pace.scoring * volume.tokens * sum(work.passes.values()),
         },
         "disk": disk_needs(work),
         "time_from": pace.source,
-        "memory_at_hand": work.free,
-        "fits": {name: need <= work.free for name, need in needs.items()},
-        "would_fit": [] if max(needs.values()) <= work.free else list(advice(work, pace)),
+        "memory_at_hand": work.room,
+        "fits": fits(work, needs),
+        "would_fit": [] if all(fits(work, needs).values()) else list(advice(work, pace)),
     }
     if config.training is not None:
         found["training"] = {"memory": training, **_training(work, config.training, pace)}
@@ -188,7 +197,15 @@ def scoring_needs(work: Work) -> dict[str, int]:
     others = [outline(work.config.model.model_copy(update={"path": path, "revision": None})) for path in paths - {None}]
     if others:
         parts["reference models"] = sum(other.weight_bytes(other.dtype.itemsize) for other in others)
+    if work.config.model.device_map is not None:  # what finds no room stays on disk
+        room = work.room - work.libraries - sum(parts.values()) + parts["weights"]
+        parts["weights"] = min(parts["weights"], max(room, model.largest * width))
     return {"libraries": work.libraries, **parts}
+
+
+def fits(work: Work, needs: Mapping[str, int]) -> dict[str, bool]:
+    """Whether there is room for what each step needs."""
+    return {name: need <= (work.room if name == "scoring" else work.free) for name, need in needs.items()}
 
 
 def training_needs(work: Work, pace: Pace) -> dict[str, int]:
@@ -224,9 +241,13 @@ def advice(work: Work, pace: Pace) -> Iterator[dict[str, Any]]:
         lighter = replace(work, config=config, model=model)
         keys = [part.partition("=")[0] for part in setting.split()]
         changes = [one for one in changes if one.partition("=")[0] not in keys] + [setting]
-        needs = max(sum(scoring_needs(lighter).values()), sum(training_needs(lighter, pace).values()))
-        yield {"set": list(changes), "memory": needs, "fits": needs <= work.free}
-        if needs <= work.free:
+        needs = {
+            "scoring": sum(scoring_needs(lighter).values()),
+            "training": sum(training_needs(lighter, pace).values()),
+        }
+        suffices = all(fits(lighter, needs).values())
+        yield {"set": list(changes), "memory": max(needs.values()), "fits": suffices}
+        if suffices:
             return
 
 
@@ -258,6 +279,15 @@ def _lighter(config: RunConfig) -> Iterator[tuple[str, RunConfig]]:
     for kind in ("8bit", "4bit") if config.model.quantization == "none" else ():
         config = config.model_copy(update={"model": config.model.model_copy(update={"quantization": kind})})
         yield f"model.quantization={kind}", config
+    if training is None and config.model.device_map is None:  # the slowest: what finds no room is read for every batch
+        places = {"device": "auto", "device_map": "auto"}
+        config = config.model_copy(update={"model": config.model.model_copy(update=places)})
+        yield " ".join(f"model.{name}={value}" for name, value in places.items()), config
+
+
+def _memory_everywhere() -> int:
+    gpus = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
+    return sum(memory_at_hand(device) for device in [torch.device("cpu"), *gpus])
 
 
 def _training(work: Work, config: TrainingConfig, pace: Pace) -> dict[str, Any]:

@@ -40,6 +40,11 @@ def print_forecast(console: Console, forecast: Mapping[str, Any]) -> None:
     times = {"scoring": scoring["seconds"], **({"training": training["seconds"]} if training is not None else {})}
     told = ", ".join(f"{what} {_time(seconds)}" for what, seconds in times.items())
     console.print(f"time ({visible(forecast['time_from'])}): {told}", markup=False)
+    if scoring["read_for_every_batch"]:
+        size = _size(scoring["read_for_every_batch"])
+        console.print(
+            f"{size} of the weights stay on disk: read for every batch, which the time leaves out", markup=False
+        )
     disk = forecast["disk"]
     folders = ", ".join(f"{name}/ {_size(size)}" for name, size in disk.items())
     console.print(f"disk: {_size(sum(disk.values()))} ({folders})", markup=False)
