@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from functools import lru_cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from xtf.errors import PluginError, did_you_mean, listed
@@ -28,7 +31,7 @@ class PluginGroup:
             PluginError: two packages provide the same name.
         """
         points: dict[str, EntryPoint] = {}
-        for point in entry_points(group=self.group):
+        for point in _installed(self.group, tuple((path, _changed(path)) for path in sys.path)):
             other = points.setdefault(point.name, point)
             if other.value != point.value:
                 packages = " and ".join(p.dist.name if p.dist else p.value for p in (other, point))
@@ -59,3 +62,20 @@ class PluginGroup:
                 f"{self.word} {name!r}: {points[name].value} of package {self.provider(name)} cannot be imported "
                 f"({type(error).__name__}: {error}). Repair or uninstall that package."
             ) from error
+
+
+@lru_cache(maxsize=64)
+def _installed(group: str, folders: tuple[tuple[str, int], ...]) -> EntryPoints:
+    """What all packages in some folders offer, read again when a folder changes, as a notebook that installs does.
+
+    Reading takes ten milliseconds and more, and a configuration asks some twenty times.
+    """
+    return entry_points(group=group)
+
+
+def _changed(path: str) -> int:
+    """When a folder last changed, in ns; 0 if there is none."""
+    try:
+        return os.stat(path or ".").st_mtime_ns
+    except OSError:
+        return 0

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import string
-from collections.abc import Iterator
-from functools import cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +32,6 @@ def quick(cases: int) -> settings:
         phases=[Phase.generate, Phase.shrink],
         suppress_health_check=list(HealthCheck),
     )
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _entry_points_read_once() -> Iterator[None]:
-    """Reading the metadata of every installed package is most of what checking a configuration takes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("xtf.plugins.entry_points", cache(entry_points))
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -139,9 +139,7 @@ def check_fitted_flip(score: float, lacking: bool, flip: Flip) -> bool:
 @given(st.floats(width=32, allow_nan=False, allow_infinity=False), st.booleans(), st.booleans())
 def test_rounding_goes_to_the_safe_side(score: float, upward: bool, strict: bool) -> None:
     assume(abs(score) < 3e38)
-    found = round_past(score, upward, strict)
-    assert found is not None
-    value, text = found
+    value, text = round_past(score, upward, strict, math.inf if upward else -math.inf)
     assert float(text) == value
     away = (float(np.float32(value)) - score) * (1 if upward else -1)
     assert away > 0 if strict else away >= 0
@@ -149,10 +147,10 @@ def test_rounding_goes_to_the_safe_side(score: float, upward: bool, strict: bool
 
 
 def test_rounding_stops_at_a_limit() -> None:
-    assert round_past(0.5, True, True, limit=0.5) is None
-    found = round_past(0.1002, True, True, limit=0.1004)
-    assert found is not None
-    assert 0.1002 < found[0] <= 0.1004
+    score, next_one = float(np.float32(0.1002)), float(np.nextafter(np.float32(0.1002), np.float32(1)))
+    assert score < round_past(score, True, True, 0.1004)[0] <= 0.1004
+    assert -0.1004 <= round_past(-score, False, True, -0.1004)[0] < -score
+    assert np.float32(round_past(score, True, True, next_one)[0]) == np.float32(next_one)
 
 
 @given(

@@ -112,13 +112,13 @@ def test_a_forgotten_part_is_an_error_at_import() -> None:
 
 
 def test_a_plugin_that_calls_itself_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from importlib.metadata import EntryPoint
+    from importlib.metadata import EntryPoint, EntryPoints
 
     from xtf.errors import PluginError
 
-    def points(group: str) -> Any:
-        return [EntryPoint("blow", "xtf.labelling.cuts.below:Below", group)]
+    def points(group: str, _: Any) -> Any:
+        return EntryPoints([EntryPoint("blow", "xtf.labelling.cuts.below:Below", group)])
 
-    monkeypatch.setattr("xtf.plugins.entry_points", points)
+    monkeypatch.setattr("xtf.plugins._installed", points)
     with pytest.raises(PluginError, match="calls itself 'below'"):
         CUTS.load("blow")

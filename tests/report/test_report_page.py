@@ -21,7 +21,8 @@ from xtf.cli import app
 from xtf.errors import RunError
 from xtf.explain.marks import CLOSE, DIFFERS, MARKS, OPEN
 from xtf.report import overview, write_report
-from xtf.report.html.encode import SLOT, TEXT, Templates, pack, script_json, smallest
+from xtf.report.html.data import CHUNK, payload
+from xtf.report.html.encode import TEXT, pack, script_json, smallest
 from xtf.report.html.facts import ExampleFacts, FactsTable
 from xtf.report.html.sample import choose
 from xtf.report.html.survey import survey
@@ -53,14 +54,22 @@ def test_packed_columns_can_be_unpacked() -> None:
     assert found["c"].tolist() == [1, 70000]
 
 
-def test_sentences_become_templates_and_numbers() -> None:
-    templates = Templates()
-    sentence = "Masked: '3.5 x' lacks a (-0.5, below 1e-05); b 12%."
-    number, arguments = templates.split(sentence, "'3.5 x'")
-    assert templates.table[number - 1] == f"Masked: {TEXT} lacks a ({SLOT}, below {SLOT}); b {SLOT}%."
-    assert arguments == ["-0.5", "1e-05", "12"]
-    assert templates.split(sentence.replace("-0.5", "7"), "'3.5 x'") == (number, ["7", "1e-05", "12"])
-    assert templates.split(None) == (0, [])
+def test_the_page_says_of_each_token_what_explain_says(tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", examples=CHUNK + 1, combine={"rule": "weighted", "max_noise_share": 0.4})
+    page = payload(run)["runs"][0]
+    said = [json.loads(gzip.decompress(base64.b64decode(chunk))) for chunk in page["explanations"]["chunks"]]
+    for place in (0, CHUNK - 1, CHUNK):
+        texts, words = said[place // CHUNK]["texts"], said[place // CHUNK]["examples"][place % CHUNK]
+        response = [token for token in run.explain(page["ids"][place]).tokens if token.is_response]
+        for number, token in enumerate(response):
+            verdicts = [*token.verdicts, *([token.combined] if token.combined else [])]
+            assert texts[words["sentences"][number]].replace(TEXT, repr(token.text)) == token.sentence
+            assert texts[words["flips"][number]] == token.flip
+            assert texts[words["rules"][number]] == token.rule
+            assert [texts[column[number]] for column in words["meanings"]] == [one.meaning for one in verdicts]
+            assert words["cuts"] == [one.cut for one in verdicts]
+            for verdict, intervals in zip(verdicts, words["intervals"], strict=True):
+                assert verdict.interval is None or list(verdict.interval) in intervals
 
 
 def test_data_cannot_leave_their_element() -> None:

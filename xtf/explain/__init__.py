@@ -5,6 +5,7 @@ so that the sentence stays true. Begin reading in ``tokens``; ``terminal`` and `
 """
 
 from xtf.explain.flips import Flip
-from xtf.explain.tokens import AttributeVerdict, Describe, ExampleExplanation, TokenExplanation, explain_example
+from xtf.explain.measures import AttributeVerdict, Describe
+from xtf.explain.tokens import ExampleExplanation, TokenExplanation, explain_example
 
 __all__ = ["AttributeVerdict", "Describe", "ExampleExplanation", "Flip", "TokenExplanation", "explain_example"]

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, Decimal
-from functools import lru_cache
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from xtf.labelling.cuts import Cut, Interval
+from xtf.labelling.cuts import Interval
 from xtf.labelling.cuts.base import End
 from xtf.labelling.cuts.float32 import nearest
+from xtf.tokens import BoolArray, FloatArray
 
-
-@dataclass(frozen=True, slots=True)
-class Bound:
-    """One finite end of a lacking interval: ``start`` (scores above it lack) or ``stop`` (scores below it lack)."""
-
-    end: End
-    value: float
-    interval: int
+_ROUND = [
+    {digits: Context(prec=digits, rounding=rounding) for digits in range(3, 10)}
+    for rounding in (ROUND_FLOOR, ROUND_CEILING)
+]
+"""Down and up: what rounds to so many digits; 9 tell any two float32 numbers apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class Flip:
 
     Attributes:
         attribute: The attribute whose cut moves.
-        end: Which end of the lacking interval moves.
+        end: Which end of the lacking interval moves: ``start`` (scores above it lack) or ``stop`` (scores below it).
         interval: Its index; an ``outside`` cut has its ``low`` as stop of interval 0, its ``high`` as start of 1.
         current: Where that end is now.
         value: Where it would have to be: exactly the number in ``text``.
@@ -47,82 +45,71 @@ class Flip:
     distance: float
 
 
-def bounds(intervals: Sequence[Interval]) -> tuple[Bound, ...]:
-    """All finite ends of the lacking intervals."""
-    return _bounds(tuple(intervals))
+@dataclass(frozen=True, slots=True, eq=False)
+class Surroundings:
+    """Where ``(k,)`` scores lie among the intervals in which a score lacks; all arrays are ``(k,)``.
 
-
-@lru_cache(maxsize=1024)  # those of one example are asked for again with each of its tokens
-def _bounds(intervals: tuple[Interval, ...]) -> tuple[Bound, ...]:
-    found: list[Bound] = []
-    for index, (low, high) in enumerate(intervals):
-        found += [Bound("start", low, index)] if math.isfinite(low) else []
-        found += [Bound("stop", high, index)] if math.isfinite(high) else []
-    return tuple(found)
-
-
-def interval_of(score: float, intervals: Sequence[Interval]) -> int | None:
-    """The index of the interval in which ``score`` lacks, or None."""
-    for index, (low, high) in enumerate(intervals):
-        if low < score < high:
-            return index
-    return None
-
-
-def margin(score: float, intervals: Sequence[Interval]) -> float | None:
-    """Distance to the nearest bound that could turn the verdict: negative where the score lacks, None if no bound."""
-    inside = interval_of(score, intervals)
-    near = [abs(score - bound.value) for bound in _facing(score, intervals)]
-    if not near:
-        return None
-    return min(near) if inside is None else -min(near)
-
-
-def find_flip(name: str, score: float, intervals: Sequence[Interval], cut: Cut) -> tuple[Bound, float, str] | None:
-    """The nearest bound, where it would have to be for the other verdict, and that in words.
-
-    None if no bound can do it, as for a cut with none, or if it would have to cross another one.
+    Attributes:
+        interval: int64, the interval in which a score lacks, else the next one above it.
+        lacking: Whether it lacks.
+        below: float64, the nearest bound at or below it, -inf if there is none.
+        above: float64, the nearest bound at or above it, inf if there is none.
+        turning: int8, which of both can move past the score and is nearer: -1 the one below, 1 the one above, 0 none.
     """
-    keep = interval_of(score, intervals) is not None
-    for bound in sorted(_facing(score, intervals), key=lambda one: abs(score - one.value)):
-        upward = (bound.end == "start") == keep
-        strict = not keep or (cut.start_is_kept and bound.end == "start")
-        limit = math.inf if keep else _next_bound(bound, intervals)
-        rounded = round_past(score, upward, strict, limit)
-        if rounded is not None:
-            value, text = rounded
-            direction = "higher" if upward else "lower"
-            return bound, value, f"the {cut.bound_name(name, bound.end)} were {text} or {direction}"
-    return None
+
+    interval: NDArray[np.int64]
+    lacking: BoolArray
+    below: NDArray[np.float64]
+    above: NDArray[np.float64]
+    turning: NDArray[np.int8]
 
 
-def round_past(score: float, upward: bool, strict: bool, limit: float = math.inf) -> tuple[float, str] | None:
-    """A short decimal at or beyond ``score`` (beyond it, if ``strict``), but not beyond ``limit``; and its text.
+def surroundings(scores: FloatArray, intervals: Sequence[Interval]) -> Surroundings:
+    """Look ``(k,)`` finite float32 scores up among intervals that rise and lie apart.
 
-    Comparisons are those of a cut: in float32. None if no float32 number lies there.
+    A bound turns a verdict by moving past the score. It cannot where it would first meet the next interval, as the two
+    bounds of an ``outside`` cut whose ``low`` is its ``high``.
     """
-    if not upward:
-        mirrored = round_past(-score, True, strict, math.inf if math.isinf(limit) else -limit)
-        return None if mirrored is None else (0.0 - mirrored[0], _negated(mirrored[1]))
-    for value, text in _decimals_above(score, strict):
-        rounded = nearest(value)
-        if (rounded > score if strict else rounded >= score) and rounded <= limit:
+    lows = np.array([*(low for low, _ in intervals), math.inf])
+    highs = np.array([-math.inf, *(high for _, high in intervals), math.inf])
+    interval = np.searchsorted(highs[1:-1], scores.astype(np.float64), side="right")
+    lacking = lows[interval] < scores
+    below = np.where(lacking, lows[interval], highs[interval])
+    above = np.where(lacking, highs[interval + 1], lows[interval])
+    with np.errstate(over="ignore", under="ignore"):
+        rises = lacking | (np.nextafter(scores, np.float32(np.inf)) <= above)
+        falls = lacking | (np.nextafter(scores, np.float32(-np.inf)) >= below)
+    to_below = np.where(rises, scores - below, np.inf)
+    to_above = np.where(falls, above - scores, np.inf)
+    turning = np.where(to_below <= to_above, -1, 1) * np.isfinite(np.minimum(to_below, to_above))
+    return Surroundings(interval, lacking, below, above, turning.astype(np.int8))
+
+
+def round_past(score: float, upward: bool, strict: bool, limit: float) -> tuple[float, str]:
+    """A short decimal at or beyond a float32 score (beyond it, if ``strict``), but not beyond ``limit``; and its text.
+
+    Comparisons are those of a cut: in float32. The next float32 number must lie within ``limit``.
+    """
+    score += 0.0  # of two zeros the one without a sign
+    low, high = (score, limit) if upward else (limit, score)
+    for digits, context in _ROUND[upward].items():
+        rounded = context.create_decimal_from_float(score)
+        text = f"{float(rounded):.{digits}g}"
+        if strict and nearest(float(text)) == score:
+            text = f"{float(rounded + _unit(score, upward, digits)):.{digits}g}"
+        value = float(text)
+        found = nearest(value)
+        if low <= found <= high and not (strict and found == score):
             return value, text
-    return None
-
-
-def _decimals_above(score: float, strict: bool) -> Iterator[tuple[float, str]]:
-    """Ever finer decimals at or above ``score``, and at last the next float32."""
-    exact = Decimal(score)
-    for digits in range(3, 10):
-        unit = Decimal(1).scaleb((exact.adjusted() if exact else -1) - digits + 1)
-        rounded = exact.quantize(unit, rounding=ROUND_CEILING)
-        for candidate in (rounded, rounded + unit) if strict else (rounded,):
-            text = f"{float(candidate):.{digits}g}"
-            yield float(text), text
     with np.errstate(over="ignore"):
-        last = float(np.nextafter(np.float32(score), np.float32(np.inf))) if strict else score
-    yield float(f"{last:.9g}"), f"{last:.9g}"
+        last = np.nextafter(np.float32(score), np.float32(np.inf if upward else -np.inf)) if strict else score
+    return float(f"{last:.9g}"), f"{last:.9g}"
+
+
+def _unit(score: float, upward: bool, digits: int) -> Decimal:
+    """One in the last of so many digits of a score, towards the side of the move; a 0 has them after the point."""
+    first = Decimal(score).adjusted() if score else -1
+    return Decimal(1 if upward else -1).scaleb(first - digits + 1)
 
 
 def numbers_apart(value: float, bound: float) -> tuple[str, str]:
@@ -132,28 +119,3 @@ def numbers_apart(value: float, bound: float) -> tuple[str, str]:
         if (float(texts[0]) < float(texts[1])) == (value < bound) and (texts[0] == texts[1]) == (value == bound):
             return texts
     return f"{value:.9g}", f"{bound:.9g}"
-
-
-def _facing(score: float, intervals: Sequence[Interval]) -> list[Bound]:
-    """The bounds next to ``score``: of the interval it lies in, or of its neighbours if it lies in none."""
-    inside = interval_of(score, intervals)
-    every = bounds(intervals)
-    if inside is not None:
-        return [bound for bound in every if bound.interval == inside]
-    left = [bound for bound in every if bound.end == "stop" and bound.value <= score]
-    right = [bound for bound in every if bound.end == "start" and bound.value >= score]
-    return left[-1:] + right[:1]
-
-
-def _next_bound(bound: Bound, intervals: Sequence[Interval]) -> float:
-    """The bound of the neighbouring interval, which ``bound`` must not cross on its way to a kept score."""
-    index = bound.interval + (1 if bound.end == "stop" else -1)
-    if not 0 <= index < len(intervals):
-        return math.inf if bound.end == "stop" else -math.inf
-    return intervals[index][0 if bound.end == "stop" else 1]
-
-
-def _negated(text: str) -> str:
-    if text.startswith("-"):
-        return text[1:]
-    return text if float(text) == 0.0 else f"-{text}"

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from xtf.display import html_box, visible
-from xtf.explain.tokens import Describe
+from xtf.explain.measures import Describe
 from xtf.explain.words import spoken
 from xtf.labelling.rules import LabelRules
 from xtf.labelling.shard import Labels, ScoredShard

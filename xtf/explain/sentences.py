@@ -10,8 +10,7 @@ from xtf.explain.flips import numbers_apart
 from xtf.explain.words import lacking_text, spoken
 
 if TYPE_CHECKING:
-    from xtf.explain.tokens import AttributeVerdict
-    from xtf.labelling.cuts import Interval
+    from xtf.explain.measures import Reading
 
 WORDS = 12
 """Most words of a sentence about a token; names of many words and people's own names may take more."""
@@ -19,9 +18,9 @@ _BEFORE = 3
 """Words before the first attribute: ``Masked: 'x' lacks``."""
 
 
-def sentence(text: str, outcome: str, reason: str) -> str:
-    """What became of a token and why: ``Masked: 'x' lacks …``."""
-    return f"{outcome}: {text!r} {reason}."
+def sentence(quoted: str, outcome: str, reason: str) -> str:
+    """What became of a token, whose text comes in quotation marks, and why: ``Masked: 'x' lacks …``."""
+    return f"{outcome}: {quoted} {reason}."
 
 
 def weight_text(weight: float, response: bool) -> str:
@@ -29,24 +28,22 @@ def weight_text(weight: float, response: bool) -> str:
     return f"; the data weights it {weight:g}" if response and weight != 1 else ""
 
 
-def reason(
-    noise: bool, verdicts: Sequence[AttributeVerdict], combined: AttributeVerdict | None, guard: str | None
-) -> str:
+def reason(noise: bool, readings: Sequence[Reading], combined: Reading | None, guard: str | None) -> str:
     """Why a judged token is masked or kept; completes ``Masked: 'x' …``.
 
     Args:
         noise: Whether it is masked.
-        verdicts: One for each attribute.
-        combined: For ``weighted``, the verdict on the mean rank, which alone decides.
+        readings: One for each attribute.
+        combined: For ``weighted``, that of the mean rank, which alone decides.
         guard: The guard that keeps it though the rule does not.
     """
     but = f", but {guard} keeps it" if guard else ""
     if combined is not None:
-        lowest = min(verdicts, key=lambda verdict: verdict.percentile)
+        lowest = min(readings, key=lambda reading: reading.percentile)
         return f"has {combined.name} {_rank(combined)}{but or f'; lowest: {spoken(lowest.name)}'}"
-    lacks = [verdict for verdict in verdicts if verdict.lacking]
+    lacks = [reading for reading in readings if reading.lacking]
     if not lacks:
-        return _nothing(verdicts)
+        return _nothing(readings)
     if not noise:
         but = but or ", not enough"
         return f"lacks {_listed(lacks, WORDS - _BEFORE - len(but.split()))}{but}"
@@ -55,32 +52,32 @@ def reason(
     return f"lacks {_lack(lacks[0]) if len(lacks) == 1 else _listed(lacks, WORDS - _BEFORE)}{why}"
 
 
-def _nothing(verdicts: Sequence[AttributeVerdict]) -> str:
+def _nothing(readings: Sequence[Reading]) -> str:
     """Which attribute comes closest to lacking, by how far its score is from the cut among all scores."""
-    distances = [(verdict.flip.distance, verdict) for verdict in verdicts if verdict.flip is not None]
-    if not distances:
+    near = [reading for reading in readings if reading.turning]
+    if not near:
         return "lacks nothing"
-    distance, closest = min(distances, key=lambda one: one[0])
-    far = f"{distance:.2g}"
+    closest = min(near, key=lambda reading: reading.distance)
+    far = f"{closest.distance:.2g}"
     unit = "percentile" if far == "1" else "percentiles"
     return f"lacks nothing; closest: {spoken(closest.name)} {closest.value:.3g}, {far} {unit} off"
 
 
-def _lack(verdict: AttributeVerdict) -> str:
+def _lack(reading: Reading) -> str:
     """The one attribute that is lacking, with its score and the cut, in as many words as there is room for."""
-    interval = _ends(verdict)
+    interval = reading.interval
     if interval is None:
-        return f"{spoken(verdict.name)} ({verdict.value:.3g})"
-    name = spoken(verdict.name)
-    whole = f"{name} ({lacking_text(verdict.value, interval)})"
+        return f"{spoken(reading.name)} ({reading.value:.3g})"
+    name = spoken(reading.name)
+    whole = f"{name} ({lacking_text(reading.value, interval)})"
     finite = [end for end in interval if math.isfinite(end)]
     if len(whole.split()) <= WORDS - _BEFORE or not finite:
         return whole
-    own, cut = numbers_apart(verdict.value, min(finite, key=lambda end: abs(end - verdict.value)))
+    own, cut = numbers_apart(reading.value, min(finite, key=lambda end: abs(end - reading.value)))
     return f"{name} ({own}, cut {cut})"
 
 
-def _listed(lacks: Sequence[AttributeVerdict], room: int) -> str:
+def _listed(lacks: Sequence[Reading], room: int) -> str:
     """Several attributes with their scores, those that have no room counted.
 
     The first is named in any case.
@@ -95,17 +92,10 @@ def _listed(lacks: Sequence[AttributeVerdict], room: int) -> str:
     return text
 
 
-def _rank(combined: AttributeVerdict) -> str:
+def _rank(combined: Reading) -> str:
     """The mean rank against its cut."""
-    interval = _ends(combined)
-    if interval is None:
-        cut = None if combined.flip is None else combined.flip.current
-        return f"{combined.value:.3g}" if cut is None else "{} (cut {})".format(*numbers_apart(combined.value, cut))
-    return lacking_text(combined.value, interval).replace("the cut of ", "")
-
-
-def _ends(verdict: AttributeVerdict) -> Interval | None:
-    if verdict.interval is None:
-        return None
-    low, high = verdict.interval
-    return (-math.inf if low is None else low, math.inf if high is None else high)
+    if combined.interval is not None:
+        return lacking_text(combined.value, combined.interval).replace("the cut of ", "")
+    if combined.bound is not None:
+        return "{} (cut {})".format(*numbers_apart(combined.value, combined.bound))
+    return f"{combined.value:.3g}"

@@ -269,7 +269,10 @@ class RunReader:
         """
         found: dict[str, Describe] = {}
         for name, attribute in self._scorers.items():
-            details = self._details.get(name, {})
+            details = self._details.get(name)
+            if not details:
+                found[name] = partial(_describe, attribute)
+                continue
             found[name] = partial(self._phrase, attribute, shard, {f"{name}.{d}": one for d, one in details.items()})
         return found
 
@@ -318,3 +321,8 @@ class RunReader:
             f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "
             f"The first are: {', '.join(some[:5])}"
         )
+
+
+def _describe(attribute: AnyAttribute, score: float, index: int) -> str:
+    """What a score means where nothing is known of its token."""
+    return attribute.describe_token(score, {})

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from xtf.display import visible
-from xtf.explain import AttributeVerdict, ExampleExplanation, explain_example
+from xtf.explain.outcomes import Outcomes
 from xtf.explain.rulings import RULED
+from xtf.explain.sentences import sentence
 from xtf.labelling.combiners.base import from_lacking_end
 from xtf.labelling.distribution import ordered_keys
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.progress import progress
-from xtf.report.html.encode import Templates, join_arguments, pack, pack_json, smallest
+from xtf.report.html.encode import TEXT, pack, pack_json, smallest
 from xtf.report.html.figures import overview
 from xtf.report.html.sample import Sample, choose
 from xtf.report.html.survey import Survey, survey
@@ -172,41 +173,32 @@ def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels])
 
 def _explanations(run: RunReader, rules: LabelRules, rows: Sequence[tuple[ScoredShard, Labels]]) -> dict[str, Any]:
     """What ``Run.explain`` says of each response token, in chunks of examples."""
-    templates, vocabulary = Templates(), run.vocabulary
-    chunks, chunk = [], list[dict[str, Any]]()
+    chunks = list[str]()
     with progress("Explaining", len(rows), "examples") as advance:
-        for place, (shard, labels) in enumerate(rows):
-            explained = explain_example(
-                rules, shard, labels, vocabulary.token_texts(shard.input_ids), run.phrases(shard)
-            )
-            chunk.append({"intervals": _intervals(rules, shard), **_example_words(explained, templates)})
-            if len(chunk) == CHUNK or place == len(rows) - 1:
-                chunks.append(pack_json(chunk))
-                chunk = []
-            advance(1)
-    return {"chunk": CHUNK, "chunks": chunks, "templates": templates.table}
+        for start in range(0, len(rows), CHUNK):
+            texts = dict[str | None, int]()
+            examples = []
+            for shard, labels in rows[start : start + CHUNK]:
+                outcomes = Outcomes(rules, shard, labels, run.phrases(shard))
+                examples.append(_words(outcomes, shard, texts))
+                advance(1)
+            chunks.append(pack_json({"texts": list(texts), "examples": examples}))
+    return {"chunk": CHUNK, "chunks": chunks}
 
 
-def _intervals(rules: LabelRules, shard: ScoredShard) -> list[list[list[float | None]]]:
-    """The intervals in which a score of one example lacks: of each attribute, then of the combined score if any."""
-    judged = shard.candidates()
-    found = [finite(cut.intervals(shard.scores[name], judged)) for name, cut in rules.cuts.items()]
-    combined, cut = rules.combiner.combined(shard), rules.combiner.cut
-    return [*found, finite(cut.intervals(combined, judged))] if combined is not None and cut is not None else found
+def _words(outcomes: Outcomes, shard: ScoredShard, texts: dict[str | None, int]) -> dict[str, Any]:
+    """Sentence, flip, rule and meanings of every response token, as numbers into ``texts``; when a score lacks."""
 
+    def numbers(said: Iterable[str | None]) -> list[int]:
+        return [texts.setdefault(one, len(texts)) for one in said]
 
-def _example_words(explained: ExampleExplanation, templates: Templates) -> dict[str, Any]:
-    """Sentence, flip, rule and each attribute's meaning of every response token, as templates and numbers."""
-    numbers: list[int] = []
-    arguments: list[str] = []
-    cuts: list[str] = []
-    for token in explained.tokens:
-        if not token.is_response:
-            continue
-        rows: tuple[AttributeVerdict, ...] = (*token.verdicts, *([token.combined] if token.combined else []))
-        cuts = cuts or [verdict.cut for verdict in rows]
-        others = (token.flip, token.rule, *(verdict.meaning for verdict in rows))
-        split = [templates.split(token.sentence, repr(token.text)), *(templates.split(one) for one in others)]
-        numbers += [number for number, _ in split]
-        arguments += [argument for _, found in split for argument in found]
-    return {"cuts": cuts, "templates": numbers, "arguments": join_arguments(arguments)}
+    found = [outcomes[index] for index in np.flatnonzero(shard.is_response).tolist()]
+    columns = [*outcomes.columns, *([outcomes.combined] if outcomes.combined else [])]
+    return {
+        "intervals": [finite(column.intervals) for column in columns],
+        "cuts": [column.cut for column in columns],
+        "sentences": numbers(sentence(TEXT, one.what, one.reason) for one in found),
+        "flips": numbers(one.flip for one in found),
+        "rules": numbers(one.rule for one in found),
+        "meanings": [numbers(reading.meaning for reading in column.readings) for column in columns],
+    }

@@ -1,5 +1,5 @@
 "use strict";
-// The other half of xtf/report/html/encode.py: base64 -> gzip -> byte planes -> typed arrays; templates -> sentences.
+// The other half of xtf/report/html/encode.py: base64 -> gzip -> byte planes -> typed arrays; sentences.
 const Decode = (() => {
   const KINDS = { f4: Float32Array, u4: Uint32Array, u2: Uint16Array, u1: Uint8Array };
 
@@ -84,29 +84,25 @@ const Decode = (() => {
 
     /** What Python says of each response token of example `e`. */
     async words(e) {
-      const { chunk, chunks, templates } = this.run.explanations;
+      const { chunk, chunks } = this.run.explanations;
       const at = Math.floor(e / chunk);
       if (!this.chunks.has(at))
         this.chunks.set(at, bytes(chunks[at]).then((data) => JSON.parse(new TextDecoder().decode(data))));
-      const found = (await this.chunks.get(at))[e % chunk];
-      if (!found.sentences) found.sentences = this.sentences(e, found, templates);
-      return { cuts: found.cuts, intervals: found.intervals.map(Trials.open), tokens: found.sentences };
+      const { texts, examples } = await this.chunks.get(at);
+      const found = examples[e % chunk];
+      if (!found.tokens) found.tokens = this.sentences(e, found, texts);
+      return { cuts: found.cuts, intervals: found.intervals.map(Trials.open), tokens: found.tokens };
     }
 
-    sentences(e, found, templates) {
-      const values = found.arguments.split("|");
-      const width = 3 + (found.cuts.length || this.names.length);
+    sentences(e, found, texts) {
       const places = [];
       for (let t = this.starts[e]; t < this.starts[e + 1]; t += 1) if (this.response[t]) places.push(this.tokens[t]);
-      let next = 0;
-      return places.map((place, i) => {
-        const parts = found.templates.slice(i * width, (i + 1) * width).map((number) => {
-          if (!number) return null;
-          const text = templates[number - 1].replaceAll("\u0000", () => values[next++]);
-          return text.replace("\u0001", () => this.named(place));
-        });
-        return { sentence: parts[0], flip: parts[1], rule: parts[2], meanings: parts.slice(3) };
-      });
+      return places.map((place, i) => ({
+        sentence: texts[found.sentences[i]].replace("\u0001", () => this.named(place)),
+        flip: texts[found.flips[i]],
+        rule: texts[found.rules[i]],
+        meanings: found.meanings.map((column) => texts[column[i]]),
+      }));
     }
   }
 
