@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from transformers import Gemma2Config, GptOssConfig
 
+import xtf.model.attention
+import xtf.model.blocks
+from tests.architectures import architecture
 from tests.tiny import TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
 from xtf.attribute import (
     AttentionReceived,
@@ -20,6 +24,7 @@ from xtf.attribute import (
 )
 from xtf.errors import ModelError
 from xtf.model import LoadedModel, SignalPass
+from xtf.model.blocks import BlockMask
 from xtf.model.forward import Forward
 from xtf.tokens import TokenBatch, TokenizedExample
 
@@ -73,6 +78,21 @@ def test_values_do_not_depend_on_batch_padding_or_order(kind: TinyKind) -> None:
         for row, position in enumerate(order):
             for request in REQUESTS:
                 assert_same(together[request][row, : len(items[position])], alone[position][request][0], request)
+
+
+@pytest.mark.parametrize("kind", ["gemma3", "mistral"])
+def test_values_do_not_depend_on_masks_made_in_blocks(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = LoadedModel.from_objects(architecture(kind), tiny_tokenizer())
+    batch = TokenBatch.collate([example("a", 40), example("b", 17)])
+    whole = SignalPass(loaded, REQUESTS).run(batch)
+    monkeypatch.setattr(xtf.model.attention, "MASK_BYTES", 0)
+    monkeypatch.setattr(xtf.model.blocks, "MASK_BYTES", 0)
+    block = Mock(side_effect=BlockMask.block)
+    monkeypatch.setattr(BlockMask, "block", lambda *given: block(*given))
+    in_blocks = SignalPass(loaded, REQUESTS, block_bytes=2000).run(batch)
+    assert block.called
+    for request in REQUESTS:
+        assert_same(in_blocks[request], whole[request], request)
 
 
 @pytest.mark.parametrize("kind", TINY_KINDS)

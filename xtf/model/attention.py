@@ -8,7 +8,7 @@ what a pass measures lives in its own :class:`AttentionMeter`, found through a c
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -17,11 +17,10 @@ import torch
 from torch import Tensor
 from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
-from transformers.masking_utils import sdpa_mask
 
 from xtf.attribute import AttentionBlock, AttentionSignal, LayerReading
 from xtf.errors import ModelError
-from xtf.model.blocks import BLOCK_BYTES, CPU_BLOCK_BYTES, query_blocks
+from xtf.model.blocks import BLOCK_BYTES, CPU_BLOCK_BYTES, MASK_BYTES, BlockMask, mask_in_blocks, query_blocks
 from xtf.tokens import TokenBatch
 
 _NAME = "xtf"
@@ -63,7 +62,7 @@ class AttentionMeter:
         self._calls = 0
 
     def attend(
-        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | BlockMask | None, **options: Any
     ) -> Any:
         """Compute the layer's output, ``(batch, seq, heads, dim)``, and add what is asked about this layer."""
         layer = getattr(module, "layer_idx", None)
@@ -72,7 +71,7 @@ class AttentionMeter:
         self._attending.add(layer)
         asking = [request for request, chosen in self._wanted.items() if layer in chosen]
         plain = options.get("softcap") is None and options.get("s_aux") is None
-        if not asking and plain:
+        if not asking and plain and not isinstance(mask, BlockMask):
             return sdpa_attention_forward(module, query, key, value, mask, **options)
         tokens = self.tokens.to(query.device)
         readings = {here: here.begin(tokens) for here in map(_of_all_layers, asking)}
@@ -133,7 +132,7 @@ def attend_in_blocks(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    mask: Tensor | None,
+    mask: Tensor | BlockMask | None,
     readings: Sequence[LayerReading],
     block_bytes: int,
     *,
@@ -206,6 +205,15 @@ def measuring(model: PreTrainedModel, meter: AttentionMeter) -> Iterator[None]:
         _ACTIVE.reset(token)
 
 
+def bounded(model: PreTrainedModel, layers: int, input_ids: Tensor) -> AbstractContextManager[None]:
+    """Let ``model`` read ``(batch, seq)`` ids without a mask of seq × seq, where that would be large."""
+    if _ACTIVE.get() is not None or input_ids.shape[1] ** 2 <= MASK_BYTES:
+        return nullcontext()
+    real = torch.ones_like(input_ids, dtype=torch.bool)
+    tokens = TokenBatch(input_ids, real, real, ("",) * len(input_ids))
+    return measuring(model, AttentionMeter((), layers, tokens))
+
+
 def _of_all_layers(request: AttentionSignal) -> AttentionSignal:
     """What requests for different layers share, so that a layer is read once."""
     return replace(request, layers="all")  # type: ignore[type-var]
@@ -221,4 +229,4 @@ def _measured_attention(
 
 
 AttentionInterface.register(_NAME, _measured_attention)
-AttentionMaskInterface.register(_NAME, sdpa_mask)  # without it masks would be None: no padding, no sliding window
+AttentionMaskInterface.register(_NAME, mask_in_blocks)  # without it masks would be None: no padding, no sliding window

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.masking_utils import sdpa_mask
 
 CPU_BLOCK_BYTES, BLOCK_BYTES = 4 * 2**20, 64 * 2**20
 """Most float32 attention probabilities held at once, in bytes; on a CPU small blocks stay in its cache."""
+
+
+MASK_BYTES = 2**24
+"""Masks of more entries are made a block of queries at a time: of 32,768 tokens a whole one has 1 GiB."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockMask:
+    """A mask that says for a block of queries at a time which keys they see.
+
+    Attributes:
+        options: What :func:`transformers.masking_utils.sdpa_mask` makes it from.
+    """
+
+    options: Mapping[str, Any]
+
+    def block(self, start: int, end: int, width: int) -> Tensor:
+        """``(batch, 1, end - start, width)`` bool: which of the first ``width`` keys the queries see."""
+        own = {"q_length": end - start, "kv_length": width, "q_offset": self.options["q_offset"] + start}
+        visible = sdpa_mask(**{**self.options, **own, "allow_is_causal_skip": False})
+        assert visible is not None
+        return visible
+
+
+def mask_in_blocks(**options: Any) -> Tensor | BlockMask | None:
+    """The mask of one attention call, as transformers asks for it: None where attention is plainly causal.
+
+    Returns:
+        ``(batch, 1, seq, keys)`` bool, or how to make it in blocks where it is large.
+    """
+    queries, keys = options["q_length"], options["kv_length"]
+    local = options.get("local_size")
+    plain = options.get("attention_mask") is None and queries == keys and (local is None or keys < local)
+    whole = queries * keys <= MASK_BYTES or options.get("allow_is_bidirectional_skip")
+    if whole or (plain and options.get("allow_is_causal_skip")):
+        found: Tensor | None = sdpa_mask(**options)
+        return found
+    return BlockMask({"q_offset": 0, **options})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +97,7 @@ class QueryBlock:
 
 
 def query_blocks(
-    module: Any, query: Tensor, key: Tensor, mask: Tensor | None, is_causal: bool | None, block_bytes: int
+    module: Any, query: Tensor, key: Tensor, mask: Tensor | BlockMask | None, is_causal: bool | None, block_bytes: int
 ) -> Iterator[QueryBlock]:
     """Yield the blocks of one attention call.
 
@@ -67,7 +106,7 @@ def query_blocks(
         query: ``(batch, heads, seq, dim)``.
         key: ``(batch, kv_heads, keys, dim)``.
         mask: None (causal, or all visible where the module is not causal), or ``(batch, 1 or heads, seq, keys)``,
-            bool (True = visible) or float (added).
+            bool (True = visible) or float (added), whole or in blocks.
         is_causal: Overrides ``module.is_causal``.
         block_bytes: Bound on one block's float32 probabilities.
     """
@@ -79,7 +118,9 @@ def query_blocks(
         end = min(start + rows, length)
         width = end if causal else keys  # no later key is visible to any query of a causal block
         visible = added = None
-        if mask is not None:
+        if isinstance(mask, BlockMask):
+            visible = mask.block(start, end, width)
+        elif mask is not None:
             visible = mask[:, :, start:end, :width]
             if visible.dtype != torch.bool:
                 added, visible = visible, visible > torch.finfo(visible.dtype).min / 2

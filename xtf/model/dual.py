@@ -25,7 +25,7 @@ from torch.nn import functional
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from xtf.model.attention import AttentionMeter, attend_in_blocks
-from xtf.model.blocks import query_blocks
+from xtf.model.blocks import BlockMask, query_blocks
 from xtf.tokens import TokenBatch
 
 Change = tuple[Tensor, Tensor]
@@ -186,15 +186,16 @@ class DualAttention(AttentionMeter):
         super().__init__((), layers, tokens)
 
     def attend(
-        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | BlockMask | None, **options: Any
     ) -> Any:
         """Compute the layer's output, ``(batch, seq, heads, dim)``, dual where anything it rests on is."""
         parts = [split(part) for part in (query, key, value)]
         unusual = any(options.get(name) is not None for name in ("softcap", "s_aux", "position_bias"))
-        if unusual:
-            return attend_in_blocks(module, query, key, value, mask, (), self.block_bytes, **options), None
-        if all(change is None for _, change in parts):
+        constant = all(change is None for _, change in parts)
+        if constant and not unusual and not isinstance(mask, BlockMask):
             return sdpa_attention_forward(module, query, key, value, mask, **options)
+        if constant or unusual:
+            return attend_in_blocks(module, query, key, value, mask, (), self.block_bytes, **options), None
         out, change = _attend(module, parts, mask, self.block_bytes // 2, **options)
         return make_dual(out.transpose(1, 2).contiguous(), change.transpose(1, 2).contiguous()), None
 
@@ -202,7 +203,7 @@ class DualAttention(AttentionMeter):
 def _attend(
     module: Any,
     parts: Sequence[tuple[Tensor, Tensor | None]],
-    mask: Tensor | None,
+    mask: Tensor | BlockMask | None,
     block_bytes: int,
     *,
     scaling: float | None = None,

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from xtf.errors import ModelError
+from xtf.model.attention import bounded
 from xtf.model.head import Head
 from xtf.model.load import LoadedModel, quiet
 from xtf.model.quantization import is_quantized
@@ -59,7 +60,9 @@ class Forward:
         mask = attention_mask.long() if self.needs_mask else None
         if self.head is None:
             model: Any = self.loaded.model
-            return model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits.to(input_ids.device), _same
+            with bounded(model, self.layers, input_ids):
+                logits = model(input_ids=input_ids, attention_mask=mask, use_cache=False).logits
+            return logits.to(input_ids.device), _same
         return self._decode(self.head.decoder, input_ids, mask), self._project
 
     def last_hidden(self, input_ids: Tensor) -> Tensor:
@@ -78,7 +81,8 @@ class Forward:
         return TokenBatch(ids, is_real, is_real.cumsum(1) > ids.shape[1] // 2, ("probe",))
 
     def _decode(self, decoder: Any, input_ids: Tensor, mask: Tensor | None) -> Tensor:
-        output = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False)
+        with bounded(self.loaded.model, self.layers, input_ids):
+            output = decoder(input_ids=input_ids, attention_mask=mask, use_cache=False)
         states: Tensor = output[0]
         return states.to(input_ids.device)
 
