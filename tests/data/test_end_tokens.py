@@ -10,6 +10,7 @@ from tests.data.tokenizers import byte_tokenizer, tiny_tokenizer
 from xtf.config import DataConfig
 from xtf.data import DataReport, read_examples
 from xtf.data.end_tokens import CUT
+from xtf.data.reader import read_located_examples
 from xtf.data.token_checks import TWICE
 
 CHATML = byte_tokenizer("chatml")
@@ -53,6 +54,14 @@ def test_turns_in_the_middle_and_answers_in_a_prompt_count_too() -> None:
     row = {"prompt": turns[:2], "completion": turns[3:]}
     example = next(read_examples(prompt, tokenizer, DataReport(), [row]))
     assert tokenizer.decode(example.input_ids.tolist()).count("<|im_end|>") == 3
+
+
+def test_exports_of_texts_get_the_answer_without_it() -> None:
+    """Else a trainer that tokenises again would learn two."""
+    rows = [{"prompt": "Hi", "response": "Good<|im_end|>\n"}]
+    (located,) = read_located_examples(DataConfig(path="unused"), CHATML, rows)
+    assert located.conversation is not None
+    assert located.conversation.messages[-1]["content"] == "Good"
 
 
 def test_nothing_but_an_end_token_is_an_empty_response() -> None:

@@ -123,7 +123,7 @@ class RowTokenizer:
         if isinstance(recognised.value, PreTokenized):
             return LocatedExample(self._example(name, row, recognised, self._tokenise(recognised.value)), None, None)
         located = self._tokenise.locate(recognised.value)
-        return LocatedExample(self._example(name, row, recognised, located.tokens), recognised.value, located)
+        return LocatedExample(self._example(name, row, recognised, located.tokens), located.conversation, located)
 
     def _example(self, name: str, row: Row, recognised: Recognised, tokens: Tokens) -> TokenizedExample:
         result = _fitted(name, tokens, self._config, self._report, row.location)

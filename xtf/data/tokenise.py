@@ -74,12 +74,14 @@ class LocatedTokens:
 
     Attributes:
         tokens: The tokens.
+        conversation: What they were made of, without end tokens at the ends of answers.
         rendering: The text that the template makes, with its turns.
         offsets: ``(seq, 2)`` int64, the characters of each token in that text.
         places: The same, to look up; its ``is_response`` is what the turns hold, before flags and rules.
     """
 
     tokens: Tokens
+    conversation: Conversation
     rendering: Rendering
     offsets: NDArray[np.int64]
     places: TokenPlaces
@@ -172,7 +174,7 @@ class ConversationTokenizer:
         always = targets.rulings == Ruling.ALWAYS
         is_protected = targets.is_response & (~is_written | always)
         tokens = Tokens(ids, is_protected, targets, (*remarks, *targets.remarks))
-        return LocatedTokens(tokens, rendering, offsets, places)
+        return LocatedTokens(tokens, conversation, rendering, offsets, places)
 
     def _plain_text(self, conversation: Conversation) -> Rendering:
         """Text as it stands, between the tokens that begin and end a document in pre-training."""
