@@ -70,7 +70,8 @@ class LabelQuality(Attribute[LabelQualityParams]):
 
     The idea is ELECTRA's replaced-token detection with a frozen model, several kinds of mistakes, and cross-fitting as
     in confident learning: no example is judged by networks that saw a copy of it. What they look at: the surprise at a
-    token and around it, and the hidden states of a middle layer before, at and after it.
+    token and around it, the hidden states of a middle layer before, at and after it, and what needs no model: whether
+    sums hold, and what stands earlier word by word.
     """
 
     name: ClassVar[str] = "label_quality"

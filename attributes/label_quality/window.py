@@ -19,6 +19,7 @@ from xtf.attribute import (
 )
 
 from .checks import FAILS, check_batch, kinds_of_sums
+from .echoes import echo_batch
 from .spelling import Spelling
 
 if TYPE_CHECKING:
@@ -101,6 +102,8 @@ def read_window(signals: Signals, states: list[HiddenState], spelling: Spelling)
     step_mean, step_max = _pooled(chosen[:, :4], own)
     checked = check_batch(tokens, spelling)[response]
     _, fails_in_step = _pooled(checked[:, FAILS : FAILS + 1], own)
+    echoes = echo_batch(tokens)[response]
+    echoes_of_step, _ = _pooled(echoes, own)
     length = own.bincount()[own].float().log()[:, None]
     surprise = [
         *(_shifted(columns[..., :6], offset)[response] for offset in _NEIGHBOURS),
@@ -113,6 +116,8 @@ def read_window(signals: Signals, states: list[HiddenState], spelling: Spelling)
         _seen(tokens.input_ids, tokens.attention_mask)[response],
         checked,
         fails_in_step,
+        echoes,
+        echoes_of_step,
     ]
     hidden = torch.cat([signals[request][response] for request in states], dim=1)
     return Window(torch.cat(surprise, dim=1), hidden, row, own, kinds_of_sums(checked))

@@ -24,6 +24,7 @@ from xtf_attributes.label_quality.spelling import Spelling
 from xtf_attributes.label_quality.window import Window, read_window, state_requests
 
 import xtf
+from tests.attribute.test_echoes import search_echoes
 from tests.conftest import chat_row, tiny_config
 from xtf.attribute import registry
 from xtf.engine.fit import EngineFitContext
@@ -274,7 +275,8 @@ def test_the_window_by_hand() -> None:
             expected = float(loss[row, i + offset]) if inside else 0.0
             assert float(window.surprise[n, 6 * k]) == pytest.approx(expected, abs=1e-5)
         ids = batch.input_ids[row, : int(batch.lengths[row])].tolist()
-        assert window.surprise[n, -8:-6].tolist() == [float(ids[i] in ids[:i]), float(ids[i] in ids[i + 1 :])]
+        assert window.surprise[n, -14:-12].tolist() == [float(ids[i] in ids[:i]), float(ids[i] in ids[i + 1 :])]
+        assert window.surprise[n, -6:-3].tolist() == search_echoes(ids)[i]
         steps.setdefault(int(window.step[n]), set()).add((row, i))
     for step in steps.values():
         assert len({row for row, _ in step}) == 1
@@ -289,6 +291,8 @@ def test_the_window_by_hand() -> None:
         values = [losses[member] for member in step]
         assert float(window.surprise[n, mean_of_steps]) == pytest.approx(np.mean(values), abs=1e-5)
         assert float(window.surprise[n, mean_of_steps + 4]) == pytest.approx(max(values), abs=1e-5)
+        echoes = [window.surprise[places.index(member), -6].item() for member in step]
+        assert float(window.surprise[n, -3]) == pytest.approx(np.mean(echoes))
 
 
 def test_sentences() -> None:
