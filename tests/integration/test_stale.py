@@ -162,6 +162,7 @@ CHANGES: dict[str, Callable[[Setting], None]] = {
     "data.learn": _set("data.learn", "last_turn"),
     "data.never_learn": _set("data.never_learn", ["That"]),
     "data.always_learn": _set("data.always_learn", ["That"]),
+    "data.only": _set("data.only", {"q": "!= What?"}),
     "data.prompt_weight": _set("data.prompt_weight", 0.5),
     "data.preference": _set("data.preference", "refuse"),
     "model.path": _other_weights,
@@ -180,6 +181,8 @@ NO_INFLUENCE = {
     "data.path": "the content counts, not the name",
     "data.split": "of folders and hub data sets; its rows are the content",
     "model.revision": "of the hub; the commit is in the fingerprint",
+    "model.device_map": "the same scores, up to rounding",
+    "model.max_memory": "where layers lie",
     "model.device": "the same scores, up to rounding",
     "model.trust_remote_code": "the model's code lies in its folder",
 }

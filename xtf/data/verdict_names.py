@@ -29,8 +29,8 @@ def _named(words: str) -> re.Pattern[str]:
 
 GOOD, BAD = _named(f"{_GOOD}|{_CHOICE}"), _named(_BAD)
 OF_TURNS = _named(_GOOD), _named(_BAD)
-CHOICES = re.compile(r"correct|right|select|selected")
-"""Names that may hold the number of the right choice, or the right answer to a question of yes and no."""
+CHOICES = re.compile(rf"correct|right|{_CHOICE}")
+"""Names that may hold a number instead, of the right choice or of what was kept, or the answer yes or no."""
 ANSWERS = re.compile(rf"(?:correct|right|wrong|incorrect)_{_OF}")
 """Names of answers: ``correct_answer: false`` is what is right; only ``is_correct_answer`` judges."""
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

@@ -261,7 +261,7 @@ class RunFolder:
                     stack.enter_context(hold_share(self.state / "run.lock", worker))
                 elif launched is None or launched.number == 1:
                     stack.enter_context(hold_alone(self.state / "run.lock"))
-                    for folder in (self.path, self.state, *self._kinds()):
+                    for folder in (self.path, self.state, *self._kinds(), *(self.path / "model").glob("*/")):
                         remove_leftovers(folder)
             except Held as holder:
                 raise RunError(
