@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -84,6 +86,20 @@ def tiny_config(
         "attributes": {"knowledge_novelty": {}, "reasoning_importance": {}, "random": {}},
         **more,
     }
+
+
+def run_module(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m …`` on the CPU with one thread a process, for launchers of several processes; it must succeed."""
+    done = subprocess.run(
+        [sys.executable, "-m", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done
 
 
 def write_config(path: Path, config: Mapping[str, Any]) -> Path:

@@ -41,8 +41,8 @@ def find_echoes(ids: NDArray[np.integer]) -> NDArray[np.bool_]:
 def _joined(first: NDArray[np.integer], second: NDArray[np.integer], apart: int) -> NDArray[np.int64]:
     """A number for each place from which ``first`` and, ``apart`` further on, ``second`` are the same."""
     count = max(min(len(first), len(second) - apart), 0)
-    pairs = np.stack([first[:count], second[apart : apart + count]], axis=1)
-    return np.unique(pairs, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    pairs = first[:count].astype(np.int64) * (int(second.max(initial=0)) + 1) + second[apart : apart + count]
+    return np.unique(pairs, return_inverse=True)[1].astype(np.int64)
 
 
 def _inside(stretches: NDArray[np.int64], length: int, tokens: int) -> NDArray[np.bool_]:

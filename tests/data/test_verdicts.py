@@ -64,6 +64,7 @@ def test_rows_that_plainly_say_that_they_are_wrong_are_left_out_and_told(said: d
         *({name: True} for name in ("is_correct", "accepted", "passed")),
         *({name: False} for name in ("incorrect", "failed", "discard")),
         *({"correct": value} for value in (0, "no", "B")),
+        *({"counts": {name: value}} for name, value in (("kept", 0), ("removed", 1))),
         *({name: False} for name in ("correct_answer", "has_code", "is_final", "answer")),
         *({"label": word} for word in ("good", "sports")),
         {"error": "none"},

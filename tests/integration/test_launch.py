@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import xtf
-from tests.conftest import chat_rows, tiny_config, write_jsonl
+from tests.conftest import chat_rows, run_module, tiny_config, write_jsonl
 
 
 def test_two_processes_train_as_one_with_batches_of_twice_the_size(tmp_path: Path, tiny_folder: Path) -> None:
@@ -24,16 +21,8 @@ def test_two_processes_train_as_one_with_batches_of_twice_the_size(tmp_path: Pat
     apart = tmp_path / "apart"
     shutil.copytree(run.path, apart)
     alone = xtf.train(run)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    done = subprocess.run(
-        [*command, "-m", "xtf", "train", str(apart), "--set", "training.batch_size=2"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    command = ["torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = run_module(*command, "-m", "xtf", "train", str(apart), "--set", "training.batch_size=2")
     assert done.stdout.count("held-out loss") == 1  # the first process speaks for both
     together = json.loads((apart / "metrics.json").read_text(encoding="utf-8"))
     for one, two in zip(alone["arms"], together["arms"], strict=True):

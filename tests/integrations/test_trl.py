@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ from datasets import Dataset
 from peft import LoraConfig, PromptTuningConfig, get_peft_model
 from trl import pack_dataset
 
+from tests.conftest import run_module
 from tests.integrations.weighted import (
     LENGTHS,
     apart,
@@ -185,11 +183,8 @@ def test_the_evaluation_loss_is_weighted_too(tmp_path: Path) -> None:
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    program = [*command, "-m", "tests.integrations.two_processes", str(tmp_path)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(program, capture_output=True, text=True, check=False, timeout=240, env=environment)
-    assert done.returncode == 0, done.stderr[-2000:]
+    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    run_module(*launcher, "-m", "tests.integrations.two_processes", str(tmp_path))
     ours = by_our_trainer(tmp_path, ROWS)
     for name in ("padded", "padding-free", "bfd", "transformers"):
         found = [torch.load(tmp_path / f"{name}-{process}.pt") for process in (0, 1)]

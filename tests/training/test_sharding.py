@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +14,7 @@ from safetensors.torch import load_file
 from torch.distributed.fsdp import CPUOffloadPolicy
 
 import xtf.model.head
+from tests.conftest import run_module
 from tests.tiny import tiny_model
 from tests.training.in_shards import METHODS, losses_of
 from tests.training.test_trainer import CONFIG
@@ -39,18 +37,10 @@ def test_two_processes_with_weights_in_shards_train_as_one(tmp_path: Path, monke
     monkeypatch.setattr(xtf.model.head, "LOGITS_BYTES", xtf.model.head.LOGITS_BYTES)  # losses_of sets it
     settings = tmp_path / "launch.yaml"
     settings.write_text(LAUNCH, encoding="utf-8")
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(settings), "--module"]
+    command = ["accelerate.commands.launch", "--config_file", str(settings), "--module"]
     apart, alone = tmp_path / "apart", tmp_path / "alone"
     apart.mkdir()
-    done = subprocess.run(
-        [*command, "tests.training.in_shards", str(apart)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    run_module(*command, "tests.training.in_shards", str(apart))
     expected = losses_of(alone, 1)
     for rank in ("0", "1"):
         found = json.loads((apart / f"losses-{rank}.json").read_text(encoding="utf-8"))

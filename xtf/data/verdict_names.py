@@ -18,8 +18,9 @@ _GOOD = (
 )
 _BAD = (
     r"incorrect|wrong|invalid|bad|unacceptable|fail|failed|unsuccessful|hallucinated|hallucination|corrupt|corrupted|"
-    r"broken|discard|discarded|drop|dropped|remove|removed|delete|deleted|unusable"
+    r"broken|unusable"
 )
+_DROPPED = r"discard|discarded|drop|dropped|remove|removed|delete|deleted"
 _CHOICE = r"keep|kept|include|included|select|selected"
 
 
@@ -27,10 +28,10 @@ def _named(words: str) -> re.Pattern[str]:
     return re.compile(rf"(?:{_IS}?(?:{_OF}_)?{_IS}?(?:{words}))|(?:(?:is_)?(?:{words})_(?:{_OF}|all_tests))")
 
 
-GOOD, BAD = _named(f"{_GOOD}|{_CHOICE}"), _named(_BAD)
-OF_TURNS = _named(_GOOD), _named(_BAD)
-CHOICES = re.compile(rf"correct|right|{_CHOICE}")
-"""Names that may hold a number instead, of the right choice or of what was kept, or the answer yes or no."""
+GOOD, BAD = _named(f"{_GOOD}|{_CHOICE}"), _named(f"{_BAD}|{_DROPPED}")
+OF_TURNS = _named(_GOOD), BAD
+CHOICES = re.compile(rf"correct|right|{_CHOICE}|{_DROPPED}")
+"""Names that may hold a number instead, of the right choice or of what was kept or dropped, or the answer yes or no."""
 ANSWERS = re.compile(rf"(?:correct|right|wrong|incorrect)_{_OF}")
 """Names of answers: ``correct_answer: false`` is what is right; only ``is_correct_answer`` judges."""
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}

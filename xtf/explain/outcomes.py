@@ -78,8 +78,8 @@ class Outcomes:
         scores, cut = rules.combiner.combined(shard), rules.combiner.cut
         if scores is not None and cut is not None:
             self.combined = Measure(rules.combiner.name, cut, lambda ranks: 100.0 * ranks, None).read(shard, scores)
-        self._readings = list(zip(*(column.readings for column in self.columns), strict=True))
-        self._readings = self._readings or [()] * int(shard.is_response.sum())  # a warm-up has no attributes
+        without = [()] * int(shard.is_response.sum())  # a warm-up has no attributes
+        self._readings = list(zip(*(column.readings for column in self.columns), strict=True)) or without
         by_count = int(shard.candidates().sum()) - rules.combine.min_kept
         self._guard = "min_kept" if max(by_count, 0) == noise_caps(shard, rules.combine)[0] else "max_noise_share"
         self._votes: dict[tuple[tuple[bool, ...], bool], tuple[str, Sequence[int], int]] = {}

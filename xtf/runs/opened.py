@@ -167,6 +167,12 @@ class RunReader:
         return [f"{name}.{detail}" for name, details in self.details.items() for detail in details]
 
     @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """For each attribute that says which kind of mistake a token looks like, their names, by column ``kind``."""
+        found = {name: details["kind"] for name, details in self.details.items() if "kind" in details}
+        return {name: kind.names for name, kind in found.items() if kind.kind == "category"}
+
+    @property
     def probabilities(self) -> list[str]:
         """The attributes whose scores are probabilities that a token is right."""
         entries = self.manifest.get("attributes", [])
@@ -174,11 +180,10 @@ class RunReader:
 
     def expected_wrong(self) -> list[WrongShare]:
         """What each attribute whose scores are probabilities expects to be wrong, over the whole run."""
-        found = []
+        found, kinds = [], self.kinds
         for name in self.probabilities:
-            kind = self.details.get(name, {}).get("kind")
-            columns = [name] if kind is None else [name, f"{name}.kind"]
-            found.append(expect_wrong(self.shards(columns), name, kind.names if kind is not None else ()))
+            columns = [name, f"{name}.kind"] if name in kinds else [name]
+            found.append(expect_wrong(self.shards(columns), name, kinds.get(name, ())))
         return found
 
     def distributions(self) -> dict[str, Distribution]:

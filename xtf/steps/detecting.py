@@ -164,8 +164,7 @@ def _read(run: RunReader, is_labelled: bool) -> Iterator[tuple[ScoredShard, Labe
 def _nameable(run: RunReader) -> dict[str, tuple[str, ...]]:
     """For each attribute that says which kind of mistake a token looks like, these kinds."""
     by_words = {kind.label: name for name, kind in known_kinds().items()}
-    kinds = {name: details["kind"] for name, details in run.details.items() if "kind" in details}
-    return {n: tuple(by_words.get(w, "") for w in kind.names) for n, kind in kinds.items() if kind.kind == "category"}
+    return {name: tuple(by_words.get(words, "") for words in kinds) for name, kinds in run.kinds.items()}
 
 
 def _named(kinds: Sequence[str], places: NDArray[np.integer]) -> NDArray[np.object_]:

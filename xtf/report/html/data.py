@@ -56,7 +56,8 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
     embedded = ScoredShard.concatenate([shard for shard, _ in rows], seen.rules.attributes)
     tried = trials(seen.rules, run.shards, embedded)
     tokens = [place for shard, _ in rows for place in texts.places(shard)]
-    kinds = _kinds(run, seen.rules)
+    named = run.kinds
+    kinds = {bit: named[name] for bit, name in enumerate(seen.rules.attributes) if name in named}
     columns = {**_columns(seen.rules, embedded, [labels for _, labels in rows]), **tried.columns}
     for bit in kinds:
         column = f"{seen.rules.attributes[bit]}.kind"
@@ -72,20 +73,10 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
         "rules": _rules(seen.rules),
         "rulings": [RULED[ruling].reason if ruling in RULED else "" for ruling in Ruling],
         "trials": tried.described,
-        "kinds": {str(bit): names for bit, names in kinds.items()},
+        "kinds": {str(bit): list(names) for bit, names in kinds.items()},
         "columns": pack({**columns, "tokens": smallest(np.array(tokens, dtype=np.int64))}),
         "explanations": _explanations(run, seen.rules, rows),
         "texts": texts.to_json(),
-    }
-
-
-def _kinds(run: RunReader, rules: LabelRules) -> dict[int, list[str]]:
-    """For the place of each attribute that says which kind of mistake a token looks like, the names of the kinds."""
-    kinds = {name: details["kind"] for name, details in run.details.items() if "kind" in details}
-    return {
-        bit: list(kinds[name].names)
-        for bit, name in enumerate(rules.attributes)
-        if name in kinds and kinds[name].kind == "category"
     }
 
 
