@@ -73,7 +73,7 @@ def synthetic_shard(index: int, examples: int) -> tuple[pa.Table, pa.Table]:
 def write_synthetic_run(folder: Path, response_tokens: int, examples_per_shard: int = 256) -> RunFolder:
     """Write a run folder that holds everything labelling reads."""
     from xtf.runs.measured import write_distribution
-    from xtf.steps.preparing import write_config
+    from xtf.runs.settings import write_config
 
     run = RunFolder(folder)
     config = synthetic_config(folder)

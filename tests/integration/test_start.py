@@ -57,8 +57,8 @@ def test_what_reads_a_run_loads_no_model(command: str, run: Path) -> None:
     assert not loaded(command, run) & MODELS
 
 
-@pytest.mark.parametrize("command", ["summary", "explain"])
-def test_what_only_shows_a_run_loads_no_template(command: str, run: Path) -> None:
+@pytest.mark.parametrize("command", ["summary", "explain", "label"])
+def test_what_renders_no_chat_loads_no_template(command: str, run: Path) -> None:
     assert "jinja2" not in loaded(command, run)
 
 

@@ -9,7 +9,7 @@ from xtf.config.base import Scope, Section, Share
 from xtf.config.kinds import CUTS, METRICS, RULES, CutSection, PluginSection
 from xtf.config.lists import with_lists, words
 from xtf.config.problems import validation_problems
-from xtf.config.reading import apply_overrides, quoted, read_yaml
+from xtf.config.reading import apply_overrides, parse_yaml, quoted, read_settings_text, read_yaml
 from xtf.config.row_tests import ANY, COMPARISON
 from xtf.config.run import AttributeCheck, RunConfig, parse_config
 from xtf.config.sections import (
@@ -70,8 +70,10 @@ __all__ = [
     "arm_parts",
     "parse_config",
     "parse_study",
+    "parse_yaml",
     "problems_of_rates",
     "quoted",
+    "read_settings_text",
     "read_yaml",
     "refuse_zero_rates",
     "updates",

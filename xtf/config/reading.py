@@ -22,21 +22,40 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     Raises:
         ConfigError: there is no such file, or it holds no mapping.
     """
+    return parse_yaml(read_settings_text(path), str(Path(path)))
+
+
+def read_settings_text(path: str | Path) -> str:
+    """The text of a file of settings.
+
+    Raises:
+        ConfigError: there is no such file, or it is no text.
+    """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file. Write one with: xtf init {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
+
+
+def parse_yaml(text: str, where: str) -> dict[str, Any]:
+    """The mapping that the text of the file ``where`` holds.
+
+    Raises:
+        ConfigError: it holds none; duplicate keys and syntax errors are named with their line.
+    """
     try:
         loaded = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader subclass
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark is not None else ""
-        raise ConfigError(f"{path}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
+        raise ConfigError(f"{where}{line}: not valid YAML: {getattr(error, 'problem', None) or error}") from None
     if not isinstance(loaded, dict):
-        raise ConfigError(f"{path}: expected a mapping with at least 'model' and 'data', found {type(loaded).__name__}")
+        raise ConfigError(
+            f"{where}: expected a mapping with at least 'model' and 'data', found {type(loaded).__name__}"
+        )
     return loaded
 
 

@@ -3,6 +3,8 @@
 Begin in ``exporter``, which says what one is; ``labels`` is the first; ``steps/exporting.py`` writes the files.
 """
 
+from typing import TYPE_CHECKING
+
 from xtf.exporters.exporter import (
     EXPORTERS,
     AnyExporter,
@@ -13,8 +15,11 @@ from xtf.exporters.exporter import (
     weighted_tokens,
 )
 from xtf.exporters.labels import LabelsExporter
-from xtf.exporters.same import SameExporter
 from xtf.exporters.text import TextExample
+from xtf.lazy import on_demand
+
+if TYPE_CHECKING:
+    from xtf.exporters.same import SameExporter
 
 __all__ = [
     "EXPORTERS",
@@ -28,3 +33,5 @@ __all__ = [
     "load_exporter",
     "weighted_tokens",
 ]
+
+__getattr__ = on_demand(__name__, {"xtf.exporters.same": "SameExporter"})

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from xtf.data import Conversation, MaskedSpan, MaskedTurn
+if TYPE_CHECKING:
+    from xtf.data import Conversation, MaskedSpan, MaskedTurn
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from shlex import quote
 from typing import Any, Self
 
 from xtf.attribute import Detail, registry
 from xtf.attribute.registry import AnyAttribute
-from xtf.config import RunConfig, parse_config, read_yaml
+from xtf.config import RunConfig, parse_config, parse_yaml, read_settings_text
 from xtf.display import command
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import Describe, ExampleExplanation, explain_example
@@ -49,7 +49,8 @@ class RunReader:
     @property
     def config(self) -> RunConfig:
         """The resolved configuration."""
-        return parse_config(read_yaml(self.folder.config_path), str(self.folder.config_path))
+        path = self.folder.config_path
+        return _parsed(read_settings_text(path), str(path))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -331,3 +332,9 @@ class RunReader:
 def _describe(attribute: AnyAttribute, score: float, index: int) -> str:
     """What a score means where nothing is known of its token."""
     return attribute.describe_token(score, {})
+
+
+@lru_cache(maxsize=8)
+def _parsed(text: str, where: str) -> RunConfig:
+    """The configuration that a file's text is; a command asks for it some thirty times, and parsing takes long."""
+    return parse_config(parse_yaml(text, where), where)

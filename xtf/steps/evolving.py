@@ -24,10 +24,11 @@ from xtf.files import write_json
 from xtf.model import LoadedModel
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
+from xtf.runs.settings import write_config
 from xtf.steps.labelling import label_run
 from xtf.steps.labellings import labellings
 from xtf.steps.parts import RoundFacts, begin_round, cut_into_parts
-from xtf.steps.preparing import Given, Prepared, prepared, write_config
+from xtf.steps.preparing import Given, Prepared, prepared
 from xtf.steps.scorers import build_attributes
 from xtf.steps.scoring import score_folder
 from xtf.steps.training import held_out_examples, loaded_model, metrics_of

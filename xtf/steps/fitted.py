@@ -24,8 +24,8 @@ from xtf.model import LoadedModel, load_model, tokenizer_fingerprint
 from xtf.runs import RunReader
 from xtf.runs.folder import RunFolder
 from xtf.runs.measured import distribution_path, read_distribution, read_rules, rules_path
+from xtf.runs.settings import write_config
 from xtf.steps.fingerprints import code_fingerprint
-from xtf.steps.preparing import write_config
 from xtf.steps.references import are_made, made_for, reference_contents, reference_folder
 from xtf.steps.scorers import Scorers, build_attributes
 

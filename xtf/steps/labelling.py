@@ -25,9 +25,9 @@ from xtf.runs import RunReader
 from xtf.runs.decisions import read_decisions, write_decisions
 from xtf.runs.folder import Kind, ShardRecord
 from xtf.runs.measured import write_rules
+from xtf.runs.settings import write_config
 from xtf.runs.staleness import labels_fingerprint, scores_fingerprint, settings_fingerprint
 from xtf.runs.tables import verdicts_table
-from xtf.steps.preparing import write_config
 
 NAMED = 20
 """So many rows that keep nothing to learn are named in the manifest; the rest are those not in ``labels/``."""

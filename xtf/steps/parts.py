@@ -12,9 +12,9 @@ from xtf.display import command
 from xtf.errors import ConfigError, RunError
 from xtf.files import digest, write_atomically
 from xtf.runs.folder import RunFolder, ShardRecord
+from xtf.runs.settings import write_config
 from xtf.runs.tables import flat, flat_tokens, scores_table, tokens_table
 from xtf.runs.versions import versions
-from xtf.steps.preparing import write_config
 from xtf.tokens import TokenizedExample
 from xtf.training.storage import ExampleWriter, StoredExamples
 

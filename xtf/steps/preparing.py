@@ -7,18 +7,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from xtf.config import ModelConfig, RunConfig
 from xtf.data import repeatable
 from xtf.engine.batches import fitting_shard
 from xtf.engine.stream import TokenShards, tokenising
 from xtf.engine.token_files import TokenSource, tokenise
 from xtf.errors import ConfigError, RunError
-from xtf.files import digest, read_sealed, write_text
+from xtf.files import digest, read_sealed
 from xtf.progress import notice
 from xtf.runs.folder import RunFolder
 from xtf.runs.locks import hold_after_waiting
+from xtf.runs.settings import write_config
 from xtf.runs.versions import versions
 from xtf.runs.vocabulary import read_vocabulary
 from xtf.runs.worker import Worker
@@ -162,11 +161,6 @@ def _has_vocabulary(folder: RunFolder) -> bool:
     except RunError:
         return False
     return True
-
-
-def write_config(folder: RunFolder, config: RunConfig) -> None:
-    """Write the resolved configuration into the run folder."""
-    write_text(folder.config_path, yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
 
 def _inputs(

@@ -22,9 +22,10 @@ from xtf.model import LoadedModel, load_model
 from xtf.model.placing import refuse_spread
 from xtf.progress import busy, notice
 from xtf.runs import RunReader
+from xtf.runs.settings import write_config
 from xtf.runs.staleness import labels_fingerprint, scores_fingerprint, verdicts_fingerprint
 from xtf.steps.labellings import labellings, rules_of_arms, truth_of_arms
-from xtf.steps.preparing import Given, write_config
+from xtf.steps.preparing import Given
 from xtf.steps.rescoring import Rescorer, described, relabelled
 from xtf.tokens import TokenizedExample
 from xtf.training import resolve_auto
