@@ -9,12 +9,14 @@ def main(config: str, out: str) -> None:
     from axolotl.cli.config import load_cfg
     from axolotl.common.datasets import load_datasets
     from axolotl.core.trainers.base import AxolotlTrainer
+    from axolotl.integrations.base import PluginManager
     from axolotl.train import train
     from recording import Recorder
 
-    recorder = Recorder()
-    recorder.watch(AxolotlTrainer)
     cfg = load_cfg(config)
+    of_a_plugin = PluginManager.get_instance().get_trainer_cls(cfg) if cfg.plugins else None
+    recorder = Recorder()
+    recorder.watch(of_a_plugin or AxolotlTrainer)
     train(cfg=cfg, dataset_meta=load_datasets(cfg=cfg))
     recorder.write(out)
 
