@@ -177,7 +177,7 @@ def test_what_llama_factory_has_prepared_is_scored_and_goes_back(run: Any, tmp_p
     again = _scored_again(prepared, tmp_path, tiny_folder)
     before, after = (datasets.load_from_disk(str(folder)) for folder in (prepared, tmp_path / "back"))
     assert after["train"].column_names == before["train"].column_names
-    changed = {**settings, "tokenized_path": str(tmp_path / "back")}
+    changed = {**settings, "tokenized_path": str(tmp_path / "back"), "output_dir": str(tmp_path / "trained-again")}
     _check_rows(again, train("llama-factory", tmp_path / "out" / "llama_factory.yaml", changed))
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import repeat
+from typing import NamedTuple
 
 import numpy as np
 
@@ -86,13 +89,13 @@ class Measure:
             around.below,
             around.above,
         )
-        rows = zip(response.tolist(), *(one.tolist() for one in columns), strict=True)
         column = Column(self, intervals, cut_text(self.cut, intervals))
-        column.readings.extend(Reading(column, *row) for row in rows)
+        rows = zip(repeat(column), response.tolist(), *(one.tolist() for one in columns))
+        column.readings.extend(map(Reading._make, rows))
         return column
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Column:
     """What one measure says of one example.
 
@@ -108,9 +111,20 @@ class Column:
     cut: str
     readings: list[Reading] = field(default_factory=list)
 
+    def meanings(self) -> Iterator[str | None]:
+        """What each reading's score means, in the attribute's own words."""
+        describe = self.measure.describe
+        if describe is None:
+            return repeat(None, len(self.readings))
+        return (describe(reading.value, reading.token) for reading in self.readings)
 
-@dataclass(slots=True)
-class Reading:
+    @cached_property
+    def bound_names(self) -> Mapping[End, str]:
+        """What each end of its intervals is called in a sentence."""
+        return {end: self.measure.cut.cut.bound_name(self.measure.name, end) for end in ("start", "stop")}
+
+
+class Reading(NamedTuple):
     """One measure at one token; what needs words is put into them when it is asked for.
 
     Attributes:
@@ -179,7 +193,7 @@ class Reading:
         strict = not self.lacking or (cut.start_is_kept and self.end == "start")
         limit = (math.inf if upward else -math.inf) if self.lacking else self.above if upward else self.below
         value, text = round_past(self.value, upward, strict, limit)
-        words = f"the {cut.bound_name(self.name, self.end)} were {text} or {'higher' if upward else 'lower'}"
+        words = f"the {self.column.bound_names[self.end]} were {text} or {'higher' if upward else 'lower'}"
         return value, words
 
     def flip(self) -> Flip | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -164,8 +165,8 @@ def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels])
 
 def _explanations(run: RunReader, rules: LabelRules, rows: Sequence[tuple[ScoredShard, Labels]]) -> dict[str, Any]:
     """What ``Run.explain`` says of each response token, in chunks of examples."""
-    chunks = list[str]()
-    with progress("Explaining", len(rows), "examples") as advance:
+    with progress("Explaining", len(rows), "examples") as advance, ThreadPoolExecutor(1) as packing:
+        chunks = list[Future[str]]()
         for start in range(0, len(rows), CHUNK):
             texts = dict[str | None, int]()
             examples = []
@@ -173,8 +174,8 @@ def _explanations(run: RunReader, rules: LabelRules, rows: Sequence[tuple[Scored
                 outcomes = Outcomes(rules, shard, labels, run.phrases(shard))
                 examples.append(_words(outcomes, shard, texts))
                 advance(1)
-            chunks.append(pack_json({"texts": list(texts), "examples": examples}))
-    return {"chunk": CHUNK, "chunks": chunks}
+            chunks.append(packing.submit(pack_json, {"texts": list(texts), "examples": examples}))
+    return {"chunk": CHUNK, "chunks": [chunk.result() for chunk in chunks]}
 
 
 def _words(outcomes: Outcomes, shard: ScoredShard, texts: dict[str | None, int]) -> dict[str, Any]:
@@ -191,5 +192,5 @@ def _words(outcomes: Outcomes, shard: ScoredShard, texts: dict[str | None, int])
         "sentences": numbers(sentence(TEXT, one.what, one.reason) for one in found),
         "flips": numbers(one.flip for one in found),
         "rules": numbers(one.rule for one in found),
-        "meanings": [numbers(reading.meaning for reading in column.readings) for column in columns],
+        "meanings": [numbers(column.meanings()) for column in columns],
     }
