@@ -560,18 +560,19 @@ def test_the_deciding_attribute_comes_first(small: Small, open_page: Open) -> No
 def test_turns_go_by_their_roles_and_template_tokens_by_no_name(small: Small, open_page: Open) -> None:
     page = open_page(small[1])
     found = page.evaluate("""() => {
-      const texts = ["<s>", "user", "assistant", "\\n", "<e>", "Hi", "system", "Yes"];
-      const tokens = [0, 6, 3, 5, 4, 3, 0, 1, 3, 5, 4, 3, 0, 2, 3, 7, 4, 3, 0, 1, 3, 5, 4, 3, 0, 2, 3, 7, 4, 3];
-      const response = tokens.map((one, i) => [15, 16, 27, 28].includes(i));
+      const texts = ["<s>", "user", "assistant", "\\n", "<e>", "Hi", "system", "Yes", "ass", "istant"];
+      const tokens = [0, 6, 3, 5, 4, 3, 0, 1, 3, 5, 4, 3, 0, 2, 3, 7, 4, 3, 0, 1, 3, 5, 4, 3, 0, 8, 9, 3, 7, 4, 3];
+      const response = tokens.map((one, i) => [15, 16, 28, 29].includes(i));
       const data = { starts: [0, tokens.length], tokens, response, columns: { rulings: tokens.map(() => 0) },
         run: { texts: { special: [0, 4] } }, text: (place) => texts[place] };
       return Roles.segments(data, 0).map(({ name, from, to, template }) => [name, from, to, [...template]]);
     }""")
     assert [one[:3] for one in found] == [
-        *(["system", 0, 6], ["user", 6, 15], ["response", 15, 18], ["user", 18, 27], ["response 2", 27, 30])
+        *(["system", 0, 6], ["user", 6, 15], ["response", 15, 18], ["user", 18, 28], ["response 2", 28, 31])
     ]
     assert found[0][3] == [0, 1, 2, 4, 5]
     assert found[1][3] == [6, 7, 8, 10, 11, 12, 13, 14]
+    assert found[3][3] == [18, 19, 20, 22, 23, 24, 25, 26, 27]  # "assistant" in two tokens, as many vocabularies have it
 
 
 def test_raw_template_tokens_are_shown_on_demand(small: Small, open_page: Open) -> None:

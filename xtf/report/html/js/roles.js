@@ -5,6 +5,7 @@ const Roles = (() => {
     system: "system", developer: "developer", user: "user", human: "user", assistant: "assistant", model: "assistant",
     tool: "tool", function: "tool", ipython: "tool", observation: "tool",
   };
+  const ROLES = Object.keys(NAMES);
 
   /** Stretches of an example: `{ name, response, from, to, template }`, where `template` holds the header's tokens. */
   function segments(data, e) {
@@ -77,13 +78,25 @@ const Roles = (() => {
     if (!special(t)) return { to: t, before: t, role: null };
     let to = t;
     while (special(to) || blank(to)) to += 1;
-    const before = to, role = to < stop ? NAMES[data.text(data.tokens[to]).trim().toLowerCase()] : undefined;
-    if (!role || !(special(to + 1) || blank(to + 1) || data.text(data.tokens[Math.min(to + 1, stop - 1)]).startsWith("\n"))) return { to, before, role: null };
+    const before = to, word = named(data, before, until(before, stop, special));
+    if (!word || !(special(word.to) || blank(word.to) || data.text(data.tokens[Math.min(word.to, stop - 1)]).startsWith("\n"))) return { to, before, role: null };
     let opener = before - 1;
     while (!special(opener)) opener -= 1;
-    to += 1;
+    to = word.to;
     while (special(to) || blank(to)) to += 1;
-    return { to, before, opener, role };
+    return { to, before, opener, role: word.role };
+  }
+
+  /** The role that one token or several from `from` on spell, and where they end; null where they spell none. */
+  function named(data, from, stop) {
+    let text = "";
+    for (let t = from; t < stop; t += 1) {
+      text += data.text(data.tokens[t]);
+      const word = text.trim().toLowerCase();
+      if (Object.hasOwn(NAMES, word)) return { role: NAMES[word], to: t + 1 };
+      if (!ROLES.some((role) => role.startsWith(word))) return null;
+    }
+    return null;
   }
 
   return { segments };
