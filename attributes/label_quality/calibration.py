@@ -1,4 +1,4 @@
-"""From what the networks answer to a probability that holds for the data as it is."""
+"""From what the learners answer to a probability that holds for the data as it is."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ if TYPE_CHECKING:
 
 _LEAST_FOUND = 0.15
 _THRESHOLDS = 60
-_LEAST = 1e-6
 _SHARPNESS = 6.0
 
 
 def estimate_share(data: NDArray[np.float64], planted: NDArray[np.float64]) -> float:
     """Share of wrong tokens in data of which only the evidence is known: the best-bin estimate.
 
-    The data teaches the networks what right tokens look like, mistakes and all, so its own density is what evidence is
+    The data teaches the learners what right tokens look like, mistakes and all, so its own density is what evidence is
     measured against, and fitting a mixture to it would always answer 0. But above any threshold there cannot be more
     mistakes than tokens: the share is at most that of the data above it, divided by that of planted mistakes above it
     (Garg et al. 2021, arXiv 2111.00980). The least such bound is taken, each with one standard error added, over
@@ -45,21 +44,28 @@ def estimate_share(data: NDArray[np.float64], planted: NDArray[np.float64]) -> f
 
 
 class Answers(NamedTuple):
-    """What the networks say of ``n`` tokens.
+    """What was answered of ``n`` tokens.
 
     Attributes:
-        classes: ``(n, classes)`` float32 probabilities, the first of *right*.
+        own: ``(n,)`` float32 log-odds of *wrong*.
         step: ``(n,)`` int64: the sentence or line of each token.
     """
 
-    classes: torch.Tensor
+    own: torch.Tensor
     step: torch.Tensor
 
     def log_odds(self, step_weight: float) -> torch.Tensor:
         """``(n,)``: log-odds of *wrong*, plus ``step_weight`` times their mean over the token's sentence or line."""
-        right = self.classes[:, 0].clamp(min=_LEAST)
-        own: torch.Tensor = (self.classes[:, 1:].sum(dim=1).clamp(min=_LEAST) / right).log()
-        return own + step_weight * mean_of_step(own, self.step)
+        return self.own + step_weight * mean_of_step(self.own, self.step)
+
+
+def fit_line(log_odds: torch.Tensor, wrong: torch.Tensor) -> tuple[float, float]:
+    """Slope and intercept that make probabilities of ``(n,)`` log-odds hold on tokens that are ``wrong`` or not."""
+    from sklearn.linear_model import LogisticRegression
+
+    fitted: Any = LogisticRegression(C=1e6).fit(log_odds.double().numpy()[:, None], wrong.numpy())
+    slope = max(float(fitted.coef_[0, 0]), 0.0)  # never the other way round, however little there was to learn from
+    return slope, float(fitted.intercept_[0])
 
 
 @dataclass(frozen=True)
@@ -78,14 +84,10 @@ class Evidence:
 
     @classmethod
     def of(cls, copies: Answers, planted: torch.Tensor, step_weight: float) -> Evidence:
-        """Fit on answers that no network gave on examples it had seen a copy of; ``planted`` is ``(n,)`` bool."""
-        from sklearn.linear_model import LogisticRegression
-
-        known = copies.log_odds(step_weight).double().numpy()[:, None]
-        fitted: Any = LogisticRegression(C=1e6).fit(known, planted.numpy())
-        slope = max(float(fitted.coef_[0, 0]), 0.0)  # never the other way round, however little there was to learn from
+        """Fit on answers that no learner gave on examples it had seen a copy of; ``planted`` is ``(n,)`` bool."""
+        slope, intercept = fit_line(copies.log_odds(step_weight), planted)
         share = float(planted.double().mean())
-        return cls(slope, float(fitted.intercept_[0]) - float(np.log(share / (1.0 - share))), step_weight)
+        return cls(slope, intercept - float(np.log(share / (1.0 - share))), step_weight)
 
     def at(self, answers: Answers) -> NDArray[np.float64]:
         """``(n,)``."""
@@ -95,7 +97,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns the networks' answers into probabilities.
+    """Turns the learners' answers into probabilities.
 
     Attributes:
         line: ``(2,)`` float32: slope and intercept from a token's log-odds to the logarithm of its probability of being

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .calibration import Answers, Calibration
+from .committee import Committee
 from .false_sums import blame_false_sums
-from .networks import Networks, Scaling
+from .networks import Networks
+from .scaling import Scaling
 from .spelling import Spelling
+from .trees import Trees
 from .window import Window
 
 if TYPE_CHECKING:
@@ -33,13 +36,13 @@ class Detector:
     Attributes:
         spelling: Of token ids.
         kinds: ``(classes - 1,)`` int64: the kind of mistake of each class but the first, which is *right*.
-        scaling, networks, calibration: In the order in which they are applied.
+        scaling, committee, calibration: In the order in which they are applied.
     """
 
     spelling: Spelling
     kinds: torch.Tensor
     scaling: Scaling
-    networks: Networks
+    committee: Committee
     calibration: Calibration
 
     def judge(self, window: Window, fold: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -48,10 +51,9 @@ class Detector:
         Returns:
             The probability that it is wrong, the likeliest kind of mistake, and the probability that it is one.
         """
-        answers = self.networks.probabilities(self.scaling.apply(window.surprise, window.states), fold)
-        wrong = blame_false_sums(self.calibration.wrong(Answers(answers, window.step)), window)
-        kinds = answers[:, 1:] / answers[:, 1:].sum(dim=1, keepdim=True).clamp(min=1e-30)
-        share, best = kinds.max(dim=1)
+        opinion = self.committee.judge(self.scaling.apply(window.surprise, window.states), fold)
+        wrong = blame_false_sums(self.calibration.wrong(Answers(opinion.log_odds, window.step)), window)
+        share, best = opinion.kinds.max(dim=1)
         return wrong, self.kinds.to(best.device)[best], wrong * share
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -60,7 +62,8 @@ class Detector:
             "kinds": self.kinds,
             **{f"spelling.{name}": value for name, value in self.spelling.state().items()},
             **{f"scaling.{name}": value for name, value in vars(self.scaling).items()},
-            **{f"networks.{name}": value for name, value in vars(self.networks).items()},
+            **{f"networks.{name}": value for name, value in vars(self.committee.networks).items()},
+            **{f"trees.{name}": value for name, value in vars(self.committee.trees).items()},
             **{f"calibration.{name}": value for name, value in vars(self.calibration).items()},
         }
 
@@ -75,6 +78,6 @@ class Detector:
             Spelling.of_state(part("spelling")),
             state["kinds"],
             Scaling(**part("scaling")),
-            Networks(**part("networks")),
+            Committee(Networks(**part("networks")), Trees(**part("trees"))),
             Calibration(**part("calibration")),
         )

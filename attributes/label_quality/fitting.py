@@ -15,10 +15,11 @@ from xtf.noise import Kind, Planted
 from xtf.tokens import TokenizedExample
 
 from .calibration import Answers, Calibration, Evidence, estimate_share
+from .committee import Committee, Lessons
 from .copies import plant_copies
 from .detector import Detector, folds_of
 from .false_sums import steps_of_false_sums
-from .networks import Networks, Scaling, train_networks
+from .scaling import Scaling
 from .spelling import Spelling
 from .window import Window, read_window, surprise_requests
 
@@ -56,40 +57,71 @@ def fit_detector(context: FitContext, recipe: Recipe) -> Detector:
     """Plant copies of the context's first examples, look at them, and learn.
 
     The data has mistakes of its own, which count as right in its copies. Where a sum fails that nothing was planted in,
-    that is certain, and its sentence or line is not learned from. For the rest it is learned twice, as in confident
+    that is certain, and its sentence or line is not learned from. From the rest networks learn twice, as in confident
     learning (Northcutt et al. 2021, arXiv 1911.00068): from all tokens, and from those that are left without the ones
-    that look most like a mistake, as many as there seem to be. The share of wrong tokens is the mean of what both
-    estimate: the first tends to be too high where mistakes are rare, the second too low where they are many.
+    that look most like a mistake, as many as there seem to be. Trees learn once: less by heart, and better from more.
+    The share of wrong tokens is the mean of what is estimated after both times: the first tends to be too high where
+    mistakes are rare, the second too low where they are many.
 
     Raises:
         DataError: there is no example that mistakes can be planted in.
     """
-    import torch
-
     examples = choose_examples(context.examples, recipe.examples)
     reduce_states(context, recipe, examples)
     data = look(context, recipe, examples)
     planted = plant_copies(context, examples, recipe.kinds, lambda example: data.likely[example.example_id])
-    known, classes = _classes(planted)
+    classes = Classes.of(planted)
     copies = look(context, recipe, [one.example for one in planted], likely=False)
-    scaling = Scaling.of(copies.window.surprise, copies.window.states)
-    features, features_of_data, wrong = copies.features(scaling), data.features(scaling), classes > 0
+    return learn(copies, data, classes, recipe, context.seed)
 
-    def learn(used: torch.Tensor, networks: int) -> _Learned:
-        """From the tokens ``used``, then look at all of them and at the data."""
-        part = (features[used].numpy(), classes[used].numpy(), copies.fold[used].numpy())
-        learned = train_networks(*part, networks, context.seed)
-        answers = Answers(learned.probabilities(features, copies.fold), copies.window.step)
+
+class Classes(NamedTuple):
+    """What was planted.
+
+    Attributes:
+        kinds: ``(classes - 1,)`` int64: the kind of mistake of each class but the first, which is *right*.
+        of_tokens: ``(n,)`` int64: the class of each response token of the copies.
+    """
+
+    kinds: torch.Tensor
+    of_tokens: torch.Tensor
+
+    @classmethod
+    def of(cls, planted: Sequence[Planted]) -> Classes:
+        """Number the kinds that occur.
+
+        Raises:
+            DataError: none does.
+        """
+        import torch
+
+        kinds = np.concatenate([one.kinds[one.example.is_response] for one in planted]).astype(np.int64)
+        known, classes = np.unique(np.concatenate([[-1], kinds]), return_inverse=True)
+        if len(known) < 2:
+            raise DataError("label_quality: no mistake could be planted in any response. Are they empty, or not text?")
+        return cls(torch.from_numpy(known[1:]), torch.from_numpy(classes[1:]))
+
+
+def learn(copies: Look, data: Look, planted: Classes, recipe: Recipe, seed: int) -> Detector:
+    """Learn twice from what was seen of the copies and of the data; see :func:`fit_detector`."""
+    scaling = Scaling.of(copies.window.surprise, copies.window.states)
+    features_of_data, wrong = data.features(scaling), planted.of_tokens > 0
+    lessons = Lessons(copies.features(scaling), copies.window.surprise.shape[1], planted.of_tokens, copies.fold)
+
+    def look_again(learned: Committee) -> _Learned:
+        """Let it judge the copies and the data."""
+        answers = Answers(learned.judge(lessons.features, copies.fold).log_odds, copies.window.step)
         evidence = Evidence.of(answers, wrong, recipe.step_weight)
         on_copies = evidence.at(answers)
-        on_data = evidence.at(Answers(learned.probabilities(features_of_data, data.fold), data.window.step))
+        on_data = evidence.at(Answers(learned.judge(features_of_data, data.fold).log_odds, data.window.step))
         return _Learned(learned, evidence, on_copies, estimate_share(on_data, on_copies[wrong.numpy()]))
 
     certain = ~steps_of_false_sums(copies.window, wrong)
-    first = learn(certain, networks=1)
-    last = learn(certain & ~_suspects(first.on_copies, wrong, first.share), recipe.networks)
+    first = look_again(Committee.train(lessons, certain, 1, seed))
+    unsuspected = certain & ~_suspects(first.on_copies, wrong, first.share)
+    last = look_again(first.committee.with_networks(lessons, unsuspected, recipe.networks, seed))
     calibration = Calibration.of(last.evidence, (first.share + last.share) / 2)
-    return Detector(copies.spelling, torch.from_numpy(known[1:]), scaling, last.networks, calibration)
+    return Detector(copies.spelling, planted.kinds, scaling, last.committee, calibration)
 
 
 class _Learned(NamedTuple):
@@ -100,7 +132,7 @@ class _Learned(NamedTuple):
         share: The share of wrong tokens that it estimates.
     """
 
-    networks: Networks
+    committee: Committee
     evidence: Evidence
     on_copies: NDArray[np.float64]
     share: float
@@ -125,17 +157,6 @@ def choose_examples(examples: Sequence[TokenizedExample], most: int) -> list[Tok
         if tokens >= _MOST_TOKENS:
             break
     return chosen
-
-
-def _classes(planted: Sequence[Planted]) -> tuple[NDArray[np.int64], torch.Tensor]:
-    """The kinds planted, the first of them -1 for right tokens; and the index among them of each response token's."""
-    import torch
-
-    kinds = np.concatenate([one.kinds[one.example.is_response] for one in planted]).astype(np.int64)
-    known, classes = np.unique(np.concatenate([[-1], kinds]), return_inverse=True)
-    if len(known) < 2:
-        raise DataError("label_quality: no mistake could be planted in any response. Are they empty, or not text?")
-    return known, torch.from_numpy(classes[1:])
 
 
 def reduce_states(context: FitContext, recipe: Recipe, examples: Sequence[TokenizedExample]) -> None:

@@ -1,4 +1,4 @@
-"""The scorer: copies with known mistakes, a pass over them, and networks that judge no example they saw a copy of."""
+"""The scorer: copies with known mistakes, a pass over them, and learners that judge no example they saw a copy of."""
 
 from __future__ import annotations
 
@@ -69,9 +69,9 @@ class LabelQuality(Attribute[LabelQualityParams]):
     """Probability that the token is right, by a detector fitted on copies of your data with planted mistakes.
 
     The idea is ELECTRA's replaced-token detection with a frozen model, several kinds of mistakes, and cross-fitting as
-    in confident learning: no example is judged by networks that saw a copy of it. What they look at: the surprise at a
-    token and around it, the hidden states of a middle layer before, at and after it, and what needs no model: whether
-    sums hold, and what stands earlier word by word.
+    in confident learning: no example is judged by learners that saw a copy of it. Networks and boosted trees look
+    at the surprise at a token and around it, and at what needs no model: whether sums hold, and what stands earlier
+    word by word; networks also at the hidden states of a middle layer before, at and after the token.
     """
 
     name: ClassVar[str] = "label_quality"

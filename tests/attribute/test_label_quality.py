@@ -9,18 +9,22 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import QuantileTransformer
 from xtf_attributes.label_quality import LabelQuality, LabelQualityParams
 from xtf_attributes.label_quality.calibration import Answers, Calibration, Evidence, estimate_share
 from xtf_attributes.label_quality.checks import SUMS
+from xtf_attributes.label_quality.committee import Committee, Lessons
 from xtf_attributes.label_quality.copies import copies_of_each, plant_copies
 from xtf_attributes.label_quality.detector import FOLDS, folds_of
 from xtf_attributes.label_quality.false_sums import blame_false_sums, steps_of_false_sums
 from xtf_attributes.label_quality.fitting import _suspects
-from xtf_attributes.label_quality.networks import Scaling, train_networks
+from xtf_attributes.label_quality.networks import train_networks
+from xtf_attributes.label_quality.scaling import Scaling
 from xtf_attributes.label_quality.spelling import Spelling
+from xtf_attributes.label_quality.trees import train_trees
 from xtf_attributes.label_quality.window import Window, read_window, state_requests
 
 import xtf
@@ -93,26 +97,38 @@ def test_a_fold_learns_nothing_from_its_own_examples() -> None:
     features = random.normal(size=(90, 4)).astype(np.float32)
     classes = np.asarray(features[:, 0] > 0.5, np.int64)
     fold = np.arange(90) % FOLDS
-    first = train_networks(features, classes, fold, 2, 0)
+    first = train_networks(features, classes, fold, 2, 0), train_trees(features, classes > 0, fold, 0)
     features[fold == 1], classes[fold == 1] = 9.0, 1
-    second = train_networks(features, classes, fold, 2, 0)
-    for name in ("first", "first_bias", "second", "second_bias"):
-        same = [torch.equal(getattr(first, name)[one], getattr(second, name)[one]) for one in range(FOLDS)]
-        assert same == [False, True, False]
+    second = train_networks(features, classes, fold, 2, 0), train_trees(features, classes > 0, fold, 0)
+    for before, after, names in zip(
+        first, second, [("first", "first_bias", "second", "second_bias"), ("start", "threshold", "answer")], strict=True
+    ):
+        for name in names:
+            same = [torch.equal(getattr(before, name)[one], getattr(after, name)[one]) for one in range(FOLDS)]
+            assert same == [False, True, False]
 
 
-def test_an_example_is_judged_by_the_networks_of_its_own_fold() -> None:
+def test_an_example_is_judged_by_the_learners_of_its_own_fold() -> None:
     scorer = fitted()
     batch = TokenBatch.collate(example_batch())
     detector = scorer._detector
     detector.calibration.line[:] = torch.tensor([1.0, 0.0])
+    detector.committee.trees.start[:] = 0.0  # with so few tokens they may be sure that everything is right
     before = scorer.score(made_up_signals(scorer, batch)).score
     own = int(folds_of(batch.example_ids)[0])
-    detector.networks.second[own] = 0.0
-    detector.networks.second_bias[own] = torch.linspace(0.0, 1.0, detector.networks.classes)
-    after = scorer.score(made_up_signals(scorer, batch)).score
-    changed = [bool((before[row] != after[row]).any()) for row in range(len(batch.example_ids))]
-    assert changed == [int(one) == own for one in folds_of(batch.example_ids)]
+    networks, trees = detector.committee.networks, detector.committee.trees
+
+    def changed() -> list[bool]:
+        after = scorer.score(made_up_signals(scorer, batch)).score
+        return [bool((before[row] != after[row]).any()) for row in range(len(batch.example_ids))]
+
+    expected = [int(one) == own for one in folds_of(batch.example_ids)]
+    trees.start[own] += 1.0
+    assert changed() == expected
+    trees.start[own] -= 1.0
+    networks.second[own] = 0.0
+    networks.second_bias[own] = torch.linspace(0.0, 1.0, networks.classes)
+    assert changed() == expected
 
 
 def test_folds_depend_on_the_id_alone_and_are_about_equal() -> None:
@@ -164,12 +180,11 @@ def test_probabilities_are_calibrated_on_data_that_was_learned_from() -> None:
     share = 0.1
 
     def answers(planted: float, count: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Answers of networks that are too sure of themselves, which tokens were planted, and which are wrong."""
+        """Log-odds that are too sure of themselves, which tokens were planted, and which are wrong."""
         copied = random.random(count) < planted
         wrong = copied | (random.random(count) < share)
         evidence = _evidence(random.normal(np.where(wrong, 2.0, 0.0)), share)
-        p = torch.from_numpy(1.0 / (1.0 + np.exp(-1.5 * evidence)))
-        return torch.stack([1.0 - p, p], dim=1).float(), torch.from_numpy(copied), torch.from_numpy(wrong)
+        return torch.from_numpy(1.5 * evidence).float(), torch.from_numpy(copied), torch.from_numpy(wrong)
 
     copies, planted, _ = answers(0.2, 40_000)
     data, _, wrong = answers(0.0, 40_000)
@@ -255,6 +270,58 @@ def test_networks_with_nothing_to_tell_apart_call_everything_right() -> None:
     networks = train_networks(features, np.array([0, 0, 0, 0, 1, 2, 1, 2]), np.array([0] * 4 + [1] * 4), 1, 0)
     answers = networks.probabilities(torch.ones(2, 3), torch.tensor([1, 1]))
     assert (answers[:, 0] > 0.999).all()
+
+
+def test_trees_answer_as_scikit_learn() -> None:
+    random = np.random.default_rng(5)
+    features = random.normal(size=(700, 6)).astype(np.float32)
+    wrong = features[:, 0] * features[:, 1] + 0.3 * random.normal(size=700) > 0.4
+    fold = np.repeat([0, 1], [300, 400])
+    mine = train_trees(features, wrong, fold, 7)
+    theirs = HistGradientBoostingClassifier(
+        max_iter=100,
+        learning_rate=0.08,
+        max_leaf_nodes=15,
+        max_features=0.2,
+        l2_regularization=1.0,
+        early_stopping=False,
+        random_state=7,
+    ).fit(features[fold == 1], wrong[fold == 1])
+    found = mine.log_odds(torch.from_numpy(features), torch.from_numpy(fold)).numpy()
+    assert found[fold == 0] == pytest.approx(theirs.decision_function(features[fold == 0]), abs=1e-5)
+    assert np.ptp(found) > 2.0
+
+
+def test_trees_with_nothing_to_tell_apart_call_everything_right() -> None:
+    random = np.random.default_rng(6)
+    features = random.normal(size=(80, 3)).astype(np.float32)
+    wrong = (features[:, 0] > 0) & (np.arange(80) >= 40)
+    trees = train_trees(features, wrong, np.repeat([0, 1], 40), 0)
+    answers = trees.log_odds(torch.from_numpy(features), torch.tensor([1] * 40 + [0] * 40))
+    assert (answers[:40] < -20.0).all(), "those of fold 1 learned from fold 0, where all is right"
+    assert float(answers[40:].max() - answers[40:].min()) > 1.0
+
+
+def test_a_committee_answers_with_the_mean_and_names_kinds_as_its_networks_do() -> None:
+    random = np.random.default_rng(8)
+    features = torch.from_numpy(random.normal(size=(300, 5)).astype(np.float32))
+    classes = torch.from_numpy(np.argmax(features[:, :3].numpy(), axis=1).astype(np.int64))
+    fold = torch.arange(300) % FOLDS
+    used = torch.arange(300) % 5 > 0
+    lessons = Lessons(features, 4, classes, fold)
+    committee = Committee.train(lessons, used, 1, 3)
+    others = committee.with_networks(lessons, ~used, 1, 3)
+    assert others.trees is committee.trees
+    assert not torch.equal(others.networks.first, committee.networks.first)
+    changed = features.clone()
+    changed[:, 4] = 0.0
+    assert torch.equal(committee.trees.log_odds(changed, fold), committee.trees.log_odds(features, fold))
+    p = committee.networks.probabilities(features, fold).double()
+    networks = ((p[:, 1] + p[:, 2]) / p[:, 0]).log()
+    opinion = committee.judge(features, fold)
+    mean = (networks + committee.trees.log_odds(features, fold)) / 2
+    assert opinion.log_odds.numpy() == pytest.approx(mean.numpy(), abs=1e-3)
+    assert opinion.kinds.numpy() == pytest.approx((p[:, 1:] / (1 - p[:, :1])).numpy(), abs=1e-3)
 
 
 def test_the_window_by_hand() -> None:
