@@ -72,7 +72,7 @@ class Committee:
         )
 
     def with_networks(self, lessons: Lessons, used: torch.Tensor, networks: int, seed: int) -> Committee:
-        """The same trees and other networks, see :meth:`train`."""
+        """The same trees with networks trained on other tokens ``used``, ``(n,)`` bool; see :meth:`train`."""
         return replace(self, networks=train_networks(*lessons.of(used), networks, seed))
 
     def judge(self, features: torch.Tensor, fold: torch.Tensor) -> Opinion:
