@@ -98,3 +98,20 @@ def test_columns_say_what_single_scores_say(seed: int) -> None:
             check(token.combined, cut, cut.intervals(combined, judged), bool(judged[token.index]))
         if judged[token.index]:
             check_outcome(token, rules)
+
+
+def test_a_bound_may_move_until_it_touches_the_next_one() -> None:
+    """The nearer bound of a kept score can pass it only if the other one is no nearer than the next float32 number."""
+    half = np.float32(0.5)
+    before = np.nextafter(half, np.float32(0))
+    third = np.nextafter(before, np.float32(0))
+    scores = [float(one) for one in (before, half, third)]
+    for low, high, turning in ((before, half, before), (third, half, before), (third, half, third)):
+        cut = Outside(low=float(low), high=float(high))
+        rules, found = explained(shard([{"a": scores}]), {"a": cut}, CombineConfig())
+        intervals = rules.cuts["a"].intervals(np.array(scores, np.float32), np.ones(3, np.bool_))
+        (verdict,) = found.tokens[1 + scores.index(float(turning))].verdicts
+        assert not verdict.lacking
+        check(verdict, rules.cuts["a"], intervals, judged=True)
+        assert verdict.flip is not None
+        assert verdict.flip.end == "stop"
