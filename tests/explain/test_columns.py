@@ -106,7 +106,10 @@ def test_a_bound_may_move_until_it_touches_the_next_one() -> None:
     before = np.nextafter(half, np.float32(0))
     third = np.nextafter(before, np.float32(0))
     scores = [float(one) for one in (before, half, third)]
-    for low, high, turning in ((before, half, before), (third, half, before), (third, half, third)):
+    for low, high, turning, end in (
+        *((before, half, before, "stop"), (before, half, half, "start")),
+        *((third, half, before, "stop"), (third, half, third, "stop"), (third, half, half, "start")),
+    ):
         cut = Outside(low=float(low), high=float(high))
         rules, found = explained(shard([{"a": scores}]), {"a": cut}, CombineConfig())
         intervals = rules.cuts["a"].intervals(np.array(scores, np.float32), np.ones(3, np.bool_))
@@ -114,4 +117,4 @@ def test_a_bound_may_move_until_it_touches_the_next_one() -> None:
         assert not verdict.lacking
         check(verdict, rules.cuts["a"], intervals, judged=True)
         assert verdict.flip is not None
-        assert verdict.flip.end == "stop"
+        assert verdict.flip.end == end
