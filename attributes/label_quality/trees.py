@@ -105,7 +105,7 @@ def _grow(
         early_stopping=False,
         random_state=seed,
     ).fit(features, wrong)
-    # scikit-learn offers no public way to its boosted trees; that this one reads them right is tested
+    # scikit-learn offers no public way to its boosted trees; that they are read right here is tested
     return float(grown._baseline_prediction.item()), [_parts(tree.nodes) for (tree,) in grown._predictors]
 
 
