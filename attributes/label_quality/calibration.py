@@ -59,15 +59,6 @@ class Answers(NamedTuple):
         return self.own + step_weight * mean_of_step(self.own, self.step)
 
 
-def fit_line(log_odds: torch.Tensor, wrong: torch.Tensor) -> tuple[float, float]:
-    """Slope and intercept that make probabilities of ``(n,)`` log-odds hold on tokens that are ``wrong`` or not."""
-    from sklearn.linear_model import LogisticRegression
-
-    fitted: Any = LogisticRegression(C=1e6).fit(log_odds.double().numpy()[:, None], wrong.numpy())
-    slope = max(float(fitted.coef_[0, 0]), 0.0)  # never the other way round, however little there was to learn from
-    return slope, float(fitted.intercept_[0])
-
-
 @dataclass(frozen=True)
 class Evidence:
     """How much likelier an answer is at a planted mistake than at any token of the data: the logarithm of that ratio.
@@ -85,9 +76,13 @@ class Evidence:
     @classmethod
     def of(cls, copies: Answers, planted: torch.Tensor, step_weight: float) -> Evidence:
         """Fit on answers that no learner gave on examples it had seen a copy of; ``planted`` is ``(n,)`` bool."""
-        slope, intercept = fit_line(copies.log_odds(step_weight), planted)
+        from sklearn.linear_model import LogisticRegression
+
+        known = copies.log_odds(step_weight).double().numpy()[:, None]
+        fitted: Any = LogisticRegression(C=1e6).fit(known, planted.numpy())
+        slope = max(float(fitted.coef_[0, 0]), 0.0)  # never the other way round, however little there was to learn from
         share = float(planted.double().mean())
-        return cls(slope, intercept - float(np.log(share / (1.0 - share))), step_weight)
+        return cls(slope, float(fitted.intercept_[0]) - float(np.log(share / (1.0 - share))), step_weight)
 
     def at(self, answers: Answers) -> NDArray[np.float64]:
         """``(n,)``."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,15 +17,6 @@ from .window import Window
 
 if TYPE_CHECKING:
     import torch
-
-FOLDS = 3
-
-
-def folds_of(example_ids: Sequence[str]) -> torch.Tensor:
-    """``(examples,)`` int64: the fold of each, by its id alone."""
-    import torch
-
-    return torch.tensor([zlib.crc32(one.encode("utf-8", "surrogatepass")) % FOLDS for one in example_ids])
 
 
 @dataclass(frozen=True)

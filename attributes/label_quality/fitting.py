@@ -17,8 +17,9 @@ from xtf.tokens import TokenizedExample
 from .calibration import Answers, Calibration, Evidence, estimate_share
 from .committee import Committee, Lessons
 from .copies import plant_copies
-from .detector import Detector, folds_of
+from .detector import Detector
 from .false_sums import steps_of_false_sums
+from .folds import folds_of
 from .scaling import Scaling
 from .spelling import Spelling
 from .window import Window, read_window, surprise_requests

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .folds import FOLDS
+
 if TYPE_CHECKING:
     import torch
 
@@ -76,7 +78,7 @@ def train_networks(
     count = int(classes.max(initial=0)) + 1
     folds = [
         [_train_one(features[fold != one], classes[fold != one], count, seed + place) for place in range(networks)]
-        for one in range(int(fold.max(initial=0)) + 1)
+        for one in range(FOLDS)
     ]
     stacked = [
         torch.from_numpy(np.array([[weights[part] for weights in row] for row in folds], np.float32))

@@ -27,8 +27,9 @@ from xtf.noise import choose_kinds
 
 from .checks import FALSE_RESULT, IN_FALSE_SUM, SUMS
 from .copies import copies_of_each
-from .detector import Detector, folds_of
+from .detector import Detector
 from .fitting import Recipe, fit_detector
+from .folds import folds_of
 from .window import read_window, state_requests, surprise_requests
 
 if TYPE_CHECKING:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .folds import FOLDS
+
 if TYPE_CHECKING:
     import torch
 
@@ -80,7 +82,7 @@ def train_trees(features: NDArray[np.float32], wrong: NDArray[np.bool_], fold: N
     """
     import torch
 
-    grown = [_grow(features[fold != one], wrong[fold != one], seed) for one in range(int(fold.max(initial=0)) + 1)]
+    grown = [_grow(features[fold != one], wrong[fold != one], seed) for one in range(FOLDS)]
     size = max(len(tree[0]) for _, trees in grown for tree in trees)
     parts = zip(*(zip(*trees, strict=True) for _, trees in grown), strict=True)
     padded = (np.array([[np.resize(one, size) for one in trees] for trees in part]) for part in parts)

@@ -18,9 +18,9 @@ from xtf_attributes.label_quality.calibration import Answers, Calibration, Evide
 from xtf_attributes.label_quality.checks import SUMS
 from xtf_attributes.label_quality.committee import Committee, Lessons
 from xtf_attributes.label_quality.copies import copies_of_each, plant_copies
-from xtf_attributes.label_quality.detector import FOLDS, folds_of
 from xtf_attributes.label_quality.false_sums import blame_false_sums, steps_of_false_sums
 from xtf_attributes.label_quality.fitting import _suspects
+from xtf_attributes.label_quality.folds import FOLDS, folds_of
 from xtf_attributes.label_quality.networks import train_networks
 from xtf_attributes.label_quality.scaling import Scaling
 from xtf_attributes.label_quality.spelling import Spelling
@@ -248,6 +248,16 @@ def test_ranks_are_scikit_learns() -> None:
     )
     deviation = np.maximum(values.std(axis=0), 1e-6)
     assert mine[:, 3:] == pytest.approx(np.clip((fresh - values.mean(axis=0)) / deviation, -6, 6), abs=1e-4)
+
+
+def test_a_fold_that_none_learned_from_belongs_to_is_judged_by_all_of_them() -> None:
+    random = np.random.default_rng(9)
+    features = random.normal(size=(120, 4)).astype(np.float32)
+    classes, fold = np.asarray(features[:, 0] > 0.0, np.int64), np.zeros(120, np.int64)
+    lessons = Lessons(torch.from_numpy(features), 4, torch.from_numpy(classes), torch.from_numpy(fold))
+    committee = Committee.train(lessons, torch.ones(120, dtype=torch.bool), 1, 0)
+    found = committee.judge(torch.from_numpy(features), torch.full((120,), FOLDS - 1)).log_odds.numpy()
+    assert better([-one for one in found[classes > 0]], [-one for one in found[classes == 0]]) > 0.95
 
 
 def test_networks_answer_as_scikit_learn() -> None:

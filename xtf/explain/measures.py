@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
@@ -110,13 +110,6 @@ class Column:
     intervals: Sequence[Interval]
     cut: str
     readings: list[Reading] = field(default_factory=list)
-
-    def meanings(self) -> Iterator[str | None]:
-        """What each reading's score means, in the attribute's own words."""
-        describe = self.measure.describe
-        if describe is None:
-            return repeat(None, len(self.readings))
-        return (describe(reading.value, reading.token) for reading in self.readings)
 
     @cached_property
     def bound_names(self) -> Mapping[End, str]:

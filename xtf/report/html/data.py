@@ -192,5 +192,5 @@ def _words(outcomes: Outcomes, shard: ScoredShard, texts: dict[str | None, int])
         "sentences": numbers(sentence(TEXT, one.what, one.reason) for one in found),
         "flips": numbers(one.flip for one in found),
         "rules": numbers(one.rule for one in found),
-        "meanings": [numbers(column.meanings()) for column in columns],
+        "meanings": [numbers(reading.meaning for reading in column.readings) for column in columns],
     }
