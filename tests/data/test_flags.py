@@ -337,7 +337,8 @@ def test_a_list_for_the_turns_that_looks_like_flags_is_refused(name: str) -> Non
         _, report = read({**two_turns(), name: values})
         assert report.skipped["a flag that is not understood"].detail.startswith(f"the row: {name!r}")
     for other in ([0, 1, 2, 3, 4], ["a", "b"]):
-        assert read({**two_turns(), name: other})[1].unused == {name: 1}
+        named = {} if name == "train_turns" else {name: 1}
+        assert read({**two_turns(), name: other})[1].unused == named, "train_turns may hold their numbers, or roles"
 
 
 def test_weights_of_tokens_under_an_unknown_name_are_refused() -> None:
@@ -345,3 +346,73 @@ def test_weights_of_tokens_under_an_unknown_name_are_refused() -> None:
     _, report = read({**tokens, "token_weights": [0, 1, 0]})
     assert report.skipped["a flag that is not understood"].detail.startswith("the row: 'token_weights'")
     assert read({**tokens, "special_tokens_mask": [1, 0, 0]})[0] is not None
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        *(({name: value}, f"the row: {name!r}") for name in ("do_not_train", "skip") for value in ("true", 1, "yes")),
+        *(({name: "0"}, f"the row: {name!r}") for name in ("for_training", "train_flag", "masked_prompt")),
+        *(({name: [1]}, f"the row: {name!r}") for name in ("train_on_turns", "masked_roles", "roles_to_train")),
+        ({"learn_turns": "last"}, "the row: 'learn_turns'"),
+        ({"completion_weights": [0, 0, 1]}, "the row: 'completion_weights'"),
+        ({"metadata": {"train": "false"}}, "the row.metadata: 'train'"),
+        ({"metadata": {"sft": {"loss_mask": [0, 0, 0, 1]}}}, "the row.metadata.sft: 'loss_mask'"),
+        ({"metadata": {"do_not_train": 1}}, "the row.metadata: 'do_not_train'"),
+    ],
+)
+def test_what_says_not_to_learn_in_words_numbers_or_objects_is_refused_and_can_be_settled(
+    row: dict[str, Any], named: str
+) -> None:
+    _, report = read({**two_turns(), **row})
+    detail = report.skipped["a flag that is not understood"].detail
+    assert detail.startswith(named)
+    ((column, value),) = row.items()
+    while isinstance(value, dict):
+        ((key, value),) = value.items()
+        column = f"{column}.{key}"
+    assert f"{column if '.' not in column else chr(34) + column + chr(34)}: any}}" in detail
+    assert learnt({**two_turns(), **row}, only={column: "any"}) == f"Bad{END}Good{END}"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        *({name: 1} for name in ("train_number", "skipped_count", "train_loss", "losses_total")),
+        {"train_loss": 0.0, "masked_words": "two", "weight_class": "yes"},
+        {"metadata": {"train": 1, "weight": 0.5, "lossless": 0, "weights": [1, 1]}},
+    ],
+)
+def test_counts_and_measures_are_no_orders(row: dict[str, Any]) -> None:
+    assert learnt({**two_turns(), **row}) == f"Bad{END}Good{END}"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"rejected": "true"},
+        {"is_chosen": 0},
+        {"label": "False"},
+        {"prompt_only": True},
+        {"metadata": {"sft": {"weight": "0"}}},
+    ],
+)
+def test_what_a_turn_says_in_words_or_numbers_is_refused_and_can_be_settled(message: dict[str, Any]) -> None:
+    _, report = read(two_turns(**message))
+    assert 'data.only: {"messages[].' in report.skipped["a flag that is not understood"].detail
+    (key,) = message
+    assert learnt(two_turns(**message), only={f"messages[].{key}": "any"}) == f"Bad{END}Good{END}"
+
+
+def test_what_tools_are_called_with_or_answer_is_no_flag() -> None:
+    call = {"name": "run", "arguments": {"train": False, "loss_mask": [0]}}
+    asks = {"role": "assistant", "content": "", "function_call": call}
+    answers = {"role": "tool", "content": {"weight": 0, "train": False}}
+    row = {"messages": [USER, asks, answers, {"role": "assistant", "content": "Good"}]}
+    assert "Good" in learnt(row, byte_tokenizer("qwen3"))
+
+
+def test_cells_of_text_files_hold_flags_too() -> None:
+    assert learnt({**two_turns(), "loss_mask": "[0, 1]"}) == f"Good{END}"
+    assert learnt({**two_turns(), "train": "", "weight": " "}) == f"Bad{END}Good{END}"
+    assert learnt({**two_turns(), "train": "False"}) == ""

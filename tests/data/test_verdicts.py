@@ -158,7 +158,7 @@ def test_a_turn_that_plainly_says_that_it_is_wrong_is_not_learnt(said: dict[str,
     turns = [USER, {"role": "assistant", "content": "Bad", **said}, USER, {"role": "assistant", "content": "Good"}]
     text, report = read({"messages": turns})
     assert text == "Good<|im_end|>"
-    assert f"not learnt: {next(iter(said))!r} says so" in report.decided
+    assert f"not learnt: {next(iter(said))!r} says so" in told(report)
 
 
 def test_what_may_be_a_verdict_on_a_turn_is_named() -> None:
@@ -166,3 +166,39 @@ def test_what_may_be_a_verdict_on_a_turn_is_named() -> None:
     text, report = read({"messages": turns})
     assert text == "Bad<|im_end|>"
     assert any(TURNS in warning for warning in report.warnings)
+
+
+def two_turns(**said: Any) -> dict[str, Any]:
+    return {"messages": [USER, {"role": "assistant", "content": "Bad", **said}, USER, GOOD]}
+
+
+GOOD = {"role": "assistant", "content": "Good", "rating": 5}
+BAD, BOTH = "Good<|im_end|>", "Bad<|im_end|>Good<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("said", "path"), [({"is_correct": False}, "is_correct"), ({"meta": {"is_correct": "no"}}, "meta.is_correct")]
+)
+def test_a_verdict_on_a_turn_names_the_setting_that_overrides_it(said: dict[str, Any], path: str) -> None:
+    text, report = read(two_turns(**said))
+    assert text == BAD
+    assert f'to learn it: data.only: {{"messages[].{path}": any}}' in told(report)
+    text, report = read(two_turns(**said), only={f"messages[].{path}": "any"})
+    assert text == BOTH
+    assert not report.decided
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"), [(">= 4", BAD), ([None, ">= 4"], BAD), ("<= 5", BOTH), ("any", BOTH), (">= 6", None)]
+)
+def test_turns_are_taken_by_what_their_keys_hold(test: Any, expected: str | None) -> None:
+    text, report = read(two_turns(rating=1), only={"messages[].rating": test})
+    assert text == expected
+    assert ("not learnt: 'messages[].rating' says so" in report.decided) == (expected != BOTH)
+    assert not report.unused
+
+
+def test_what_is_asked_of_turns_is_asked_of_the_assistant_s_alone() -> None:
+    text, _ = read(two_turns(), only={"messages[].rating": 5})
+    assert text == BAD, "a turn without the key does not hold it"
+    assert read({"prompt": [USER], "completion": [GOOD]}, only={"messages[].rating": 5})[0] == BAD

@@ -130,7 +130,7 @@ class DataConfig(Section):
     only: dict[str, RowTest] = Field(
         {},
         description="Take only rows whose columns hold this: is_correct: true, score: '>= 4', lang: [en, de], "
-        "meta.source: '!= web'; any: the column says nothing of learning.",
+        "meta.source: '!= web', of turns messages[].score: '> 3'; any: it says nothing of learning.",
     )
     preference: Literal["chosen", "refuse"] = Field(
         "chosen", description="Of preference data learn the chosen answers only, or refuse such rows."

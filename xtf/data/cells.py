@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xtf.data.messages import NO_ROLES, text_of
+from xtf.data.flag_names import OF_TURNS
+from xtf.data.messages import NO_ROLES, as_messages, text_of
 from xtf.data.report import RowError
+from xtf.data.value_tests import NO_TESTS
 from xtf.errors import listed
 
 NAMES = frozenset(("id", "example_id"))
@@ -22,7 +24,7 @@ class Cells(Mapping[str, Any]):
         row: Column to value.
         system: ``data.columns.system``: the column of the system prompt, if it has another name than usual.
         roles: ``data.roles``.
-        settled: Columns that ``data.only`` speaks of: whatever else they say of learning is not asked.
+        only: ``data.only``. Of the columns that it speaks of, whatever else they say of learning is not asked.
     """
 
     def __init__(
@@ -30,11 +32,12 @@ class Cells(Mapping[str, Any]):
         row: Mapping[str, Any],
         system: str | None = None,
         roles: Mapping[str, str] = NO_ROLES,
-        settled: Iterable[str] = (),
+        only: Mapping[str, Any] = NO_TESTS,
     ) -> None:
         self._cells = {str(key): value for key, value in row.items() if value is not None}
         self._read: set[str] = set()
-        self.system, self.roles, self.settled = system, roles, frozenset(settled)
+        self.system, self.roles, self._only = system, roles, only
+        self.settled = frozenset(only)
 
     def __getitem__(self, key: str) -> Any:
         self._read.add(key)
@@ -65,7 +68,7 @@ class Cells(Mapping[str, Any]):
 
     def with_columns(self, **more: Any) -> Cells:
         """The same row with further columns; what is read there counts as read here."""
-        extended = Cells({**self._cells, **more}, self.system, self.roles, self.settled)
+        extended = Cells({**self._cells, **more}, self.system, self.roles, self._only)
         extended._read = self._read
         return extended
 
@@ -88,8 +91,18 @@ class Cells(Mapping[str, Any]):
 
     def in_lower_case(self) -> Cells:
         """The same row with its columns named in lower case."""
-        settled = map(str.lower, self.settled)
-        return Cells({key.lower(): value for key, value in self._cells.items()}, self.system, self.roles, settled)
+        only = {key if key.startswith(OF_TURNS) else key.lower(): wanted for key, wanted in self._only.items()}
+        return Cells({key.lower(): value for key, value in self._cells.items()}, self.system, self.roles, only)
+
+    @property
+    def turn_tests(self) -> dict[str, Any]:
+        """What ``data.only`` asks of turns: their key to what it must hold."""
+        own = self._only.items()
+        return {key.removeprefix(OF_TURNS): wanted for key, wanted in own if key.startswith(OF_TURNS)}
+
+    def messages(self, value: Any, key: str) -> list[dict[str, Any]]:
+        """Messages that the row holds, brought to one form; see :func:`~xtf.data.messages.as_messages`."""
+        return as_messages(value, key, self.roles, self.turn_tests)
 
 
 def _holds(value: Any) -> bool:

@@ -12,9 +12,9 @@ from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from xtf.data.report import RowError
+from xtf.data.suggestion import yaml_name
+from xtf.data.value_tests import is_plain_truth, truth
 from xtf.errors import listed
 
 WEIGHTS = ("weight", "loss_weight", "loss_scale", "train_weight", "training_weight")
@@ -29,16 +29,29 @@ TURN_FLAGS = (*WEIGHTS, *SWITCHES, *INVERTED)
 LISTS = (*ROW_FLAGS, "weights", "loss_weights", "masks", "mask", "loss_masks", "train_masks", "turn_masks")
 UNCLEAR_LISTS = ("mask", "masks")
 """Names that some use for what is learnt and others for what is not."""
-LOOKS_LIKE_A_FLAG = re.compile(
-    r"(?:.*_)?(?:train(?:ed|ing|able)?|loss(?:es)?|weights?|mask(?:s|ed)?|learn(?:able|t)?|supervised?|ignored?|skip|"
-    r"exclude[ds]?)(?:_.*)?"
+OF_TURNS = "messages[]."
+"""How ``data.only`` and the data report name what a turn says: ``messages[].is_correct``."""
+_LEARN = (
+    r"(?:train(?:ed|ing|able)?|loss(?:es)?|mask(?:s|ed)?|learn(?:able|t|ed)?|supervised?|ignored?|skip(?:ped)?|"
+    r"exclude[ds]?)"
 )
+_CONTEXT = (
+    r"(?:(?:is|as|use_as)_)?(?:context|prompt|history)_only|(?:no|requires?|stop)_grad(?:ient)?s?|(?:no_)?backprop"
+)
+LOOKS_LIKE_A_FLAG = re.compile(rf"(?:.*_)?(?:{_LEARN}|weight(?:s|ed)?)(?:_.*)?|{_CONTEXT}")
 LOOKS_LIKE_A_LIST = re.compile(r"(?:.*_)?(?:weights?|masks?|train(?:ed|able)?|learn|supervised?)(?:_.*)?")
 """Names of lists with an entry for each turn or token; a list of losses may be measured ones."""
-VERDICTS = re.compile(
-    r"(?:is_)?(?:rejected|undesirable|chosen|desirable|preferred|target)|label|kto_(?:tag|label)|included?|keep"
+IS_AN_ORDER = re.compile(
+    r"(?:(?:is|to|for|do|dont|don_t|not|no|never|should|must|use|used|in|without|exclude_from|skip_in)_)*"
+    rf"{_LEARN}(?:_(?:flag|on|in|from|this|row|turn|sample|example|history|prompts?|inputs?|training|learning|sft))*|"
+    rf"{_CONTEXT}"
 )
-"""What a turn may not say of itself by true or false: no trainer reads it there; of preference data whole rows are."""
+"""Names that can be nothing but an order whether to learn, so that 0, 1, yes and no say it too."""
+LISTS_PLACES = re.compile(
+    rf"(?:.*_)?{_LEARN}(?:_(?:on|of|only))*_(?P<what>turns|messages|roles|indices|indexes|spans|ranges|positions)|"
+    r"(?P<whom>turns|messages|roles|spans)_to_(?:train|learn|mask|ignore|skip|exclude)"
+)
+"""Names of columns that list what is learnt, or what is not, by number or by role."""
 
 
 def spelled(row: Iterable[Any], names: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -53,45 +66,56 @@ def plain_name(key: str) -> str:
     return re.sub(r"[\s-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key.strip())).lower()
 
 
-def refuse_hidden(holder: Mapping[Any, Any], place: str) -> None:
-    """Refuse what says not to learn where no trainer reads it: in an object of its own, or by a verdict on a turn.
-
-    Raises:
-        RowError: naming the flag.
-    """
-    for key, value in holder.items():
-        if isinstance(value, Mapping):
-            for inner, name in spelled(value, (*TURN_FLAGS, *DETAILS)):
-                one = value[inner]
-                says_no = name not in WEIGHTS and isinstance(one, (bool, np.bool_)) and one == (name in INVERTED)
-                if says_no or name in DETAILS or (name in WEIGHTS and one == 0):
-                    raise refused(f"{place}.{key}: {inner!r} is {one!r:.60}; set it on the turn or on the row itself")
-        elif place != "the row" and isinstance(value, (bool, np.bool_)) and VERDICTS.fullmatch(plain_name(str(key))):
-            raise refused(f"{place}: {key!r} is {value!r}; set train: false on a turn that is not to be learnt")
+def is_switch(key: str, value: Any) -> bool:
+    """Whether a column says by true or false, or by numbers or roles, what is learnt, whatever its exact name."""
+    name = plain_name(key)
+    if places := LISTS_PLACES.fullmatch(name):
+        by_word = isinstance(value, str) and (places["what"] or places["whom"]) in ("turns", "roles")
+        return bool(by_word or isinstance(value, (list, tuple, Mapping))) and bool(value)
+    looks = LOOKS_LIKE_A_FLAG if is_plain_truth(value) else IS_AN_ORDER
+    return truth(value) is not None and bool(looks.fullmatch(name))
 
 
-def refuse_unknown(keys: Iterable[Any], place: str) -> None:
+def refuse_unknown(keys: Iterable[Any], place: str, column: str | None = None) -> None:
     """Refuse keys that look like flags.
 
+    Args:
+        keys: Of a row, a turn or a part.
+        place: Where it stands.
+        column: What ``data.only`` puts before such a key, None where it speaks of none.
+
     Raises:
         RowError: naming them.
     """
-    unknown = [key for key in keys if isinstance(key, str) and LOOKS_LIKE_A_FLAG.fullmatch(plain_name(key))]
+    unknown = [key for key in keys if isinstance(key, str) and looks_like_a_flag(key)]
     if unknown:
         known = listed((*TURN_FLAGS, *DETAILS[:1]))
-        raise refused(f"{place}: {listed(map(repr, unknown))}. Known: {known}")
+        how = "" if column is None else f"{settled_by(column + unknown[0])}. "
+        raise refused(f"{place}: {listed(map(repr, unknown))}. {how}Known: {known}")
 
 
-def refuse_unknown_lists(row: Mapping[Any, Any], sizes: Collection[int]) -> None:
-    """Refuse columns of numbers, one for each turn or token, under a name that looks like a flag's.
+def looks_like_a_flag(key: str) -> bool:
+    """Whether a name may say what is learnt."""
+    name = plain_name(key)
+    return any(pattern.fullmatch(name) for pattern in (LOOKS_LIKE_A_FLAG, LISTS_PLACES))
+
+
+def settled_by(column: str) -> str:
+    """What to set where a column or a key of a turn says nothing of learning."""
+    return f"If it says nothing of learning: data.only: {{{yaml_name(column)}: any}}"
+
+
+def refuse_unknown_lists(row: Mapping[str, Any], sizes: Collection[int]) -> None:
+    """Refuse columns of numbers, one for each turn or token, or of 0 and 1, under a name that looks like a flag's.
 
     Raises:
         RowError: naming them.
     """
-    lists = {key: value for key, value in row.items() if isinstance(value, (list, tuple)) and len(value) in sizes}
-    named = (key for key in lists if LOOKS_LIKE_A_LIST.fullmatch(plain_name(str(key))))
-    found = [key for key in named if all(isinstance(each, (bool, int, float)) for each in lists[key])]
-    refuse_unknown(found, "the row")
+    lists = ((key, value) for key, value in row.items() if isinstance(value, (list, tuple)) and value)
+    named = ((key, value) for key, value in lists if LOOKS_LIKE_A_LIST.fullmatch(plain_name(key)))
+    numbers = ((key, value) for key, value in named if all(isinstance(each, (bool, int, float)) for each in value))
+    found = [key for key, value in numbers if len(value) in sizes or set(value) <= {0, 1}]
+    refuse_unknown(found, "the row", "")
 
 
 def refused(detail: str) -> RowError:

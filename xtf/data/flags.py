@@ -7,8 +7,10 @@ does not name it says that they are not learnt. NeMo's column ``mask`` names the
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,17 +20,18 @@ from xtf.data.flag_names import (
     DETAILS,
     INVERTED,
     LISTS,
+    OF_TURNS,
     ROW_FLAGS,
     TURN_FLAGS,
     UNCLEAR_LISTS,
-    refuse_hidden,
+    is_switch,
     refuse_unknown,
     refuse_unknown_lists,
     refused,
     spelled,
 )
+from xtf.data.hidden_flags import bad_verdicts, refuse_hidden, refuse_verdicts
 from xtf.data.roles import ROLES
-from xtf.data.verdict_names import verdict_of
 from xtf.errors import kind_of, listed
 from xtf.tokens import FloatArray
 
@@ -78,18 +81,24 @@ class TurnWeight:
         return not self.weight or any(not span.weight for span in self.spans)
 
 
-def take_turn_flags(message: MutableMapping[str, Any], place: str) -> TurnWeight | None:
+def take_turn_flags(message: MutableMapping[str, Any], place: str, settled: Collection[str] = ()) -> TurnWeight | None:
     """Take the flags out of a message; None if it has none.
+
+    Args:
+        message: The message.
+        place: Where it stands.
+        settled: Keys of which ``data.only`` speaks, which are no flags.
 
     Raises:
         RowError: naming a flag or a value that is not understood.
     """
-    found = _taken(message, place)
+    found = _taken(message, place, settled)
     details = [key for key, _ in spelled(message, DETAILS)]
     if len(details) > 1:
         raise refused(f"{place}: {listed(map(repr, details))} exclude each other; keep one")
-    refuse_unknown(set(message) - set(details), place)
-    refuse_hidden(message, place)
+    refuse_unknown(set(message) - {*details, *settled}, place, OF_TURNS)
+    refuse_hidden(message, place, settled)
+    refuse_verdicts(message, place, settled)
     spans = _detail_spans(message.pop(details[0]), details[0], place) if details else ()
     if details and not spans and not found:  # axolotl: nothing is named, so nothing is learnt
         return TurnWeight(0.0, details[0], is_named=True)
@@ -135,6 +144,7 @@ def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanW
         found = _taken(part, here)
         refuse_unknown(set(part), here)
         refuse_hidden(part, here)
+        refuse_verdicts(part, here)
         weight, flag = _joined(found, here)
         if found and not key:
             raise refused(f"{here}: {flag!r} on a part that is no text; set it on the whole turn")
@@ -165,8 +175,8 @@ def with_row_flags(
     """
     found, whole = list(turns), []
     for key, name in spelled(row, LISTS):
-        value = row.get(key)
-        if value is None:
+        value = _from_text(row.get(key))
+        if _is_missing(value):
             continue
         if isinstance(value, (list, tuple, np.ndarray)):
             for place, weight in _listed_weights(key, name, list(value), roles, context):
@@ -182,22 +192,24 @@ def with_row_flags(
     return found
 
 
-def refuse_unknown_switches(row: Mapping[str, Any], sizes: Collection[int] = ()) -> None:
+def refuse_unknown_switches(row: Mapping[str, Any], sizes: Collection[int] = (), settled: Collection[str] = ()) -> None:
     """Refuse a row whose own columns say true or false, or name spans, under a name that looks like a flag's.
 
     Args:
         row: Column to value, without columns that are understood as something else.
         sizes: How many entries a list has that speaks of each turn, or of each token; such are refused too.
+        settled: Columns, and paths in objects, of which ``data.only`` speaks.
 
     Raises:
         RowError: naming the columns.
     """
     known = {key for key, _ in spelled(row, LISTS)}
-    refuse_unknown_lists({key: value for key, value in row.items() if key not in known}, sizes)
-    details = {key for key, _ in spelled(row, DETAILS)}
-    switches = {key for key, value in row.items() if isinstance(value, (bool, np.bool_))}
-    refuse_unknown(sorted((switches | details) - known), "the row")
-    refuse_hidden(row, "the row")
+    others = {key: value for key, value in row.items() if key not in known and key not in settled}
+    refuse_unknown_lists(others, sizes)
+    details = {key for key, _ in spelled(others, DETAILS)}
+    switches = {key for key, value in others.items() if is_switch(key, value)}
+    refuse_unknown(sorted(switches | details), "the row", "")
+    refuse_hidden(row, "the row", settled)
 
 
 def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
@@ -211,7 +223,7 @@ def row_token_weights(row: Mapping[str, Any], length: int) -> FloatArray | None:
     found: FloatArray | None = None
     for key, name in spelled(row, (*ROW_FLAGS, "weights", "loss_weights")):
         value = row.get(key)
-        if value is None or (name == "loss_mask" and not isinstance(value, (bool, int, float))):
+        if _is_missing(value) or (name == "loss_mask" and not isinstance(value, (bool, int, float))):
             continue
         if isinstance(value, (list, tuple, np.ndarray)):
             weights = np.array([_weight(key, name, one, f"{key}[{i}]") for i, one in enumerate(value)], np.float32)
@@ -258,14 +270,28 @@ def _listed_weights(
     return [(place, weight) for place, weight in zip(places, weights, strict=True) if weight is not None]
 
 
-def _taken(message: MutableMapping[str, Any], place: str) -> list[tuple[float, str]]:
-    named = [(key, name, message.pop(key)) for key, name in spelled(message, TURN_FLAGS)]
-    bad = [key for key, value in message.items() if verdict_of(str(key), value, of_turn=True) is False]
+def _taken(message: MutableMapping[str, Any], place: str, settled: Collection[str] = ()) -> list[tuple[float, str]]:
+    flags = [(key, name) for key, name in spelled(message, TURN_FLAGS) if key not in settled]
+    named = [(key, name, message.pop(key)) for key, name in flags]
+    bad = bad_verdicts(message, settled)
     for key in bad:
-        del message[key]
+        message.pop(key, None)
     return [(0.0, key) for key in bad] + [
-        (_weight(key, name, value, place), key) for key, name, value in named if value is not None
+        (_weight(key, name, value, place), key) for key, name, value in named if not _is_missing(value)
     ]
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a flag says nothing: null, or an empty cell of a CSV file."""
+    return value is None or (isinstance(value, str) and not value.strip())
+
+
+def _from_text(value: Any) -> Any:
+    """The list that a text holds, as in a cell of a CSV file; any other value as it is."""
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(ValueError):
+            return json.loads(value)
+    return value
 
 
 def _joined(found: Sequence[tuple[float, str]], place: str) -> tuple[float, str]:

@@ -9,9 +9,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from xtf.data.flag_names import OF_TURNS
 from xtf.data.flags import SpanWeight, TurnWeight, part_spans, take_turn_flags, with_length
 from xtf.data.report import RowError
 from xtf.data.roles import CALL, is_role, role_of
+from xtf.data.value_tests import NO_TESTS, entry, passes
 from xtf.errors import kind_of, listed
 
 WRITTEN = ("reasoning_content", "reasoning", "thinking", "tool_plan", "content")
@@ -30,7 +32,9 @@ LEARNING = "learning"
 """Key under which a message carries its :class:`TurnWeight` until it becomes part of a conversation."""
 
 
-def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> list[dict[str, Any]]:
+def as_messages(
+    value: Any, key: str, roles: Mapping[str, str] = NO_ROLES, tests: Mapping[str, Any] = NO_TESTS
+) -> list[dict[str, Any]]:
     """Bring a list of messages, OpenAI style (role, content) or ShareGPT style (from, value), to one form.
 
     Calls that follow each other in messages of their own (``tool_call``) become one message, as templates take them.
@@ -40,6 +44,8 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
         value: The list, or its JSON text.
         key: Its column, for errors.
         roles: ``data.roles``.
+        tests: What ``data.only`` asks of the assistant's turns: key, or path with points, to what it must hold. Such a
+            key is no flag and no verdict.
 
     Raises:
         RowError: when it is not a list of messages.
@@ -53,7 +59,7 @@ def as_messages(value: Any, key: str, roles: Mapping[str, str] = NO_ROLES) -> li
     messages: list[dict[str, Any]] = []
     was_call = False
     for place, raw in _by_speaker(value, key):
-        role, message = _message(raw, place, roles)
+        role, message = _message(raw, place, roles, tests)
         if role == CALL and was_call and messages[-1].get(LEARNING) == message.get(LEARNING):
             messages[-1]["tool_calls"] += message["tool_calls"]
         else:
@@ -148,7 +154,7 @@ def _value_of(part: Mapping[str, Any]) -> Any:
     return next((part[key] for key in keys if part.get(key) is not None), None)
 
 
-def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+def _message(raw: Any, place: str, roles: Mapping[str, str], tests: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return the role as written, :data:`CALL` told apart, and the message."""
     if not isinstance(raw, Mapping):
         raise RowError("malformed messages", f"{place} is {kind_of(raw)}, expected an object with role and content")
@@ -160,7 +166,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
     for key in MEDIA:
         if is_media(message.get(key)):
             raise RowError(NO_MEDIA, f"{place}.{key}")
-    learning = take_turn_flags(message, place)
+    learning = _learning(role, message, place, tests)
     spans: tuple[SpanWeight, ...] = ()
     content_key = next((key for key in CONTENTS if key in message), "content")
     content = message.pop(content_key, None)
@@ -188,6 +194,15 @@ def _message(raw: Any, place: str, roles: Mapping[str, str]) -> tuple[str, dict[
         turn = with_length(learning or TurnWeight(), len(result["content"]), place)
         result[LEARNING] = replace(turn, spans=(*turn.spans, *spans))
     return role, result
+
+
+def _learning(role: str, message: dict[str, Any], place: str, tests: Mapping[str, Any]) -> TurnWeight | None:
+    """What flags say of a message, which are taken out of it, and ``data.only`` of one of the assistant's."""
+    learning = take_turn_flags(message, place, tests)
+    for key, wanted in tests.items() if role in ("assistant", CALL) else ():
+        if not passes(entry(message, key), wanted):
+            return TurnWeight(0.0, OF_TURNS + key, is_named=True)
+    return learning
 
 
 def is_media(value: Any) -> bool:

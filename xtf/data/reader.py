@@ -10,6 +10,7 @@ import numpy as np
 
 from xtf.config import DataConfig
 from xtf.data.conversation import Conversation, PreTokenized
+from xtf.data.flag_names import OF_TURNS
 from xtf.data.ids import ExampleIds
 from xtf.data.report import Count, DataReport, LeftOut, Remark, RowError
 from xtf.data.schema import Recognised, check_columns, recognise
@@ -139,9 +140,10 @@ class RowTokenizer:
         """Keys of messages that nothing reads, and what to set for some of them."""
         if isinstance(value, PreTokenized) or value.is_text:
             return [], []
-        keys = self._tokenise.template.unread_keys(value)
+        known = [key for key in self._config.only if key.startswith(OF_TURNS)]
+        keys = [key for key in self._tokenise.template.unread_keys(value) if f"{OF_TURNS}{key}" not in known]
         hints = list(possible_verdicts_of_turns(value.messages, keys)) if keys else []
-        return [f"messages[].{key}" for key in keys], hints
+        return [f"{OF_TURNS}{key}" for key in keys], hints
 
 
 def read_conversations(config: DataConfig, report: DataReport, rows: Any = None) -> Iterator[tuple[str, Conversation]]:

@@ -22,11 +22,12 @@ from xtf.data.plain import TableRow
 from xtf.data.preference import NOTE, check_label, preference_of
 from xtf.data.pubmedqa import pubmedqa
 from xtf.data.report import Remark, RowError
-from xtf.data.row_tests import NO_TESTS, check_row
+from xtf.data.row_tests import check_row
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
 from xtf.data.text_rows import Chat, Pair, Text, first_answer, text_alone
 from xtf.data.token_rows import MASKS, Labelled, Unlabelled
+from xtf.data.value_tests import NO_TESTS
 from xtf.data.verdicts import check_verdicts, possible_verdicts
 from xtf.errors import DataError, listed
 

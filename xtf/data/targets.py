@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from xtf.config import DataConfig, TextRule
 from xtf.data.conversation import Conversation
+from xtf.data.flag_names import OF_TURNS
 from xtf.data.flags import SpanWeight
 from xtf.data.markers import Piece, Span
 from xtf.data.messages import WRITTEN
 from xtf.data.report import Remark
 from xtf.data.rules import matches
+from xtf.data.suggestion import yaml_name
 from xtf.data.turns import Rendering, Turn
+from xtf.data.verdict_names import is_verdict
 from xtf.tokens import EXCLUDING, BoolArray, FloatArray, Ruling, RulingArray, usual_weights
 
 ASKED = "learnt, of a turn of role {!r}: {!r} asks for it"
@@ -230,12 +233,19 @@ def _apply_flags(targets: Targets, places: TokenPlaces, turn: Turn, conversation
     for flag in dict.fromkeys(flags.tolist()):
         none, other = (here[(flags == flag) & chosen] for chosen in (weights == 0, ~np.isin(weights, (0.0, usual))))
         if flag:
-            targets.decide(none, Ruling.FLAGGED, f"not learnt: {flag!r} says so")
+            targets.decide(none, Ruling.FLAGGED, _excluded(flag))
         else:
             targets.leave(none)
             places.is_response[none] = False
         cause = f"weighted by {flag!r}" if turn.is_assistant else ASKED.format(message["role"], flag)
         targets.weigh(other, weights[np.isin(here, other)], cause)
+
+
+def _excluded(flag: str) -> str:
+    """What the report says of a turn that a flag, or a verdict on it, leaves out."""
+    is_judged = is_verdict(flag.rpartition(".")[2]) and not flag.startswith(OF_TURNS)
+    how = f"; to learn it: data.only: {{{yaml_name(OF_TURNS + flag)}: any}}" if is_judged else ""
+    return f"not learnt: {flag!r} says so{how}"
 
 
 def _weight_of_the_rest(spans: Sequence[SpanWeight], message: Mapping[str, Any]) -> float:

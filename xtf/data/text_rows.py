@@ -15,7 +15,6 @@ from xtf.data.messages import (
     NO_MEDIA,
     SPEAKERS,
     as_arguments,
-    as_messages,
     as_tools,
     is_media,
     text_of,
@@ -44,7 +43,7 @@ class Chat:
         value = row.column(self.messages)
         if isinstance(value, (list, tuple)) and value and all(map(_is_exchange, value)):
             value = [message for each in value for message in _exchange_with_more(each)]
-        return _conversation(as_messages(value, self.messages, row.roles), row)
+        return _conversation(row.messages(value, self.messages), row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,7 @@ class Pair:
         answered = self.answer(row.column(self.response), self.response)
         before = _history(row)
         if isinstance(asked, (list, tuple)):
-            before += as_messages(asked, self.prompt, row.roles)
+            before += row.messages(asked, self.prompt)
             before += [{"role": "user", "content": addition}] if addition else []
             context = len(before)
         else:
@@ -79,7 +78,7 @@ class Pair:
             before += [{"role": "user", "content": "\n\n".join(text for text in texts if text.strip()) or texts[0]}]
             context = 0
         if isinstance(answered, (list, tuple)):
-            after = as_messages(answered, self.response, row.roles)
+            after = row.messages(answered, self.response)
         else:
             after = [{"role": "assistant", "content": text_of(answered, self.response)}]
             after[0] |= {"reasoning_content": thoughts} if (thoughts := row.text(self.reasoning)) else {}
@@ -154,7 +153,7 @@ def _learning(messages: Messages, row: Cells, context: int) -> tuple[TurnWeight 
     own: list[TurnWeight | None] = [message.pop(LEARNING, None) for message in messages]
     roles = [message["role"] for message in messages]
     sizes = {len(roles), len(roles) - (roles[:1] == ["system"]), roles[context:].count("assistant")}
-    refuse_unknown_switches({key: row.peek(key) for key in row if key not in row.settled}, sizes)
+    refuse_unknown_switches({key: row.peek(key) for key in row}, sizes, row.settled)
     found = with_row_flags(own, row, roles, context)
     return tuple(found) if any(found) else ()
 

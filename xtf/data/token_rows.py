@@ -40,9 +40,9 @@ class Labelled:
             RowError: the columns do not hold tokens and what marks the targets, or nothing is learnt.
         """
         ids = _integers(row, self.ids)
-        known = {*row.settled, *MASKS, *OTHER_MASKS, self.ids, self.labels}
+        known = {*MASKS, *OTHER_MASKS, self.ids, self.labels}
         others = {key: row.peek(key) for key in row if key not in known or key == "loss_mask"}
-        refuse_unknown_switches(others, {len(ids)})
+        refuse_unknown_switches(others, {len(ids)}, row.settled)
         is_response = np.ones(len(ids), np.bool_)
         for mask in MASKS:
             if mask in row and not isinstance(row[mask], (bool, int, float)):

@@ -6,9 +6,8 @@ import re
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-
 from xtf.data.flag_names import plain_name
+from xtf.data.value_tests import is_plain_truth, truth
 
 _OF = r"(?:final_)?(?:answer|response|solution|output|completion|result|generation|code|tests?|row|example|sample)"
 _IS = r"(?:(?:is|are|was|were|has|has_been|all)_)"
@@ -34,7 +33,6 @@ CHOICES = re.compile(rf"correct|right|{_CHOICE}|{_DROPPED}")
 """Names that may hold a number instead, of the right choice or of what was kept or dropped, or the answer yes or no."""
 ANSWERS = re.compile(rf"(?:correct|right|wrong|incorrect)_{_OF}")
 """Names of answers: ``correct_answer: false`` is what is right; only ``is_correct_answer`` judges."""
-WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 LABELS = re.compile(rf"(?:{_OF}_)?(?:label|verdict|judge?ment|status|quality|evaluation|annotation|feedback|rating)")
 REFUSALS = frozenset(("bad", "wrong", "incorrect", "rejected", "unacceptable", "invalid", "failed"))
 
@@ -53,11 +51,13 @@ def verdict_of(name: str, value: Any, of_turn: bool = False) -> bool | None:
     meaning, may_choose = _meaning(name, of_turn)
     if meaning is None:
         return None
-    if isinstance(value, (bool, np.bool_)):
-        return bool(value) == meaning
-    word = str(value).strip().lower().removesuffix(".0")
-    said = WORDS.get(word) if word in ("true", "false") or not may_choose else None
+    said = truth(value) if is_plain_truth(value) or not may_choose else None
     return None if said is None else said == meaning
+
+
+def is_verdict(name: str) -> bool:
+    """Whether true, false or a word under a name may be a plain verdict on a turn."""
+    return _meaning(name, True)[0] is not None or bool(LABELS.fullmatch(plain_name(name)))
 
 
 @lru_cache(maxsize=4096)

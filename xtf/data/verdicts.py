@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xtf.data.cells import Cells
-from xtf.data.flag_names import plain_name
+from xtf.data.flag_names import OF_TURNS, plain_name
 from xtf.data.report import LeftOut, Remark
 from xtf.data.suggestion import yaml_name
 from xtf.data.verdict_names import REFUSALS, verdict_of
@@ -68,11 +68,12 @@ def possible_verdicts(row: Mapping[str, Any], unread: Iterable[str], settled: It
 def possible_verdicts_of_turns(messages: Iterable[Mapping[str, Any]], unread: Iterable[str]) -> Iterator[Remark]:
     """The same for keys of messages: what nothing reads and may say which turns are good."""
     names = set(unread)
-    found = {key for each in messages for key, value in each.items() if key in names and _may_say(key, value)}
+    found = {key: value for each in messages for key, value in each.items() if key in names and _may_say(key, value)}
     for key in sorted(found):
+        name = yaml_name(OF_TURNS + key)
         yield Remark(
-            f"'messages[].{key}' may say which turns are good, and is not used",
-            "to leave a turn out, write train: false on it; or give it a weight",
+            f"'{OF_TURNS}{key}' may say which turns are good, and is not used",
+            f"to learn only some: data.only: {{{name}: {_test_against(found[key])}}}; to learn all: {{{name}: any}}",
         )
 
 
