@@ -172,4 +172,5 @@ def test_bytes_kept_for_the_backward_pass_are_those_of_distinct_tensors() -> Non
 
 
 def test_a_cost_grows_with_the_layers() -> None:
-    assert Cost.of(5.0, 7.0).total(10) == 3.0 + 10 * 2.0
+    assert Cost.of(5.0, 7.0, 2).total(10) == 3.0 + 10 * 2.0
+    assert Cost.of(5.0, 13.0, 5).total(10) == 3.0 + 10 * 2.0

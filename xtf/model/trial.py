@@ -1,7 +1,7 @@
 """How fast a model would be here, and what it would keep for its backward pass, from two shallow ones of its shape.
 
-One layer and two layers with random weights run for a few seconds; what the second adds, every further one adds. So a
-model of 70 billion parameters is tried with the memory of two of its layers and its embeddings.
+One layer and some layers with random weights run for a few seconds; what the others add, every further one adds. So a
+model of 70 billion parameters is tried with the memory of a few of its layers and its embeddings.
 """
 
 from __future__ import annotations
@@ -35,9 +35,13 @@ class Cost:
     layer: float
 
     @classmethod
-    def of(cls, one: float, two: float) -> Cost:
-        """From the cost with one layer and with two."""
-        layer = max(two - one, 0.0)
+    def of(cls, one: float, deep: float, layers: int) -> Cost:
+        """From the cost with one layer and with ``layers``, at least 2.
+
+        The more, the less an error of either counts in a model that has many: between one layer and two, embeddings
+        and head of a small model are ten times what is to be measured.
+        """
+        layer = max(deep - one, 0.0) / (layers - 1)
         return cls(max(one - layer, 0.0), layer)
 
     def total(self, layers: int) -> float:
@@ -99,15 +103,15 @@ def kept_bytes(model: Any, loss: Callable[[], Tensor]) -> int:
     return sum(sizes.values())
 
 
-def both(trial: Callable[[Any], float], outline: Outline) -> Cost:
-    """Run a trial on a model with one layer and on one with two."""
+def both(trial: Callable[[Any], float], outline: Outline, deep: int) -> Cost:
+    """Run a trial on a model with one layer and on one with ``deep``."""
     found = []
-    for layers in (1, 2):
+    for layers in (1, deep):
         with ExitStack() as stack:
             model = shallow(outline, layers)
             stack.callback(model.to, "meta")
             found.append(trial(model))
-    return Cost.of(*found)
+    return Cost.of(*found, deep)
 
 
 def _wait(device: torch.device) -> None:

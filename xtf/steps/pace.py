@@ -30,8 +30,11 @@ if TYPE_CHECKING:
 _TOKENS = 512
 """Of a trial's batch."""
 
+_LAYERS = 8
+"""Most of a trial's deeper model."""
+
 _SHARE = 0.5
-"""A trial holds two layers and the embeddings; it is not made where they would take more than this of the memory."""
+"""Of the memory that a trial's layers and embeddings may take; it is not made where two layers would take more."""
 
 _FORWARDS = {False: 3.0, True: 4.0}
 """An update in forwards of the model, without and with gradient checkpointing, where a throughput is stated."""
@@ -68,9 +71,8 @@ def tried_pace(
     training: TrainingConfig | None,
 ) -> Pace:
     """Run two shallow models of the same shape, with random weights, over some of the examples."""
-    needed = sum(parameter.numel() for parameter in model.model.parameters()) * model.dtype.itemsize
-    needed = needed * 2 // model.layers + 2 * model.vocabulary * model.hidden * model.dtype.itemsize
-    if needed > _SHARE * memory_at_hand(model.device):
+    deep = _deepest(model)
+    if deep < 2:
         return Pace("unknown: two layers of this model are too large to be tried here; state a throughput")
     few = _few(sample)
     tokens = sum(map(len, few))
@@ -85,17 +87,25 @@ def tried_pace(
 
     source = "trial" if model.quantization == "none" else "trial, of weights that are not quantised"
     try:
-        forward = both(scoring, model).total(model.layers)
+        forward = both(scoring, model, deep).total(model.layers)
         if training is None:
             return Pace(source, forward)
-        update, kept = _updates(model, few, training)
+        update, kept = _updates(model, deep, few, training)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError, RuntimeError, ModelError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         return Pace(f"unknown: a shallow model of this kind cannot be tried ({reason}); state a throughput")
     return Pace(source, forward, update.total(model.layers), (kept.once, kept.layer))
 
 
-def _updates(model: Outline, few: Sequence[TokenizedExample], training: TrainingConfig) -> tuple[Cost, Cost]:
+def _deepest(model: Outline) -> int:
+    """Layers of the deeper model of a trial: as many as memory allows, at most all and at most :data:`_LAYERS`."""
+    width = model.dtype.itemsize
+    layer = sum(parameter.numel() for parameter in model.model.parameters()) * width // model.layers
+    room = _SHARE * memory_at_hand(model.device) - 2 * model.vocabulary * model.hidden * width
+    return min(int(room // layer), _LAYERS, max(model.layers, 2))
+
+
+def _updates(model: Outline, deep: int, few: Sequence[TokenizedExample], training: TrainingConfig) -> tuple[Cost, Cost]:
     """Seconds and bytes kept, for each token, of the forward and backward pass of an update."""
     rows = [TrainingRow(e.example_id, e.input_ids, e.is_response.astype(np.float32), e.is_response) for e in few]
     batch = {name: values.to(model.device) for name, values in collate(rows).items()}
@@ -113,7 +123,7 @@ def _updates(model: Outline, few: Sequence[TokenizedExample], training: Training
             kept.append(kept_bytes(wrapped, lambda: weighted_loss_sum(wrapped, head, batch)) / tokens)
             return took / sum(map(len, few))
 
-    return both(update, model), Cost.of(*kept)
+    return both(update, model, deep), Cost.of(*kept, deep)
 
 
 def memory_at_hand(device: torch.device) -> int:
