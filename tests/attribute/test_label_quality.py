@@ -312,7 +312,7 @@ def test_trees_with_nothing_to_tell_apart_call_everything_right() -> None:
     assert float(answers[40:].max() - answers[40:].min()) > 1.0
 
 
-def test_a_committee_answers_with_the_mean_and_names_kinds_as_its_networks_do() -> None:
+def test_trees_count_twice_in_a_committee_and_its_networks_name_kinds() -> None:
     random = np.random.default_rng(8)
     features = torch.from_numpy(random.normal(size=(300, 5)).astype(np.float32))
     classes = torch.from_numpy(np.argmax(features[:, :3].numpy(), axis=1).astype(np.int64))
@@ -329,7 +329,7 @@ def test_a_committee_answers_with_the_mean_and_names_kinds_as_its_networks_do() 
     p = committee.networks.probabilities(features, fold).double()
     networks = ((p[:, 1] + p[:, 2]) / p[:, 0]).log()
     opinion = committee.judge(features, fold)
-    mean = (networks + committee.trees.log_odds(features, fold)) / 2
+    mean = (networks + 2 * committee.trees.log_odds(features, fold)) / 3
     assert opinion.log_odds.numpy() == pytest.approx(mean.numpy(), abs=1e-3)
     assert opinion.kinds.numpy() == pytest.approx((p[:, 1:] / (1 - p[:, :1])).numpy(), abs=1e-3)
 
