@@ -239,6 +239,7 @@ def test_what_cannot_be_written_back_is_refused(tmp_path: Path, tiny_folder: Pat
     texts = xtf.label(xtf.score(tiny_config(tmp_path, tiny_folder, attributes={"random": {}})))
     with pytest.raises(RunError, match=r"no row is left to write\. 12 rows are texts"):
         xtf.export(texts, "same", tmp_path / "a")
+    assert not (tmp_path / "a").exists()
     path = tmp_path / "rows.json"
     path.write_text(json.dumps(tokens()), encoding="utf-8")
     listed = labelled(tmp_path, tiny_folder, path, output=str(tmp_path / "listed"))
@@ -249,8 +250,10 @@ def test_what_cannot_be_written_back_is_refused(tmp_path: Path, tiny_folder: Pat
     write_jsonl(
         lines, [{**row, "input_ids": row["input_ids"][::-1], "labels": row["input_ids"][::-1]} for row in tokens()]
     )
+    (tmp_path / "c").mkdir()
     with pytest.raises(RunError, match="no longer holds example '0' as it was scored"):
         xtf.export(run, "same", tmp_path / "c")
+    assert list((tmp_path / "c").iterdir()) == []
     config = tiny_config(tmp_path, tiny_folder, attributes={"random": {}}, output=str(tmp_path / "memory"))
     rows = xtf.label(xtf.score(config, data=tokens()))
     with pytest.raises(RunError, match="no longer holds example"):

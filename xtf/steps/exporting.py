@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,7 +91,7 @@ class Exported(Sequence[Path]):
 def export_run(run: RunReader, target: AnyExporter, output: Path, choice: Choice | None = None) -> Exported:
     """Write one file for each shard of a labelled run into ``output``, and what the target puts beside them.
 
-    What is left out and what the form cannot carry is said on standard error, with a count.
+    What is left out and what the form cannot carry is said on standard error, with a count. If it fails, nothing stays.
 
     Raises:
         ConfigError: a share outside 0 to 1.
@@ -103,14 +105,28 @@ def export_run(run: RunReader, target: AnyExporter, output: Path, choice: Choice
         raise RunError(f"{output}: there is something already. Choose another folder with --output")
     writing = _Writing(run, target, output, choice)
     records = [record for part in run.parts for record in part.folder.records("scores")]
-    with progress(f"Exporting {target.name}", len(records), "shards") as advance:
-        if isinstance(target, SameExporter):
-            writing.write_back(advance)
-        else:
-            for shard, labels in run.labelled(names=[]):
-                writing.add(shard, labels)
-                advance(1)
-    return writing.finish()
+    with _whole_or_nothing(output):
+        with progress(f"Exporting {target.name}", len(records), "shards") as advance:
+            if isinstance(target, SameExporter):
+                writing.write_back(advance)
+            else:
+                for shard, labels in run.labelled(names=[]):
+                    writing.add(shard, labels)
+                    advance(1)
+        return writing.finish()
+
+
+@contextmanager
+def _whole_or_nothing(folder: Path) -> Iterator[None]:
+    """Where writing into an empty folder fails, leave it as it was."""
+    there = folder.is_dir()
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        if there:
+            folder.mkdir()
+        raise
 
 
 @dataclass
