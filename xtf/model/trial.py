@@ -105,13 +105,15 @@ def kept_bytes(model: Any, loss: Callable[[], Tensor]) -> int:
 
 def both(trial: Callable[[Any], float], outline: Outline, deep: int) -> Cost:
     """Run a trial on a model with one layer and on one with ``deep``."""
-    found = []
-    for layers in (1, deep):
-        with ExitStack() as stack:
-            model = shallow(outline, layers)
-            stack.callback(model.to, "meta")
-            found.append(trial(model))
-    return Cost.of(*found, deep)
+    one, other = (_tried(trial, outline, layers) for layers in (1, deep))
+    return Cost.of(one, other, deep)
+
+
+def _tried(trial: Callable[[Any], float], outline: Outline, layers: int) -> float:
+    with ExitStack() as stack:
+        model = shallow(outline, layers)
+        stack.callback(model.to, "meta")
+        return trial(model)
 
 
 def _wait(device: torch.device) -> None:

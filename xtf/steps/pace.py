@@ -123,7 +123,8 @@ def _updates(model: Outline, deep: int, few: Sequence[TokenizedExample], trainin
             kept.append(kept_bytes(wrapped, lambda: weighted_loss_sum(wrapped, head, batch)) / tokens)
             return took / sum(map(len, few))
 
-    return both(update, model, deep), Cost.of(*kept, deep)
+    cost = both(update, model, deep)
+    return cost, Cost.of(kept[0], kept[1], deep)
 
 
 def memory_at_hand(device: torch.device) -> int:
