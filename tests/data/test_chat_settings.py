@@ -14,6 +14,7 @@ from xtf.data.system import DROPPED, MERGED, NO_PLACE, ChatSettings
 from xtf.data.template import ChatTemplate
 from xtf.data.tokenise import ConversationTokenizer
 from xtf.data.turns import FOREIGN, NO_END, UNREAD, render
+from xtf.errors import DataError
 
 HEADER = "{{ '<|im_start|>' + m.role + '\n' }}"
 END = "{{ '<|im_end|>\n' }}"
@@ -285,3 +286,24 @@ def test_tools_that_the_template_leaves_out_are_noticed_without_a_description_to
         conversation = Conversation(said("Hi", "Hello").messages, form)
         assert "the chat template leaves out the descriptions of tools" in remarks(without, conversation)
         assert not any("tools" in remark for remark in remarks(kept, conversation))
+
+
+def test_what_must_not_be_learnt_is_not_merged_into_a_prompt_that_is_weighed() -> None:
+    system = {"role": "system", "content": "Be brief.", "weight": 0}
+    row = {"messages": [system, *said("Hi", "Hello").messages]}
+    report = DataReport()
+    with pytest.raises(DataError, match="no usable row"):
+        list(read_examples(DataConfig(path="x", prompt_weight=0.5), tiny_tokenizer("gemma"), report, [row]))
+    for settings in ({}, {"prompt_weight": 0.5, "system": "drop"}):
+        (example,) = read_examples(DataConfig(path="x", **settings), tiny_tokenizer("gemma"), DataReport(), [row])
+        assert example.is_response.any()
+
+
+def test_a_key_counts_as_read_only_if_the_template_looks_it_up() -> None:
+    """``<|channel|>`` in the text of a template reads no ``channel`` of a message."""
+    asked, answer = said("Hi", "Hello").messages
+    row = {"messages": [asked, {**answer, "channel": "analysis", "recipient": "all", "place": "here"}]}
+    template = "{% for m in messages %}<|channel|>" + HEADER + "{{ m.content }}{{ m.recipient or m['place'] }}" + END
+    report = DataReport()
+    list(read_examples(DataConfig(path="x"), tiny_tokenizer(template + "{% endfor %}"), report, [row]))
+    assert report.unused == {"messages[].channel": 1}

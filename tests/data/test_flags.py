@@ -416,3 +416,32 @@ def test_cells_of_text_files_hold_flags_too() -> None:
     assert learnt({**two_turns(), "loss_mask": "[0, 1]"}) == f"Good{END}"
     assert learnt({**two_turns(), "train": "", "weight": " "}) == f"Bad{END}Good{END}"
     assert learnt({**two_turns(), "train": "False"}) == ""
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        ({"label_ids": [-100, 5, 6]}, "data.columns: {input_ids: input_ids, labels: label_ids}"),
+        ({"target_ids": [9, 5, 6]}, "labels: target_ids}"),
+        ({"supervision": [-100, 5, 6]}, "labels: supervision}"),
+        ({"prompt_length": 2}, "'prompt_length': write a 'loss_mask'"),
+        ({"source_token_len": 2}, "'source_token_len'"),
+    ],
+)
+def test_tokens_beside_what_may_say_which_are_learnt_are_not_all_learnt(more: dict[str, Any], named: str) -> None:
+    example, report = read({"input_ids": [9, 5, 6], **more})
+    assert example is None
+    assert named in "".join(count.detail for count in report.skipped.values())
+    (column,) = more
+    example, _ = read({"input_ids": [9, 5, 6], "position_ids": [0, 1, 2], "length": 3, **more}, only={column: "any"})
+    assert example is not None
+    assert example.is_response.tolist() == [False, True, True]
+
+
+def test_masks_of_floats_and_tokens_under_their_other_name() -> None:
+    for ids in ("input_ids", "tokens"):
+        example, _ = read({ids: [9, 5, 6], "loss_mask": [0.0, 0.0, 1.0]})
+        assert example is not None
+        assert example.is_response.tolist() == [False, False, True]
+    _, report = read({"input_ids": [9, 5, 6], "loss_mask": [0.0, 0.5, 1.0]})
+    assert list(report.skipped) == ["loss_mask is not a list of whole numbers"]

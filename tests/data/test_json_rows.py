@@ -80,8 +80,7 @@ def test_numbers_may_be_cut_anywhere(tmp_path: Path, number: str) -> None:
     ("content", "message"),
     [
         ("null", 'expected a list of rows or {"data": [...]}, found null'),
-        ('{"data": 1}', "found an object with keys data"),
-        ("{}", "found an object with keys none"),
+        ("{}", "found an object"),
         ("[\n" + "[" * 100_000, "rows.json:2: broken JSON: maximum recursion depth"),
         ('[{"a": {"b": 1}},\n{"a": {"b": 1, "b": 2}}]', "rows.json:2: broken JSON: 'b' stands twice in one object"),
         ("[\n\n" + "1" * 5000 + "]", "rows.json:3: broken JSON: Exceeds the limit"),

@@ -167,3 +167,27 @@ def test_other_names_and_an_empty_rejected_answer(row: dict[str, Any]) -> None:
     learnt, _, report = read(row)
     assert learnt == f"Danube.{END}"
     assert " + ".join(row) in [schema.partition(" (")[0] for schema in report.schemas]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "A river?", "chosen": "The Danube.", "rejected": None},
+        {"chosen": [ASKED, SAID], "rejected": None},
+        {"prompt": [ASKED], "chosen": [SAID], "rejected": None},
+        {"conversations": [ASKED], "chosen": SAID, "rejected": None},
+        {"prompt": "A river?", "preferred": "The Danube.", "unpreferred": None},
+        {"prompt": "A river?", "preferred": "The Danube.", "unpreferred": "Everest."},
+    ],
+)
+def test_an_answer_that_is_chosen_is_learnt_where_none_is_rejected(row: dict[str, Any]) -> None:
+    import pyarrow as pa
+
+    learnt, whole, report = read(row)
+    assert learnt == f"The Danube.{END}"
+    assert "river?" in whole
+    assert NOTE in report.lines()[1]
+    (example,) = read_examples(DataConfig(path="x"), BYTES, DataReport(), pa.Table.from_pylist([row]))
+    assert BYTES.decode(example.input_ids[example.is_response].tolist()) == learnt
+    assert not read(row, preference="refuse")[0]
+    assert not read({"prompt": "A river?", "chosen": "response_a", "response_a": "x", "response_b": "y"})[0]

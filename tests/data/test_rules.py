@@ -43,6 +43,7 @@ def text_of(example: TokenizedExample, chosen: Any, tokenizer: Any = BYTES) -> s
         ("<p>…</p>", "A secret and a SECRET  end </p>."),
         ("<p>...</p>", "A secret and a SECRET  end </p>."),
         ("nowhere", "A secret and a SECRET <p>one <p>two</p></p> end </p>."),
+        ({"tag": "br"}, "A secret and a SECRET <p>one <p>two</p></p> end </p>."),
         ({"regex": "x*"}, "A secret and a SECRET <p>one <p>two</p></p> end </p>."),
     ],
 )
@@ -99,6 +100,12 @@ def test_tags_that_open_in_the_prompt_or_never_close() -> None:
     assert [text[start:end] for start, end in matches(rule, text, turn)] == ["One</think>", "<think>Three"]
 
 
+def test_tags_that_close_themselves() -> None:
+    text = "one<br/> two<br /> three<br>four<br/>five</br> end"
+    example, _ = read(text, never_learn=[{"tag": "br"}])
+    assert text_of(example, example.is_response) == f"one two three end{END}"
+
+
 def test_special_tokens_that_the_tokenizer_knows() -> None:
     tokenizer = tiny_tokenizer("qwen3")
     example, _ = read("<think>\nWell.\n</think>\n\nForty two.", tokenizer, never_learn=["</think>"])
@@ -149,6 +156,7 @@ def test_weights_of_prompt_tokens() -> None:
     assert "secret" not in text_of(example, weighs)
     assert text_of(example, outside).replace("secret", "") == text_of(example, [0, *weighs])
     assert not example.is_response[weighs].any()
+    assert "1 row, 6 tokens: never learnt: data.never_learn 'secret' (row 1)" in report.lines()
     assert f"{len(weighs)} tokens: prompt tokens weigh 0.1 (data.prompt_weight)" in report.lines()[-1]
 
 

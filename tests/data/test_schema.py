@@ -149,6 +149,7 @@ def test_columns_that_hold_nothing_are_not_reported() -> None:
         ({"x": "1", "y": "2"}, "{prompt: x, response: y}"),
         ({"x": "Hi", "win": "Yes", "lose": "No", "id": "7"}, "{prompt: x, response: win}"),
         ({"ask": "Hi", "positive": "Yes", "negative": "No"}, "{prompt: ask, response: positive}"),
+        ({"ask": "Hi", "liked": "Yes", "inferior": "No"}, "{prompt: ask, response: liked}"),
         ({"chat": [USER], "n": 1}, "{messages: chat}"),
         ({"tokens": [1, 2], "targets_": [1, 2]}, "{input_ids: tokens, labels: targets_}"),
         ({"body": "Hi", "url": "x"}, "{text: body}"),
@@ -174,6 +175,8 @@ def test_the_line_that_would_read_the_row(value: dict[str, Any], line: str) -> N
         {"prompt": "Hi", "answers": [{"answer": "No", "rank": 2}, {"answer": "Yes", "rank": 1}]},
         {"system": "SYSTEM: Be brief.", "chat": "USER: Hi\n\nASSISTANT: Hello"},
         {"title": "T", "paragraphs": [{"context": "C", "qas": []}]},
+        {"info": {"post": "Hi"}, "summaries": [{"text": "Yes"}, {"text": "No"}]},
+        {"prompt_ids": [1, 2], "completion_ids": [3, 4]},
     ],
 )
 def test_what_may_hold_words_of_others_or_bad_answers_is_not_proposed_to_be_learnt(value: dict[str, Any]) -> None:

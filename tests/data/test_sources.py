@@ -201,10 +201,12 @@ def test_broken_lines_name_file_and_line(tmp_path: Path) -> None:
         ("a.json", b"[]", "empty: there is no row in it"),
         ("a.json", b'[\n{"a": 1},\n{"a" 2}]', r"a\.json:3: broken JSON: Expecting ':' delimiter at column 6"),
         ("a.json", b'[\n"\xff"]', r"a\.json:2: not valid UTF-8"),
+        ("a.json", b'{\n"rows": []}', "empty: there is no row in it"),
+        ("a.json", b"{}", r'expected a list of rows or \{"data": \[...\]\}, found an object'),
         (
             "a.json",
-            b'{\n"rows": []}',
-            r'expected a list of rows or \{"data": \[...\]\}, found an object with keys rows',
+            b'{\n"valid": [{"a": 1}], "test": []}',
+            "no rows of split 'train'. Set split to one of: test, valid",
         ),
         (
             "a.json",
@@ -346,9 +348,9 @@ def test_cells_are_text(tmp_path: Path) -> None:
     report = DataReport()
     rows = list(read_rows(DataConfig(path=str(tmp_path / "a.csv")), report))
     assert [row.value for row in rows] == [
-        {"question": 'a, "b"\n\nc', "answer": "4", "id": "7"},
-        {"question": "NA", "answer": "null", "id": ""},
-        {"question": long, "answer": "x", "id": ""},
+        {"question": 'a, "b"\n\nc', "answer": "4", "Unnamed: 2": "z", "id": "7"},
+        {"question": "NA", "answer": "null", "Unnamed: 2": "", "id": ""},
+        {"question": long, "answer": "x", "Unnamed: 2": "", "id": ""},
     ]
     assert [row.location.rpartition(":")[2] for row in rows] == ["2", "6", "9"]
     assert {reason: count.locations for reason, count in report.skipped.items()} == {
@@ -374,10 +376,36 @@ def test_latin_1_is_named(tmp_path: Path) -> None:
     )
 
 
-def test_splits_in_one_file_are_named(tmp_path: Path) -> None:
-    (tmp_path / "a.json").write_text(json.dumps({"train": ROWS, "test": []}))
-    with pytest.raises(DataError, match=r"expected a list of rows .* found an object with keys test, train"):
-        list(read_rows(str(tmp_path / "a.json")))
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
+def test_rows_within_one_object(tmp_path: Path, name: str, indent: int | None) -> None:
+    def read(value: Any, split: str = "train") -> list[Any]:
+        (tmp_path / name).write_text(json.dumps(value, indent=indent))
+        return [row.value for row in read_rows(DataConfig(path=str(tmp_path / name), split=split))]
+
+    for key in ("data", "rows", "examples", "train", "Train"):
+        assert read({"version": "1", key: ROWS}) == ROWS
+    assert read({"train": [{"a": 1}], "test": [{"a": 2}]}, "test") == [{"a": 2}]
+    assert read({"prompt": "Hi", "data": ["a"]} if indent is None else {"prompt": "Hi"})[0]["prompt"] == "Hi", "a row"
+
+
+def test_rows_that_are_lists_of_messages(tmp_path: Path) -> None:
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes"}]
+    (tmp_path / "a.jsonl").write_text(f"{json.dumps(talk)}\n\n{json.dumps(talk)}\n")
+    (tmp_path / "a.json").write_text(json.dumps([talk, talk], indent=1))
+    for name in ("a.jsonl", "a.json"):
+        assert [row.value for row in read_rows(str(tmp_path / name))] == [{"messages": talk}] * 2
+
+
+@pytest.mark.parametrize("text", ['"a";"b, c, d"\n1;2\n', "sep=;\na;b, c, d\n1;2\n", '"sep=|"\r\na|b, c, d\r\n1|2\r\n'])
+def test_separators_of_csv_files(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.csv").write_bytes(text.encode())
+    assert [row.value for row in read_rows(str(tmp_path / "a.csv"))] == [{"a": "1", "b, c, d": "2"}]
+
+
+def test_files_that_are_compressed_twice(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.XZ.gz").write_bytes(gzip.compress(lzma.compress(b'{"a": 1}\n')))
+    assert [row.value for row in read_rows(str(tmp_path / "a.jsonl.XZ.gz"))] == [{"a": 1}]
 
 
 def test_rows_under_their_ids(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ number and the answers ``NA`` and ``null`` into nothing, and do not name the lin
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from functools import partial
 from itertools import chain
@@ -19,6 +20,8 @@ from xtf.errors import DataError, listed
 
 LONGEST_CELL = (1 << 31) - 1
 SEPARATORS = ",;\t|"
+SAYS_SEPARATOR = re.compile(r'"?sep=(.)"?\r?\n')
+QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
 
 def csv_rows(place: str, file: BinaryIO, separator: str | None = None) -> Iterator[Unread]:
@@ -27,16 +30,22 @@ def csv_rows(place: str, file: BinaryIO, separator: str | None = None) -> Iterat
     Args:
         place: The file, for errors.
         file: Its content, as UTF-8.
-        separator: Between cells; if None, that of ``, ; tab |`` which the first line holds most often.
+        separator: Between cells; if None, what a first line ``sep=;`` says, as Excel writes it, or that of
+            ``, ; tab |`` which the first line holds most often, what stands in quotes left out.
 
     Raises:
-        DataError: the file is not UTF-8, or names a column twice.
+        DataError: the file is not UTF-8, its first line is broken, or it names a column twice.
     """
     csv.field_size_limit(LONGEST_CELL)
     lines = _decoded(place, file)
     first = next(lines, "")
-    reader = csv.reader(chain([first], lines), delimiter=separator or max(SEPARATORS, key=first.count), strict=True)
-    columns = _columns(place, next(reader, []))
+    if said := SAYS_SEPARATOR.fullmatch(first):
+        separator, first = said[1], next(lines, "")
+    reader = csv.reader(chain([first], lines), delimiter=separator or _separator(first), strict=True)
+    try:
+        columns = _columns(place, next(reader, []))
+    except csv.Error as error:
+        raise DataError(f"{place}:1: broken CSV: the names of the columns cannot be read: {error}") from None
     while True:
         location = f"{place}:{reader.line_num + 1}"
         try:
@@ -50,17 +59,22 @@ def csv_rows(place: str, file: BinaryIO, separator: str | None = None) -> Iterat
             yield Unread(location, partial(_row, cells, columns, location))
 
 
+def _separator(first: str) -> str:
+    """What stands between the names of the columns."""
+    return max(SEPARATORS, key=QUOTED.sub("", first).count)
+
+
 def _row(cells: list[str], columns: list[str], location: str) -> dict[str, str]:
     if len(cells) != len(columns):
         raise RowError("not as many cells as columns", f"{len(cells)} and {len(columns)}", location)
-    return {column: cell for column, cell in zip(columns, cells, strict=True) if column}
+    return dict(zip(columns, cells, strict=True))
 
 
 def _columns(place: str, names: list[str]) -> list[str]:
     twice = {name for name in names if name and names.count(name) > 1}
     if twice:
         raise DataError(f"{place}:1: columns of the same name: {listed(map(repr, twice))}")
-    return [name.strip() for name in names]
+    return [name.strip() or f"Unnamed: {number}" for number, name in enumerate(names)]
 
 
 def _decoded(place: str, file: BinaryIO) -> Iterator[str]:

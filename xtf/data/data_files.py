@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, cast
 
@@ -59,10 +60,12 @@ class DataFile:
     Attributes:
         path: Path or address, as messages show it.
         name: What is put before ids that other files have too: the path from the folder that all files share.
+        split: Of a JSON file that holds several splits, the one that is read.
     """
 
     path: str
     name: str = ""
+    split: str = "train"
 
     @cached_property
     def _suffixes(self) -> list[str]:
@@ -70,19 +73,21 @@ class DataFile:
         return [suffix.lower() for suffix in PurePosixPath(Path(path).as_posix()).suffixes]
 
     @property
-    def compression(self) -> str:
-        """``.gz`` and the like, or ""."""
-        return self._suffixes[-1] if self._suffixes and self._suffixes[-1] in COMPRESSIONS else ""
+    def compressions(self) -> list[str]:
+        """``.gz`` and the like, the outermost first; a file may have been compressed twice."""
+        return list(takewhile(COMPRESSIONS.__contains__, reversed(self._suffixes)))
 
     @property
     def kind(self) -> str:
-        """The ending that says what is in it, in lower case, without that of the compression."""
-        return next(reversed(self._suffixes[:-1] if self.compression else self._suffixes), "")
+        """The ending that says what is in it, in lower case, without those of compressions."""
+        return next(reversed(self._suffixes[: len(self._suffixes) - len(self.compressions)]), "")
 
     def open(self) -> BinaryIO:
         """Its content, decompressed."""
-        raw = self.open_raw()
-        return _Decompressed(raw, COMPRESSIONS[self.compression]) if self.compression else raw
+        content = self.open_raw()
+        for compression in self.compressions:
+            content = _Decompressed(content, COMPRESSIONS[compression])
+        return content
 
     def open_raw(self) -> BinaryIO:
         """Its bytes as they lie there."""
@@ -125,11 +130,12 @@ def find_files(path: str, split: str) -> list[DataFile] | None:
     return list(map(DataFile, dict.fromkeys(found)))
 
 
-def named(files: Sequence[DataFile]) -> list[DataFile]:
-    """The files with their names: paths from the folder that all share."""
+def named(files: Sequence[DataFile], split: str) -> list[DataFile]:
+    """The files with their names, paths from the folder that all share, to be read for one split."""
     folders = [file.path.rpartition("/")[0] if is_address(file.path) else str(Path(file.path).parent) for file in files]
     shared = os.path.commonpath(folders) if len({os.path.isabs(folder) for folder in folders}) == 1 else ""
-    return [DataFile(file.path, os.path.relpath(file.path, shared or ".").replace(os.sep, "/")) for file in files]
+    names = (os.path.relpath(file.path, shared or ".").replace(os.sep, "/") for file in files)
+    return [DataFile(file.path, name, split) for file, name in zip(files, names, strict=True)]
 
 
 def _walk(folder: Path) -> list[str]:

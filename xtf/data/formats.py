@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from xtf.data.csv_rows import csv_rows
 from xtf.data.data_files import KNOWN_KINDS, SPLIT_NAMES, DataFile, is_address
 from xtf.data.encodings import as_utf8, not_utf8
-from xtf.data.json_rows import DECODER, json_rows
+from xtf.data.json_rows import DECODER, holds_rows, json_rows
 from xtf.data.plain import plain
 from xtf.data.report import RowError
 from xtf.data.unread import Unread, given
@@ -60,7 +60,7 @@ def read_file(file: DataFile) -> Iterator[Unread]:
 
 def _check_name(file: DataFile) -> None:
     """Refuse what is compressed without its name saying so."""
-    if file.compression or is_address(file.path):
+    if file.compressions or is_address(file.path):
         return
     with file.open_raw() as opened:
         first = opened.read(10)
@@ -73,7 +73,7 @@ def _json(file: DataFile) -> Iterator[Unread]:
     if _is_lines(file):
         yield from _jsonl(file)
     else:
-        for number, value in enumerate(json_rows(file.path, lambda: _text(file)), 1):
+        for number, value in enumerate(json_rows(file.path, lambda: _text(file), file.split), 1):
             yield Unread(f"{file.path}: row {number}", partial(given, value))
 
 
@@ -93,19 +93,31 @@ def _is_lines(file: DataFile) -> bool:
         while not first.strip(BLANK) and (read := text.readline(LONGEST_FIRST_LINE)):
             first = read
         first = first.removeprefix(codecs.BOM_UTF8).lstrip()
-        if first.startswith(b"["):
-            return False
         try:
             row = _parsed(first, "")
         except RowError:
-            return file.kind != ".json" and (_is_value(first) or not _begins_row(first + text.read(LONGEST_FIRST_ROW)))
-    return file.kind != ".json" or (isinstance(row, dict) and not _holds_rows(row))
+            begins = not first.startswith(b"[") and not _begins_row(first + text.read(LONGEST_FIRST_ROW))
+            return file.kind != ".json" and (_is_value(first) or begins)
+        goes_on = any(line.strip(BLANK) for line in iter(partial(text.readline, LONGEST_FIRST_LINE), b""))
+    if file.kind != ".json" and goes_on:
+        return True
+    return isinstance(row, dict) and not _holds_rows(row, file.split) and (file.kind != ".json" or not _by_id(row))
 
 
-def _holds_rows(value: dict[str, Any]) -> bool:
-    """Whether this is no row, but a whole file in one line: ``{"data": [...]}``, rows under their ids or by split."""
-    is_data = isinstance(value.get("data"), list) or set(value) <= set(SPLIT_NAMES)
-    return is_data or all(isinstance(inner, dict) for inner in value.values())
+def _holds_rows(value: dict[str, Any], split: str) -> bool:
+    """Whether this is no row, but a whole file in one line: ``{"data": [{…}, …]}``, also by split."""
+    lists = {key for key, inner in value.items() if isinstance(inner, list) and all(map(_is_object, inner))}
+    by_split = set(map(str.casefold, value)) <= set(SPLIT_NAMES)
+    return (bool(value) and by_split) or any(holds_rows(key, split) for key in lists)
+
+
+def _by_id(value: dict[str, Any]) -> bool:
+    """Whether these are rows under their ids."""
+    return all(map(_is_object, value.values()))
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, dict)
 
 
 def _is_value(line: bytes) -> bool:

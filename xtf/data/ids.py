@@ -35,7 +35,8 @@ class ExampleIds:
         full = f"{row.file}:{own}"
         is_here = row.file == self._file and (own in self._here or full in self._here)
         if is_here or (own in self._all and (not row.file or full in self._all)):
-            raise RowError("duplicate id", f"{own!r}; the first row of that id is kept")
+            how = "data.columns.id: null numbers the rows instead"
+            raise RowError("duplicate id", f"{own!r}; the first row of that id is kept; {how}")
         return full if own in self._all else own
 
 

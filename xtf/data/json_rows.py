@@ -12,10 +12,13 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, BinaryIO
 
+from xtf.data.data_files import SPLIT_NAMES
 from xtf.data.encodings import not_utf8
 from xtf.errors import DataError, kind_of, listed
 
 CHUNK = 1 << 20
+WRAPPERS = ("data", "rows", "examples", "instances", "samples", "records")
+"""Keys under which files put their rows."""
 ROWS = object()
 """Says that a file holds rows."""
 
@@ -37,13 +40,19 @@ DECODER = json.JSONDecoder(object_pairs_hook=_unrepeated)
 """Reads JSON, and refuses an object with a repeated name by a ValueError."""
 
 
-def json_rows(place: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
+def holds_rows(key: str, split: str) -> bool:
+    """Whether a list under this key of a file's only object holds rows: ``data`` and the like, or the split's name."""
+    return key in WRAPPERS or (key.casefold() == split.casefold() and key.casefold() in SPLIT_NAMES)
+
+
+def json_rows(place: str, opened: Callable[[], BinaryIO], split: str = "train") -> Iterator[Any]:
     """Yield each row of a file, parsed: of a list, of ``{"data": [...]}``, of objects one behind the other, or of an
     object of objects (``{"ID": {...}, ...}``, as PubMedQA is published), whose keys become ids.
 
     Args:
         place: The file, for errors.
         opened: Opens its content, UTF-8; what form the file has may show at its end only, and it is read again.
+        split: Of ``{"train": [...], "test": [...]}``, the one that is read.
 
     Raises:
         DataError: naming the line, when the file is no JSON from there on; or when it holds something else than rows.
@@ -57,7 +66,7 @@ def json_rows(place: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
             case "[":
                 yield from _items(text)
             case "{":
-                instead = yield from _data(text)
+                instead = yield from _wrapped(text, split)
             case _:
                 instead = text.value()
         following = text.peek()
@@ -65,12 +74,14 @@ def json_rows(place: str, opened: Callable[[], BinaryIO]) -> Iterator[Any]:
             raise text.broken("Extra data")
     if instead is ROWS:
         return
-    if isinstance(instead, dict) and (following or (instead and all(instead.values()))):
+    if isinstance(instead, dict) and instead:
+        if set(map(str.casefold, instead)) <= set(SPLIT_NAMES):
+            raise DataError(f"{place}: no rows of split {split!r}. Set split to one of: {listed(instead)}")
         with opened() as file:
-            yield from _sequence(_Text(place, file)) if following else _by_id(_Text(place, file))
+            by_id = not following and all(instead.values())
+            yield from _by_id(_Text(place, file)) if by_id else _sequence(_Text(place, file))
         return
-    keys = f" with keys {listed(instead)}" if isinstance(instead, dict) else ""
-    raise DataError(f'{place}: expected a list of rows or {{"data": [...]}}, found {kind_of(instead)}{keys}')
+    raise DataError(f'{place}: expected a list of rows or {{"data": [...]}}, found {kind_of(instead)}')
 
 
 def _sequence(text: _Text) -> Iterator[Any]:
@@ -107,8 +118,8 @@ def _items(text: _Text) -> Iterator[Any]:
             return
 
 
-def _data(text: _Text) -> Generator[Any, None, Any]:
-    """The rows under the key ``data`` of the object that begins here.
+def _wrapped(text: _Text, split: str) -> Generator[Any, None, Any]:
+    """The rows under keys such as ``data`` of the object that begins here.
 
     Without any, returns the keys and whether an object stands under each.
     """
@@ -122,7 +133,7 @@ def _data(text: _Text) -> Generator[Any, None, Any]:
         key = text.value()
         text.expect(":")
         keys[key] = text.peek() == "{"
-        if key == "data" and text.peek() == "[":
+        if holds_rows(key, split) and text.peek() == "[":
             found = True
             yield from _items(text)
         else:

@@ -13,9 +13,11 @@ class TableRow(dict[str, Any]):
 
     Attributes:
         null_arguments: Arguments of tool calls that were null, and were left out as absent ones are.
+        null_columns: Columns that are null in this row.
     """
 
     null_arguments: tuple[str, ...] = ()
+    null_columns: tuple[str, ...] = ()
 
 
 def plain(row: Any) -> Any:
@@ -28,7 +30,14 @@ def plain(row: Any) -> Any:
     nulls: dict[str, None] = {}
     found = TableRow({str(key): _plain(value, (str(key),), nulls) for key, value in row.items() if value is not None})
     found.null_arguments = tuple(nulls)
+    found.null_columns = tuple(str(key) for key, value in row.items() if value is None)
     return found
+
+
+def null_columns(row: Mapping[Any, Any]) -> tuple[str, ...]:
+    """The columns of a row that are there and hold null, in lower case."""
+    own = row.null_columns if isinstance(row, TableRow) else ()
+    return tuple(str(key).lower() for key in (*own, *(key for key, value in row.items() if value is None)))
 
 
 def without_arrays(value: Any) -> Any:

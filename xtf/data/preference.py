@@ -9,7 +9,7 @@ last answer is the chosen one, beside a rejected answer; two answers in one list
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
@@ -46,12 +46,13 @@ ANSWERS = ("output", "response", "completion", "answer", "answers", "responses")
 _SPEAKER = re.compile(r"\n*\b(Human|Assistant): ?")
 _KINDS = "response|answer|output|completion|message|messages|conversation|conversations"
 _UNWANTED = re.compile(
-    rf"(?:(?:{_KINDS})_)?(rejected|reject|non_preferred|dispreferred)(?:_(?:{_KINDS}))?", re.IGNORECASE
+    rf"(?:(?:{_KINDS})_)?(rejected|reject|non_preferred|unpreferred|dispreferred)(?:_(?:{_KINDS}))?", re.IGNORECASE
 )
 _WANTED = {
     "rejected": ("chosen", "accepted", "preferred", "selected"),
     "reject": ("chosen", "choose", "accept"),
     "non_preferred": ("preferred",),
+    "unpreferred": ("preferred",),
     "dispreferred": ("preferred",),
 }
 """What the good answer is called where the bad one is called so."""
@@ -66,12 +67,12 @@ class Preference:
     """Reads the chosen answer of a row.
 
     Attributes:
-        rejected: Column of the rejected answer.
+        rejected: Column of the rejected answer; None where it holds null.
         chosen: Column of the chosen one; None where it is the last of the row's own messages.
         prompt: Column of the prompt; None where both answers are whole conversations.
     """
 
-    rejected: str
+    rejected: str | None
     chosen: str | None
     prompt: str | None
 
@@ -83,7 +84,7 @@ class Preference:
 
     def __call__(self, row: Cells) -> Conversation:
         """Read one row; RowError says what is wrong with it."""
-        rejected = _whole(row[self.rejected])
+        rejected = None if self.rejected is None else _whole(row[self.rejected])
         answer: Any
         asked: Any = row[self.prompt] if self.prompt is not None else None
         tools = {}
@@ -127,6 +128,22 @@ def preference_of(row: Cells) -> Preference | None:
             how = f"to learn another column: data.columns: {{prompt: {yaml_name(prompt)}, response: …}}"
             raise RowError("a rejected answer without a chosen one", f"column {key!r}; {how}")
     return _two_answers(row)
+
+
+def chosen_alone(row: Cells, nulls: Collection[str]) -> Preference | None:
+    """The reader of a row whose rejected answer is null; None for other rows.
+
+    Args:
+        row: The row.
+        nulls: Its columns that hold null, in lower case.
+    """
+    for column in nulls:
+        unwanted = _UNWANTED.fullmatch(column)
+        names = [column.replace(unwanted[1], name) for name in _WANTED[unwanted[1]]] if unwanted else ()
+        wanted = next((name for name in names if isinstance(row.peek(name), (str, list, tuple, Mapping))), None)
+        if wanted is not None:
+            return Preference(None, wanted, next((each for each in PROMPTS if each in row), None))
+    return None
 
 
 def check_label(row: Cells) -> bool:
@@ -179,7 +196,7 @@ class _First(Preference):
     __slots__ = ()
 
     def __call__(self, row: Cells) -> Conversation:
-        answer = row[self.rejected][0]
+        answer = row[str(self.chosen)][0]
         return Pair(str(self.prompt), "completion", "input")(row.with_columns(completion=answer))
 
 

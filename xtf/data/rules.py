@@ -28,10 +28,14 @@ def matches(rule: TextRule, text: str, within: Span) -> Iterator[Span]:
 def _tagged(tag: str, text: str, within: Span) -> Iterator[Span]:
     start, end = within
     name = re.escape(tag)
-    pattern = re.compile(rf"<(/?){name}(?:\s[^<>]*)?>")
-    opened = bool(re.search(rf"<{name}(?:\s[^<>]*)?>\s*\Z", text[max(0, start - 200) : start]))
+    pattern = re.compile(rf"<(/?){name}(?:\s[^<>]*?)?(/?)>")
+    opened = bool(re.search(rf"<{name}(?:\s[^<>]*)?(?<!/)>\s*\Z", text[max(0, start - 200) : start]))
     depth, begin = (1, start) if opened else (0, end)
     for match in pattern.finditer(text, start, end):
+        if match[2] and not match[1]:  # <name/> is all there is of it
+            if depth == 0:
+                yield match.span()
+            continue
         if match[1] and depth == 0:
             continue
         if not match[1] and depth == 0:

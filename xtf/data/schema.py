@@ -8,7 +8,7 @@ function of your own from :class:`Cells` to a conversation). Anything else is na
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -18,8 +18,8 @@ from xtf.data.asides import possible_asides
 from xtf.data.cells import Cells
 from xtf.data.conversation import Conversation, PreTokenized
 from xtf.data.messages import NO_ROLES
-from xtf.data.plain import TableRow
-from xtf.data.preference import NOTE, check_label, preference_of
+from xtf.data.plain import TableRow, null_columns
+from xtf.data.preference import NOTE, check_label, chosen_alone, preference_of
 from xtf.data.pubmedqa import pubmedqa
 from xtf.data.report import Remark, RowError
 from xtf.data.row_tests import check_row
@@ -78,7 +78,7 @@ PACKED = (
 )
 SCHEMAS = (
     Schema(("input_ids", "labels"), Labelled("input_ids", "labels")),
-    *(Schema(("input_ids", mask), Labelled("input_ids")) for mask in MASKS),
+    *(Schema((ids, mask), Labelled(ids)) for ids in ("input_ids", "tokens") for mask in MASKS),
     Schema(("messages",), Chat("messages")),
     Schema(("conversations",), Chat("conversations")),  # ShareGPT
     Schema(("conversation",), Chat("conversation")),  # LMSYS-Chat, WildChat, Capybara
@@ -162,12 +162,13 @@ def recognise(
         check_row(cells, only)
         liked = check_label(cells)
         check_verdicts(cells)
-        schema = _named(columns) or _preference(cells) or _fitting(cells)
+        nulls = null_columns(row.value)
+        schema = _named(columns) or _preference(cells, nulls) or _fitting(cells)
         if schema is None:
             cells = cells.in_lower_case()
-            schema = _preference(cells) or _fitting(cells)
+            schema = _preference(cells, nulls) or _fitting(cells)
         if schema is None:
-            _refuse_null(cells, row)
+            _refuse_null(cells, nulls)
             raise RowError("no known columns", f"{columns_line(row.value)} Known: {_known()}.")
         value = schema.read(cells)
     except RowError as error:
@@ -178,18 +179,17 @@ def recognise(
     return Recognised(value, str(schema), unused, remarks, is_preference)
 
 
-def _refuse_null(cells: Cells, row: Row) -> None:
+def _refuse_null(cells: Cells, nulls: Collection[str]) -> None:
     """Say so of a row that would be read if none of its columns held null."""
-    nulls = {str(key).lower() for key, value in row.value.items() if value is None}
     for schema in SCHEMAS if len(cells) else ():
         missing = [column for column in schema.columns if column not in cells]
-        if nulls.issuperset(missing):
+        if missing and set(missing) <= set(nulls):
             raise RowError("a column that is needed holds null", listed(map(repr, missing)))
 
 
-def _preference(cells: Cells) -> Schema | None:
-    """The schema of a row with a rejected answer."""
-    found = preference_of(cells)
+def _preference(cells: Cells, nulls: Collection[str]) -> Schema | None:
+    """The schema of a row with a rejected answer, or a column for one."""
+    found = preference_of(cells) or chosen_alone(cells, nulls)
     return None if found is None else Schema(found.columns, found, NOTE)
 
 

@@ -16,6 +16,7 @@ from xtf.data.data_files import KINDS, KNOWN_KINDS, DataFile, find_files, named
 from xtf.data.formats import read_file
 from xtf.data.hub import HUB_ID, is_saved, load_hub, load_saved, saved_below
 from xtf.data.memory import memory_rows
+from xtf.data.messages import SPEAKERS
 from xtf.data.report import DataReport, RowError
 from xtf.data.unread import Unread
 from xtf.errors import DataError, kind_of, listed
@@ -85,7 +86,7 @@ def read_rows(
         if report is not None:
             report.rows += 1
         try:
-            value = read()
+            value = _with_names(read())
             if not isinstance(value, Mapping):
                 raise RowError("expected an object with named columns", f"found {kind_of(value)}", location)
         except RowError as error:
@@ -96,6 +97,16 @@ def read_rows(
         yield Row(location, index, value, file)
     if index < 0 and start == 0 and stop is None:
         raise DataError(f"{place}: empty: there is no row in it.")
+
+
+def _with_names(value: Any) -> Any:
+    """A row that is a list of messages alone, as an object that names them; any other as it is."""
+    is_messages = isinstance(value, list) and value and all(map(_is_message, value))
+    return {"messages": value} if is_messages else value
+
+
+def _is_message(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(key in value for key in SPEAKERS)
 
 
 def open_source(source: Any) -> tuple[str, Iterator[Unread]]:
@@ -114,7 +125,7 @@ def find_sources(config: DataConfig) -> list[Source]:
         DataError: nothing of that name, or no data in it.
     """
     found = [_source(path, config.split) for path in config.paths]
-    short = iter(named([file for source in found for file in source.files or ()]))
+    short = iter(named([file for source in found for file in source.files or ()], config.split))
     return [
         source if source.files is None else Source(source.path, [next(short) for _ in source.files]) for source in found
     ]

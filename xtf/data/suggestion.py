@@ -28,12 +28,12 @@ YAML_WORDS = frozenset(("null", "true", "false", "yes", "no", "on", "off"))
 PLAIN = ("text", "content", "body", "document", "article", "passage", "abstract")
 
 
-MESSAGE = frozenset(("role", "from", "speaker", "content", "value", "text", "user", "human", "parts"))
-"""Keys of which a message has one."""
+MESSAGE = frozenset(("role", "from", "speaker", "user", "human"))
+"""Keys of which a message has one, and which say who speaks."""
 NUMBERED = re.compile(r"(.+?)(?:_[a-z]|[_ ]?\d+)", re.IGNORECASE)
 """``answer_0`` and ``answer_1``, ``ref_A`` and ``ref_B``: which of them is the good one, the names do not say."""
 UNWANTED = re.compile(
-    r"reject|negative|incorrect|wrong|(?<![a-z])(?:neg|disliked?|lose[rs]?|losing|bad|worse|worst)(?![a-z])",
+    r"reject|negative|incorrect|wrong|unprefer|non_?prefer|disprefer|undesir|unaccept|inferior|(?<![a-z])(?:neg|disliked?|lose[rs]?|losing|bad|worse|worst)(?![a-z])",
     re.IGNORECASE,
 )
 """Names of answers that nobody wants learnt."""
@@ -58,8 +58,8 @@ def _guessed(row: Mapping[str, Any]) -> dict[str, str]:
         return {"messages": objects[0]} if len(objects) == 1 and MESSAGE & set(row[objects[0]][0]) else {}
     numbers = [key for key, value in row.items() if _is_list_of(value, int)]
     if len(numbers) == 2 and len(row[numbers[0]]) == len(row[numbers[1]]):
-        labels = _like(("label", "target"), numbers) or numbers[1]
-        return {"input_ids": next(key for key in numbers if key != labels), "labels": labels}
+        labels = _like(("label", "target"), numbers)
+        return {"input_ids": next(key for key in numbers if key != labels), "labels": labels} if labels else {}
     texts = {key: value for key, value in row.items() if isinstance(value, str) and value.strip()}
     stems = Counter(match[1].casefold() for key in texts if (match := NUMBERED.fullmatch(key)))
     if max(stems.values(), default=0) > 1 or any(map(SPEAKS.match, texts.values())):

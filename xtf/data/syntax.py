@@ -17,6 +17,13 @@ def names_read(source: str) -> frozenset[str]:
     return frozenset(meta.find_undeclared_variables(syntax) - _computed(syntax))
 
 
+def keys_read(source: str) -> frozenset[str]:
+    """Return the names that a template may look up in an object: ``message.name``, ``message['name']``, …"""
+    syntax = SYNTAX.parse(source)
+    texts = (each.value for each in syntax.find_all(nodes.Const) if isinstance(each.value, str))
+    return frozenset((*(each.attr for each in syntax.find_all(nodes.Getattr)), *texts))
+
+
 class _Generation(Extension):
     """``{% generation %}`` … ``{% endgeneration %}``, for reading a template, not for rendering it."""
 

@@ -42,8 +42,9 @@ class Candidate:
 class SystemRole:
     """The ways to hand over one conversation's system text: as it is, then without the messages that have no place."""
 
-    def __init__(self, mode: SystemMode, conversation: Conversation) -> None:
-        self._mode, self._conversation = mode, conversation
+    def __init__(self, settings: ChatSettings, conversation: Conversation) -> None:
+        self._mode, self._conversation = settings.system, conversation
+        self._asked = set(conversation.asked(settings.weighs_prompt and settings.system == "merge"))
 
     def candidates(self) -> Iterator[Candidate]:
         """Yield the conversation, then others if the template does not take it; ``refuse`` tells by them why not."""
@@ -51,7 +52,7 @@ class SystemRole:
         places = [i for i, message in enumerate(self._conversation.messages) if message["role"] == "system"]
         later = [place for place in places if place > 0]
         for chosen in dict.fromkeys((frozenset(later), frozenset(places))):
-            if chosen and not chosen & set(self._conversation.asked()) and (moved := self._without(chosen)) is not None:
+            if chosen and not chosen & self._asked and (moved := self._without(chosen)) is not None:
                 yield moved
 
     def _without(self, places: frozenset[int]) -> Candidate | None:

@@ -97,7 +97,7 @@ class Targets:
         """Let a ruling hold for ``(n,)`` places; those that an earlier one excludes keep it."""
         where = where[~np.isin(self.rulings[where], EXCLUDING)]
         self.rulings[where] = ruling
-        self._because(where, cause)
+        self.because(where, cause)
         if ruling in EXCLUDING:
             self.weights[where] = 0.0
             self.is_response[where] = False
@@ -110,9 +110,10 @@ class Targets:
     def weigh(self, where: NDArray[np.intp], weights: FloatArray, cause: str) -> None:
         """Set ``(n,)`` weights that are not 0."""
         self.weights[where] = weights
-        self._because(where, cause)
+        self.because(where, cause)
 
-    def _because(self, where: NDArray[np.intp], cause: str) -> None:
+    def because(self, where: NDArray[np.intp], cause: str) -> None:
+        """Let the report say what decided of ``(n,)`` places."""
         if where.size:
             if cause not in self.causes:
                 self.causes.append(cause)
@@ -299,7 +300,9 @@ def _weigh_prompt(targets: Targets, places: TokenPlaces, rules: TargetRules, ren
     for gap in zip(edges[::2], edges[1::2], strict=True):
         for rule in rules.never:
             for span in matches(rule, rendering.text, gap):
-                outside[places.matched(span, rendering.text)] = False
+                found = places.matched(span, rendering.text)
+                targets.because(found[outside[found]], _rule_note(Ruling.NEVER, rule))
+                outside[found] = False
     where = np.flatnonzero(outside)
     weights = np.full(len(where), rules.prompt_weight, np.float32)
     targets.weigh(where, weights, prompt_note(rules.prompt_weight))

@@ -16,7 +16,7 @@ from xtf.data.loops import stop_idle_loops
 from xtf.data.markers import LAST, Markers, NotLocated, Span
 from xtf.data.messages import WRITTEN
 from xtf.data.probe import Probe, common_prefix
-from xtf.data.syntax import names_read
+from xtf.data.syntax import keys_read, names_read
 from xtf.errors import listed
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ class ChatTemplate:
         self._tokenizer = tokenizer
         self._arguments = dict(arguments or {})
         self._variables: dict[str, frozenset[str]] = {}
+        self._keys: dict[str, frozenset[str]] = {}
         self.advice: dict[tuple[str, str], str] = {}
         """What to set for a role's part that is left out, kept once it has been found out."""
         self._source = None if getattr(tokenizer, "chat_template", None) else PLAIN_TEMPLATE
@@ -153,10 +154,15 @@ class ChatTemplate:
         return self._variables[source]
 
     def unread_keys(self, conversation: Conversation) -> list[str]:
-        """Return the keys that messages hold, that nobody knows and that the template does not name."""
+        """Return the keys that messages hold, that nobody knows and that the template does not look up."""
         keys = {key for message in conversation.messages for key, value in message.items() if value not in EMPTY}
         unknown = keys - KNOWN_KEYS
-        return sorted(key for key in unknown if key not in self.source(conversation)) if unknown else []
+        if not unknown:
+            return []
+        source = self.source(conversation)
+        if source not in self._keys:
+            self._keys[source] = keys_read(source)
+        return sorted(unknown - self._keys[source])
 
     def thinking_switches(self, conversation: Conversation) -> list[str]:
         """Return the switches for thoughts that the template reads."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,10 @@ import numpy as np
 
 from xtf.data.cells import Cells
 from xtf.data.conversation import PreTokenized
+from xtf.data.flag_names import plain_name, settled_by
 from xtf.data.flags import refuse_unknown_switches, row_token_weights
 from xtf.data.report import RowError
+from xtf.data.suggestion import yaml_name
 from xtf.errors import listed
 from xtf.tokens import BoolArray, IntArray
 
@@ -21,6 +24,12 @@ MASKS = ("completion_mask", "assistant_masks", "assistant_mask", "loss_mask", "r
 OpenRLHF's."""
 OTHER_MASKS = frozenset(("attention_mask", "special_tokens_mask"))
 """Masks that say nothing of learning."""
+LABELS = re.compile(r"(?:.*_)?(?:labels?|targets?)(?:_.*)?")
+PROMPT_SIZE = re.compile(
+    r"(?:.*_)?(?:prompts?|source|context|inputs?|questions?|query|instruction|prefix)_(?:tokens?_)?"
+    r"(?:len|lens|lengths?|size|end|count)"
+)
+"""Names of columns that say how many of the tokens are prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +98,27 @@ class Unlabelled:
 
     def __call__(self, row: Cells) -> PreTokenized:
         """Read one row; RowError says what is wrong with it, such as a mask that may mark what is learnt."""
-        masks = [key for key in row if "mask" in key.lower() and key not in OTHER_MASKS]
+        others = [key for key in row if key not in row.settled and key not in OTHER_MASKS]
+        masks = [key for key in others if "mask" in key.lower()]
         if masks:
             raise RowError(
                 "a mask that is not understood",
                 f"{listed(map(repr, masks))}. Where 1 means learnt, rename it to 'loss_mask'; known: {listed(MASKS)}",
             )
+        for key in others:
+            self._refuse_labels(row, key)
         return Labelled(self.ids, self.ids)(row)
+
+    def _refuse_labels(self, row: Cells, key: str) -> None:
+        """Refuse a column that may say which tokens are learnt."""
+        value, name = row.peek(key), plain_name(key)
+        is_list = isinstance(value, (list, tuple)) and len(value) == len(row.peek(self.ids))
+        if is_list and (LABELS.fullmatch(name) or IGNORED in value):
+            line = f"data.columns: {{input_ids: {yaml_name(self.ids)}, labels: {yaml_name(key)}}}"
+            raise RowError("a column that may hold labels", f"{key!r}: {line}; {settled_by(key)}")
+        if PROMPT_SIZE.fullmatch(name) and isinstance(value, int):
+            how = "write a 'loss_mask' beside the tokens, 1 where they are learnt"
+            raise RowError("a column that may say where the prompt ends", f"{key!r}: {how}. {settled_by(key)}")
 
 
 def _integers(row: Cells, key: str) -> IntArray:
@@ -105,6 +128,8 @@ def _integers(row: Cells, key: str) -> IntArray:
         array = np.asarray(value)
     except (ValueError, TypeError):
         raise RowError(f"{key} is not a list of whole numbers") from None
+    if array.ndim == 1 and array.dtype.kind == "f" and np.all(array == np.trunc(array)):
+        array = array.astype(np.int64)  # 1.0, as data frames write whole numbers beside nulls
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
         raise RowError(f"{key} is not a list of whole numbers")
     if array.size and (array.min() < -(2**31) or array.max() >= 2**31):

@@ -84,7 +84,7 @@ def render(template: ChatTemplate, conversation: Conversation, settings: ChatSet
     Raises:
         RowError: the template refuses the conversation, or a turn cannot be located exactly.
     """
-    system = SystemRole(settings.system, conversation)
+    system = SystemRole(settings, conversation)
     fault: RowError | None = None
     for candidate in system.candidates():
         try:

@@ -25,9 +25,9 @@ MAY_SAY = re.compile(
     r"(?:pass|solve|win|success|error)_rate|votes?|upvotes?|downvotes?|likes|stars|label|feedback|status|preference|"
     r"helpful(?:ness)?|truthful(?:ness)?|harmless(?:ness)?|coherence|verified|verification|safe(?:ty)?|unsafe|rank|"
     r"toxic(?:ity)?|harmful|flagged|spam|nsfw|duplicate|hallucinations?|refusal|error|thumbs_(?:up|down)|annotation|"
-    r"good|bad|valid|passed|success)(?:_.*)?"
+    r"good|bad|valid|passed|success|thumbs?)(?:_.*)?"
 )
-DOUBTS = REFUSALS | {"f", "negative", "neg", "low", "poor", "no", "false", "fail", "unsafe", "toxic", "dislike"}
+DOUBTS = REFUSALS | {"down", "f", "negative", "neg", "low", "poor", "no", "false", "fail", "unsafe", "toxic", "dislike"}
 NEEDS_NO = re.compile(
     r".*(?:unsafe|toxic|harmful|flagged|spam|nsfw|duplicate|hallucination|refusal|error|down).*|bad.*"
 )

@@ -147,7 +147,7 @@ def _sources(run: RunReader) -> list[Source]:
         if source.saved is None and source.files is None:
             raise RunError(f"{source.path}: a data set of the hub is not written back. {INSTEAD}")
         for file in source.files or ():
-            if is_address(file.path) or file.compression or file.kind not in (".parquet", *LINES):
+            if is_address(file.path) or file.compressions or file.kind not in (".parquet", *LINES):
                 raise RunError(
                     f"{file.path}: only folders that `datasets` saved, and Parquet and JSONL files without compression "
                     f"on this machine are written back. {INSTEAD}"
