@@ -170,6 +170,19 @@ def test_a_tool_s_words_inside_a_turn_are_refused() -> None:
         learnt(RESULTS_INSIDE, Conversation(messages))
 
 
+def test_an_empty_result_inside_a_turn_is_refused_as_one_with_words_is() -> None:
+    call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+    messages = (
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "I look.", "tool_calls": [call]},
+        {"role": "tool", "content": " "},
+        {"role": "assistant", "content": "Nothing."},
+    )
+    with pytest.raises(RowError, match=f"{FOREIGN}: words of tool in message 2"):
+        learnt(RESULTS_INSIDE, Conversation(messages))
+    assert "Nothing." in learnt(str(TEMPLATES["qwen3"]), Conversation(messages))
+
+
 def test_words_that_a_template_compares_are_bracketed_without_their_edges() -> None:
     template = "{% if messages[0].content.endswith('/nothink') %}{{ '<s>' }}{% endif %}" + str(TEMPLATES["chatml"])
     assert learnt(template, said("Hi /nothink", "Hello")) == "Hello<|im_end|>"

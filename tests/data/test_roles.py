@@ -26,7 +26,7 @@ def messages(value: Any, roles: dict[str, str] | None = None) -> tuple[dict[str,
     ("names", "role"),
     [
         (["system", "System", "developer", "sys"], "system"),
-        (["user", "USER", "human", "Human ", "prompter"], "user"),
+        (["user", "USER", "human", "Human ", "prompter", "User:", "<|user|>"], "user"),
         (
             ["assistant", "Assistant", "gpt", "chatgpt", "model", "bot", "ai", "AI", "bing", "bard", "claude"],
             "assistant",
@@ -128,3 +128,10 @@ def test_other_forms_of_messages(messages: list[dict[str, Any]]) -> None:
         {"role": "user", "content": "Hi"},
         {"role": "assistant", "content": "Hello"},
     ]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"content": None, "refusal": "I cannot."}, {"content": [{"type": "refusal", "refusal": "I cannot."}]}]
+)
+def test_a_refusal_is_what_the_assistant_says(answer: dict[str, Any]) -> None:
+    assert messages([{"role": "user", "content": "Hi"}, {"role": "assistant", **answer}])[1]["content"] == "I cannot."

@@ -11,7 +11,7 @@ import yaml
 
 from xtf.config import ColumnsConfig
 from xtf.data import Conversation, PreTokenized, Row, RowError, to_conversation
-from xtf.data.schema import PLACEHOLDER, SCHEMAS, TWO_SYSTEMS, check_columns, recognise
+from xtf.data.schema import LOOKS_LIKE_TURNS, PLACEHOLDER, SCHEMAS, TWO_SYSTEMS, check_columns, recognise
 from xtf.errors import DataError
 
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
@@ -133,6 +133,20 @@ def test_bare_functions_become_tools() -> None:
 def test_a_placeholder_without_a_picture_is_told() -> None:
     row = {"prompt": "<image>Hi", "completion": "Hello"}
     assert [remark.text for remark in recognise(Row("a:1", 0, row), ColumnsConfig()).remarks] == [PLACEHOLDER]
+
+
+def test_an_address_of_a_picture_is_told_as_not_used() -> None:
+    row = {"prompt": "Hi", "completion": "Hello", "image": "a.jpg"}
+    assert recognise(Row("a:1", 0, row), ColumnsConfig()).unused == ("image",)
+
+
+@pytest.mark.parametrize(
+    "text", ["USER: Hi ASSISTANT: Yes", "Human: Hi. Assistant: Yes.", "A chat. User: Hi AI: Yes", "Hi\n\nBot: Yes"]
+)
+def test_text_that_looks_like_a_conversation_is_told(text: str) -> None:
+    for given, told in ((text, True), ("Assistant professors, users and AI: a book.", False)):
+        remarks = recognise(Row("a:1", 0, {"text": given}), ColumnsConfig()).remarks
+        assert (LOOKS_LIKE_TURNS in [remark.text for remark in remarks]) == told
 
 
 def test_columns_that_hold_nothing_are_not_reported() -> None:
@@ -299,6 +313,7 @@ def test_tool_calls_take_one_form() -> None:
         ),
         ({"messages": [{"role": "assistant", "tool_calls": [5]}]}, "malformed tool call: messages[0]"),
         ({"messages": [USER, ASSISTANT], "images": ["a.jpg"]}, "where only text is read: column 'images'"),
+        ({"prompt": "<image>\nHi", "completion": "Yes", "image": "a.jpg"}, "where only text is read: column 'image'"),
         ({"messages": [USER | {"images": ["a.jpg"]}, ASSISTANT]}, "where only text is read: messages[0].images"),
         ({"messages": {"role": ["user"], "content": ["a", "b"]}}, "malformed messages: 'messages' is an object"),
         (

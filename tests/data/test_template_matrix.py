@@ -50,6 +50,7 @@ def test_nobody_s_words_are_learnt_but_the_assistant_s(path: Path) -> None:
     """Every row is refused, or its response holds all rendered words of the assistant and none of anybody else."""
     tokenizer, tokenise = tokenizer_of(path)
     header, used = header_of(tokenizer), 0
+    opener = TOKEN.match(header)
     for plan in PLANS:
         conversation = shape(plan)
         try:
@@ -59,6 +60,7 @@ def test_nobody_s_words_are_learnt_but_the_assistant_s(path: Path) -> None:
         used += 1
         response = tokenizer.decode(tokens.input_ids[tokens.is_response].tolist())
         assert not header or header not in response, plan
+        assert not opener or opener[0] not in response, plan
         learnt = WORD.findall(response)
         rest = WORD.findall(tokenizer.decode(tokens.input_ids[~tokens.is_response].tolist()))
         assert all(word.startswith("BOT") for word in learnt), plan

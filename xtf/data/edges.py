@@ -174,6 +174,8 @@ class Edges:
             if found >= 0:
                 return found, found + len(ending)
         added = self._template.added_tokens_in(tail, (0, len(tail)))
+        while added and tail[slice(*added[-1])] in self._template.openers:
+            added.pop()
         if added and self._template.endings:
             return added[-1]
         words = len(tail.rstrip())

@@ -18,14 +18,14 @@ from xtf.errors import kind_of, listed
 
 WRITTEN = ("reasoning_content", "reasoning", "thinking", "tool_plan", "content")
 """The parts of an assistant message that hold words of its own."""
-TEXT_TYPES = frozenset(("text", "input_text", "output_text"))
+TEXT_TYPES = frozenset(("text", "input_text", "output_text", "refusal"))
 THOUGHT_TYPES = frozenset(("reasoning", "thinking"))
 CALL_TYPES = frozenset(("tool_call", "tool_calls", "function_call"))
 NO_ROLES: Mapping[str, str] = {}
 SPEAKERS = ("role", "from", "speaker")
 """Keys, and columns, that say who speaks."""
-CONTENTS = ("content", "value", "text", "message", "parts")
-"""Keys that hold what is said: OpenAI's, ShareGPT's, …, Gemini's."""
+CONTENTS = ("content", "value", "text", "message", "parts", "refusal")
+"""Keys that hold what is said: OpenAI's, ShareGPT's, …, Gemini's, and OpenAI's where the assistant refuses."""
 MEDIA = ("images", "videos", "audios", "image", "video", "audio")
 NO_MEDIA = "a picture, video or sound, where only text is read"
 LEARNING = "learning"

@@ -256,7 +256,7 @@ def _fitted(name: str, tokens: Tokens, config: DataConfig, report: DataReport, l
             report.decide(cause, location, count)
         reason = "nothing in the row is to be learnt" if causes else "empty response"
         raise RowError(reason, ", ".join(cause for cause, _ in causes) or "only tokens of the template")
-    result = tokens.example(name, keep)
+    result = tokens.example(name, keep) if is_long else whole
     if not result.is_learnable.any():
         raise RowError(
             "no response token within data.max_length",

@@ -22,7 +22,8 @@ ROLES: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys((f"{who}_{what}" for who in ("function", "tool") for what in ("response", "result")), "tool")
     | dict.fromkeys((f"{who}_{what}" for who in ("function", "tool") for what in ("output", "results")), "tool")
 )
-"""Spellings that are known by themselves, and what they mean; case, hyphens and spaces do not count."""
+"""Spellings that are known by themselves, and what they mean; case, hyphens and spaces do not count, nor do the signs
+of ``Assistant:`` and ``<|assistant|>``."""
 
 
 def role_of(name: object, place: str, own: Mapping[str, str]) -> str:
@@ -51,4 +52,4 @@ def is_role(name: object) -> bool:
 
 
 def _plain(name: str) -> str:
-    return name.strip().lower().replace("-", "_").replace(" ", "_")
+    return name.strip(" \t\n:<|>").lower().replace("-", "_").replace(" ", "_")

@@ -25,7 +25,7 @@ from xtf.data.report import Remark, RowError
 from xtf.data.row_tests import check_row
 from xtf.data.sources import Row
 from xtf.data.suggestion import columns_line
-from xtf.data.text_rows import Chat, Pair, Text, first_answer, text_alone
+from xtf.data.text_rows import PLACEHOLDERS, Chat, Pair, Text, first_answer, has_placeholder, text_alone
 from xtf.data.token_rows import MASKS, Labelled, Unlabelled
 from xtf.data.value_tests import NO_TESTS
 from xtf.data.verdicts import check_verdicts, possible_verdicts
@@ -64,13 +64,13 @@ def _pair(prompt: str, response: str, more: str | None = None) -> Schema:
 
 PLAIN = "plain text: every token is a target"
 NULL_ARGUMENTS = "arguments of a tool call that are null are left out, for a table does not tell them from absent ones"
-PICTURE = "<image>"
-PLACEHOLDER = f"{PICTURE} stands in the text, and the row has no picture: it is read as words"
+PLACEHOLDER = f"{' or '.join(PLACEHOLDERS)} stands in the text, and the row has none: it is read as words"
 TWO_SYSTEMS = "the messages begin with system text, and a column holds another: the messages' is used"
 LOOKS_LIKE_TURNS = "plain text that looks like a conversation: the words of all who speak in it are learnt"
 TURNS = re.compile(
     r"<\|im_start\|>|<\|start_header_id\|>|<start_of_turn>|<\|turn>|<\|(?:user|assistant)\|>|\[/INST\]|<｜Assistant｜>|"
-    r"###\s*(?:Assistant|Response)\s*:|(?:^|\n)\s*(?:Assistant|AI|GPT|Bot)\s*:"
+    r"###\s*(?:Assistant|Response)\s*:|(?:^|\n)\s*(?:Assistant|AI|GPT|Bot)\s*:|\bASSISTANT:|"
+    r"\b(?:Human|User): [^\n]{1,2000}? (?:Assistant|AI|Bot):"
 )
 """What stands before an answer in texts that were made of conversations."""
 PACKED = (
@@ -206,7 +206,7 @@ def _remarks(row: Row, cells: Cells, value: Conversation | PreTokenized, liked: 
         yield Remark(PACKED)
     if isinstance(value, Conversation) and value.is_text and TURNS.search(value.messages[0]["content"]):
         yield Remark(LOOKS_LIKE_TURNS, "to learn answers alone, give the turns as 'messages'")
-    if isinstance(value, Conversation) and any(PICTURE in str(message["content"]) for message in value.messages):
+    if isinstance(value, Conversation) and has_placeholder(value.messages):
         yield Remark(PLACEHOLDER)
 
 

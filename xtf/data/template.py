@@ -222,16 +222,19 @@ class ChatTemplate:
         tokens = self.added_tokens_in(tail, (0, len(tail)))
         if any(end <= shared for _, end in tokens):  # else the ending differs by place, or is no token
             tokens = [token for token in tokens if token[1] <= shared]
-        heads = {
-            self._probe.head[start:end] for start, end in self.added_tokens_in(self._probe.head, (0, LONGEST_HEAD))
-        }
         ends = [tokens[0][1]] if tokens else [len(tail.rstrip())]
         for start, end in tokens[1:]:
-            if start != ends[-1] or tail[start:end] in heads:  # such a token opens the next turn
+            if start != ends[-1] or tail[start:end] in self.openers:
                 break
             ends.append(end)
         endings = (each for end in (ends[-1], ends[0]) for each in (tail[:end], tail[:end].lstrip()))
         return tuple(dict.fromkeys(ending for ending in endings if ending))
+
+    @cached_property
+    def openers(self) -> frozenset[str]:
+        """The added tokens that stand before the first words of a conversation: such a token opens a turn."""
+        head = self._probe.head
+        return frozenset(head[start:end] for start, end in self.added_tokens_in(head, (0, LONGEST_HEAD)))
 
     @property
     def middle_endings(self) -> tuple[str, ...]:

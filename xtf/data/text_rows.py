@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,9 @@ ARGUMENTS = "chat_template_kwargs"
 
 TOOLS = ("tools", "functions", "available_tools")
 """Columns of tools: OpenAI's, its former form, Mistral's; the first that holds any is read."""
+
+PLACEHOLDERS = ("<image>", "<video>", "<audio>")
+"""What stands in a text where something goes that is none."""
 
 Messages = list[dict[str, Any]]
 
@@ -132,7 +135,7 @@ def first_answer(value: Any, place: str) -> Any:
 
 def _conversation(messages: Messages, row: Cells, context: int = 0) -> Conversation:
     """The messages with what the row says besides, checked for a response."""
-    _refuse_media(row)
+    _refuse_media(row, messages)
     system = row.system_prompt()
     if system and messages[:1] and messages[0]["role"] != "system":
         messages = [{"role": "system", "content": system}, *messages]
@@ -188,8 +191,18 @@ def _is_exchange(value: Any) -> bool:
     return isinstance(value, Mapping) and "input" in value and "output" in value and "role" not in value
 
 
-def _refuse_media(row: Cells) -> None:
-    """Words about an image that the model does not see are not worth learning; text (an address) is no image."""
+def has_placeholder(messages: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether something that is no text is to go into the text of a message."""
+    return any(each in str(message["content"]) for message in messages for each in PLACEHOLDERS)
+
+
+def _refuse_media(row: Cells, messages: Messages | None = None) -> None:
+    """Words about an image that the model does not see are not worth learning; an address alone is no image.
+
+    It is one where the messages say, as those of LLaVA do, where to put it.
+    """
+    has_place = has_placeholder(messages or ())
     for column in MEDIA:
-        if column in row and is_media(row[column]):
+        value = row.peek(column)
+        if is_media(value) or (has_place and isinstance(value, str) and value.strip()):
             raise RowError(NO_MEDIA, f"column {column!r}")

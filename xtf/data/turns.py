@@ -18,7 +18,7 @@ from itertools import pairwise
 
 from xtf.data.conversation import Conversation
 from xtf.data.edges import Edges
-from xtf.data.forms import forms_of
+from xtf.data.forms import Form, forms_of
 from xtf.data.leftout import left_out
 from xtf.data.markers import NotLocated, Piece, Span, widened
 from xtf.data.marking import Marked
@@ -121,6 +121,7 @@ def _located(template: ChatTemplate, conversation: Conversation, settings: ChatS
         try:
             marked = Marked(template, conversation, form)
             rendering = _Locator(marked, settings).rendering()
+            _check_empty_results(template, conversation, form, settings)
         except RowError as error:
             faults.append(error)
         except NotLocated as error:
@@ -130,6 +131,27 @@ def _located(template: ChatTemplate, conversation: Conversation, settings: ChatS
         else:
             return rendering, marked.leaves_out("system")
     raise faults[0]
+
+
+def _check_empty_results(
+    template: ChatTemplate, conversation: Conversation, form: Form, settings: ChatSettings
+) -> None:
+    """Refuse what would be refused if the results of tools that are empty held a word, by which they are found.
+
+    Raises:
+        RowError: the template puts a result inside an assistant turn.
+    """
+    messages = conversation.messages
+    filled = tuple({**m, "content": "0"} if m["role"] == "tool" and not m["content"].strip() else m for m in messages)
+    if filled == messages:
+        return
+    try:
+        _Locator(Marked(template, replace(conversation, messages=filled), form), settings).rendering()
+    except RowError as error:
+        if error.reason == FOREIGN:
+            raise
+    except (NotLocated, RefusedError):
+        return  # they cannot be told otherwise then
 
 
 class _Locator:
