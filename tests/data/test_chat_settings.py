@@ -320,3 +320,20 @@ def test_a_key_counts_as_read_only_if_the_template_looks_it_up() -> None:
     report = DataReport()
     list(read_examples(DataConfig(path="x"), tiny_tokenizer(template + "{% endfor %}"), report, [row]))
     assert report.unused == {"messages[].channel": 1}
+
+
+def test_a_token_that_opens_the_next_turn_is_no_end_of_a_call() -> None:
+    """As in Command A, whose template ends with a header whatever is asked of it, and whose answers end otherwise."""
+    template = (
+        "{% for m in messages %}{{ '<|start|>' + m.role + '<|stop|>' }}"
+        "{% for call in m.tool_calls or [] %}{{ call.function.name + '</tool_call><|eot|>' }}{% endfor %}"
+        "{% if not m.tool_calls %}{{ m.content + '</think><|eot|>' }}{% endif %}{% endfor %}<|start|>assistant<|stop|>"
+    )
+    call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+    messages = (
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": "12"},
+        {"role": "assistant", "content": "Twelve."},
+    )
+    assert learnt(template, Conversation(messages)) == "look</tool_call><|eot|>Twelve.</think><|eot|>"

@@ -404,6 +404,18 @@ def test_what_a_turn_says_in_words_or_numbers_is_refused_and_can_be_settled(mess
     assert learnt(two_turns(**message), only={f"messages[].{key}": "any"}) == f"Bad{END}Good{END}"
 
 
+@pytest.mark.parametrize(
+    "flag", [{"is_correct": False}, {"mask": 1}, {"metadata": {"train": False}}, {"chosen": False}]
+)
+def test_what_a_part_says_can_be_settled_too(flag: dict[str, Any]) -> None:
+    parts = [{"type": "text", "text": "Bad. ", **flag}, {"type": "text", "text": "Good."}]
+    example, report = read(one_turn(parts))
+    assert 'data.only: {"messages[].' in "\n".join(report.lines())
+    assert example is None or learnt(one_turn(parts)) == f"Good.{END}"
+    (key,) = flag
+    assert learnt(one_turn(parts), only={f"messages[].{key}": "any"}) == f"Bad. Good.{END}"
+
+
 def test_what_tools_are_called_with_or_answer_is_no_flag() -> None:
     call = {"name": "run", "arguments": {"train": False, "loss_mask": [0]}}
     asks = {"role": "assistant", "content": "", "function_call": call}

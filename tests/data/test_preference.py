@@ -101,7 +101,7 @@ def test_earlier_answers_of_the_prompt_are_context() -> None:
 @pytest.mark.parametrize(
     "flag",
     [
-        *({"label": value} for value in (False, 0, 0.0, -1, "False", "0", "-1", "undesirable", "Rejected")),
+        *({"label": value} for value in (False, 0, 0.0, -1, "False", "0", "-1", "undesirable", "Rejected", "no")),
         *({"kto_tag": value} for value in (False, 0)),
         *({name: False} for name in ("Label", "KTO_tag", "chosen", "is_desirable", "preferred", "is_accepted")),
         *({name: True} for name in ("rejected", "is_rejected", "undesirable")),

@@ -130,6 +130,13 @@ def test_other_forms_of_messages(messages: list[dict[str, Any]]) -> None:
     ]
 
 
+def test_a_role_that_nobody_wants_learnt_is_not_proposed_as_the_assistant() -> None:
+    for name, proposed in (("doctor", True), ("rejected", False)):
+        with pytest.raises(RowError) as caught:
+            messages([{"role": name, "content": "x"}])
+        assert (f'for example data.roles: {{"{name}": assistant}}' in str(caught.value)) == proposed
+
+
 @pytest.mark.parametrize(
     "answer", [{"content": None, "refusal": "I cannot."}, {"content": [{"type": "refusal", "refusal": "I cannot."}]}]
 )

@@ -43,7 +43,11 @@ def told(report: DataReport) -> str:
         *({"is_correct": value} for value in (0, 0.0, "0", "False", "no")),
         *({"label": word} for word in ("bad", "Wrong", "incorrect")),
         {"status": "failed"},
+        {"decision": "reject"},
+        {"rating": "thumbs_down"},
+        {"is_correct": [False, False]},
         {"metadata": {"is_correct": False}},
+        {"metadata": {"judged": {"is_correct": False}}},
     ],
 )
 def test_rows_that_plainly_say_that_they_are_wrong_are_left_out_and_told(said: dict[str, Any]) -> None:
@@ -51,7 +55,11 @@ def test_rows_that_plainly_say_that_they_are_wrong_are_left_out_and_told(said: d
     text, report = read(PAIR | said)
     assert text is None
     assert SAYS in told(report)
-    column = "metadata.is_correct" if name == "metadata" else name
+    inner = said[name]
+    column = name
+    while isinstance(inner, dict):
+        ((key, inner),) = inner.items()
+        column += f".{key}"
     text, report = read(PAIR | said, only={column: "any"})
     assert text == "Hello<|im_end|>"
     assert SAYS not in told(report)
@@ -67,6 +75,7 @@ def test_rows_that_plainly_say_that_they_are_wrong_are_left_out_and_told(said: d
         *({"counts": {name: value}} for name, value in (("kept", 0), ("removed", 1))),
         *({name: False} for name in ("correct_answer", "has_code", "is_final", "answer")),
         *({"label": word} for word in ("good", "sports")),
+        {"is_correct": [True, False]},
         {"error": "none"},
     ],
 )
@@ -87,6 +96,7 @@ def test_one_bad_row_does_not_stop_what_stops_at_bad_rows() -> None:
     [
         ({"score": 4.5}, 'data.only: {score: ">= 4.5"}'),
         ({"reward": -1}, 'data.only: {reward: "> -1"}'),
+        ({"labels": [1, -1]}, 'data.only: {labels: ">= 1"}'),
         ({"quality": "low"}, 'data.only: {quality: "!= low"}'),
         ({"verified": False}, "data.only: {verified: true}"),
         ({"is_toxic": True}, "data.only: {is_toxic: false}"),

@@ -76,13 +76,13 @@ def is_switch(key: str, value: Any) -> bool:
     return truth(value) is not None and bool(looks.fullmatch(name))
 
 
-def refuse_unknown(keys: Iterable[Any], place: str, column: str | None = None) -> None:
+def refuse_unknown(keys: Iterable[Any], place: str, column: str = "") -> None:
     """Refuse keys that look like flags.
 
     Args:
         keys: Of a row, a turn or a part.
         place: Where it stands.
-        column: What ``data.only`` puts before such a key, None where it speaks of none.
+        column: What ``data.only`` puts before such a key.
 
     Raises:
         RowError: naming them.
@@ -90,8 +90,7 @@ def refuse_unknown(keys: Iterable[Any], place: str, column: str | None = None) -
     unknown = [key for key in keys if isinstance(key, str) and looks_like_a_flag(key)]
     if unknown:
         known = listed((*TURN_FLAGS, *DETAILS[:1]))
-        how = "" if column is None else f"{settled_by(column + unknown[0])}. "
-        raise refused(f"{place}: {listed(map(repr, unknown))}. {how}Known: {known}")
+        raise refused(f"{place}: {listed(map(repr, unknown))}. {settled_by(column + unknown[0])}. Known: {known}")
 
 
 def looks_like_a_flag(key: str) -> bool:
@@ -115,7 +114,7 @@ def refuse_unknown_lists(row: Mapping[str, Any], sizes: Collection[int]) -> None
     named = ((key, value) for key, value in lists if LOOKS_LIKE_A_LIST.fullmatch(plain_name(key)))
     numbers = ((key, value) for key, value in named if all(isinstance(each, (bool, int, float)) for each in value))
     found = [key for key, value in numbers if len(value) in sizes or set(value) <= {0, 1}]
-    refuse_unknown(found, "the row", "")
+    refuse_unknown(found, "the row")
 
 
 def refused(detail: str) -> RowError:

@@ -124,13 +124,16 @@ def with_length(turn: TurnWeight, length: int, place: str) -> TurnWeight:
     return replace(turn, spans=(*turn.spans, *gaps))
 
 
-def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanWeight, ...]:
+def part_spans(
+    parts: Iterable[tuple[str, int, Any]], place: str, settled: Collection[str] = ()
+) -> tuple[SpanWeight, ...]:
     """Weights of the typed parts of one content, none if no part has a flag.
 
     Args:
         parts: For each part the text it becomes a piece of (``content``, ``reasoning_content``, or "" for a tool
             call), how many characters it adds, and the part as it stands in the row.
         place: For errors.
+        settled: Keys of which ``data.only`` speaks, which are no flags.
 
     Raises:
         RowError: naming a flag that is not understood.
@@ -141,10 +144,10 @@ def part_spans(parts: Iterable[tuple[str, int, Any]], place: str) -> tuple[SpanW
     for number, (key, length, raw) in enumerate(parts):
         here = f"{place}.content[{number}]"
         part = dict(raw) if isinstance(raw, Mapping) else {}
-        found = _taken(part, here)
-        refuse_unknown(set(part), here)
-        refuse_hidden(part, here)
-        refuse_verdicts(part, here)
+        found = _taken(part, here, settled)
+        refuse_unknown(set(part) - set(settled), here, OF_TURNS)
+        refuse_hidden(part, here, settled)
+        refuse_verdicts(part, here, settled)
         weight, flag = _joined(found, here)
         if found and not key:
             raise refused(f"{here}: {flag!r} on a part that is no text; set it on the whole turn")
@@ -208,7 +211,7 @@ def refuse_unknown_switches(row: Mapping[str, Any], sizes: Collection[int] = (),
     refuse_unknown_lists(others, sizes)
     details = {key for key, _ in spelled(others, DETAILS)}
     switches = {key for key, value in others.items() if is_switch(key, value)}
-    refuse_unknown(sorted(switches | details), "the row", "")
+    refuse_unknown(sorted(switches | details), "the row")
     refuse_hidden(row, "the row", settled)
 
 

@@ -177,7 +177,7 @@ def _message(raw: Any, place: str, roles: Mapping[str, str], tests: Mapping[str,
     if role == CALL:
         content, calls = "", _json(text_of(content, place), place)
     elif isinstance(content, (list, tuple)):
-        spans = part_spans(_measured(content, place), place)
+        spans = part_spans(_measured(content, place), place, tests)
         content, thoughts, more = _by_type(content, place)
         calls = [*_listed(calls), *more] if more else calls
         message |= {"reasoning_content": thoughts} if thoughts else {}

@@ -172,6 +172,8 @@ def _verdict(value: Any, name: str, has_completion: bool) -> bool | None:
         return value if isinstance(value, bool) else None
     if isinstance(value, str):
         word = value.strip().lower()
+        if word in ("yes", "no"):
+            return word == "yes" if name != "label" or has_completion else None
         value = VERDICTS.get(word, float(word) if word in ("-1", "0", "1") else None)
     if isinstance(value, bool):
         return value

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from xtf.data.report import RowError
+from xtf.data.suggestion import UNWANTED
 from xtf.errors import listed
 
 CALL = "call"
@@ -42,8 +43,10 @@ def role_of(name: object, place: str, own: Mapping[str, str]) -> str:
         mapped = own.get(name) or next((role for key, role in own.items() if _plain(key) == spelling), None)
         if role := ROLES.get(_plain(mapped) if mapped else spelling):
             return role
-    line = f"data.roles: {{{json.dumps(name)}: assistant}}" if isinstance(name, str) else "a text"
-    raise RowError("unknown role", f"{place}: {name!r}. Known: {listed(ROLES)}. Map others, for example {line}")
+    how = " by data.roles"
+    if isinstance(name, str) and not UNWANTED.search(name):
+        how = f", for example data.roles: {{{json.dumps(name)}: assistant}}"
+    raise RowError("unknown role", f"{place}: {name!r}. Known: {listed(ROLES)}. Map others{how}")
 
 
 def is_role(name: object) -> bool:

@@ -33,8 +33,12 @@ CHOICES = re.compile(rf"correct|right|{_CHOICE}|{_DROPPED}")
 """Names that may hold a number instead, of the right choice or of what was kept or dropped, or the answer yes or no."""
 ANSWERS = re.compile(rf"(?:correct|right|wrong|incorrect)_{_OF}")
 """Names of answers: ``correct_answer: false`` is what is right; only ``is_correct_answer`` judges."""
-LABELS = re.compile(rf"(?:{_OF}_)?(?:label|verdict|judge?ment|status|quality|evaluation|annotation|feedback|rating)")
-REFUSALS = frozenset(("bad", "wrong", "incorrect", "rejected", "unacceptable", "invalid", "failed"))
+LABELS = re.compile(
+    rf"(?:{_OF}_)?(?:label|verdict|judge?ment|status|quality|evaluation|annotation|feedback|rating|decision|thumbs?)"
+)
+REFUSALS = frozenset(("bad", "wrong", "incorrect", "rejected", "unacceptable", "invalid", "failed")) | {
+    *("reject", "unusable", "discard", "discarded", "thumbs_down", "thumbs-down", "thumbs down")
+}
 
 
 def verdict_of(name: str, value: Any, of_turn: bool = False) -> bool | None:
@@ -42,9 +46,12 @@ def verdict_of(name: str, value: Any, of_turn: bool = False) -> bool | None:
 
     Args:
         name: Of a column of a row, or a key of a turn.
-        value: What it holds.
+        value: What it holds; a list says what all of its entries say.
         of_turn: Of a turn, ``keep`` and ``selected`` say nothing.
     """
+    if isinstance(value, (list, tuple)):
+        said_by_each = {verdict_of(name, each, of_turn) for each in value}
+        return said_by_each.pop() if len(said_by_each) == 1 else None
     is_word = isinstance(value, str)
     if is_word and value.strip().lower() in REFUSALS and LABELS.fullmatch(plain_name(name)):
         return False

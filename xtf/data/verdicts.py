@@ -22,7 +22,7 @@ from xtf.data.verdict_names import REFUSALS, verdict_of
 
 MAY_SAY = re.compile(
     r"(?:.*_)?(?:scores?|rewards?|ratings?|quality|grades?|correct|correctness|accuracy|acc|verdicts?|judge?ments?|"
-    r"(?:pass|solve|win|success|error)_rate|votes?|upvotes?|downvotes?|likes|stars|label|feedback|status|preference|"
+    r"(?:pass|solve|win|success|error)_rate|votes?|upvotes?|downvotes?|likes|stars|labels?|feedback|status|preference|"
     r"helpful(?:ness)?|truthful(?:ness)?|harmless(?:ness)?|coherence|verified|verification|safe(?:ty)?|unsafe|rank|"
     r"toxic(?:ity)?|harmful|flagged|spam|nsfw|duplicate|hallucinations?|refusal|error|thumbs_(?:up|down)|annotation|"
     r"good|bad|valid|passed|success|thumbs?)(?:_.*)?"
@@ -78,13 +78,13 @@ def possible_verdicts_of_turns(messages: Iterable[Mapping[str, Any]], unread: It
 
 
 def _entries(row: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
-    """Column, name and value; of a column that is an object, each of its entries as ``column.name``."""
+    """Column, name and value; of an object, each of its entries as ``column.name``, also within another."""
     peek = row.peek if isinstance(row, Cells) else row.get
-    for column in row:
+    for column in map(str, row):
         value = peek(column)
         if isinstance(value, Mapping):
-            yield from ((f"{column}.{key}", str(key), inner) for key, inner in value.items() if inner is not None)
-        else:
+            yield from ((f"{column}.{path}", key, inner) for path, key, inner in _entries(value))
+        elif value is not None:
             yield column, column, value
 
 
