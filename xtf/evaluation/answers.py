@@ -23,10 +23,12 @@ class Generation:
     Attributes:
         max_new_tokens: Longest answer.
         batch_size: Answers generated side by side; prompts are sorted by length and padded on the left.
+        stops: Tokens that end an answer; if None, what :func:`stop_ids` finds for the examples.
     """
 
     max_new_tokens: int = 160
     batch_size: int = 16
+    stops: Sequence[int] | None = None
 
 
 def task_of(example: TokenizedExample, row: Mapping[str, Any], tokenizer: Any) -> Task:
@@ -57,7 +59,7 @@ def generate_answers(
     settings = settings or Generation()
     prompts = [example.input_ids[: _last_response(example)[0]] for example in examples]
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
-    stops = _stop_ids(model, tokenizer, examples)
+    stops = settings.stops if settings.stops is not None else stop_ids(model, tokenizer, examples)
     answers = [""] * len(examples)
     with evaluating(model):
         for begin in range(0, len(order), settings.batch_size):
@@ -91,7 +93,7 @@ def _decoded(tokenizer: Any, ids: Any) -> str:
     return str(tokenizer.decode([int(token) for token in ids], skip_special_tokens=True))
 
 
-def _stop_ids(model: Any, tokenizer: Any, examples: Sequence[TokenizedExample]) -> list[int]:
+def stop_ids(model: Any, tokenizer: Any, examples: Sequence[TokenizedExample]) -> list[int]:
     """End-of-text tokens of tokenizer and model, and the special tokens that end a turn in these examples."""
     settings = getattr(model, "generation_config", None)
     given = [tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)]
@@ -105,7 +107,7 @@ def _stop_ids(model: Any, tokenizer: Any, examples: Sequence[TokenizedExample]) 
     return sorted(stops)
 
 
-def _generate(model: Any, prompts: Sequence[Any], stops: list[int], max_new_tokens: int) -> list[Any]:
+def _generate(model: Any, prompts: Sequence[Any], stops: Sequence[int], max_new_tokens: int) -> list[Any]:
     """Continue each prompt greedily; returns the new ids, cut before the first stop token."""
     width = max(len(prompt) for prompt in prompts)
     pad = stops[0] if stops else 0
@@ -115,7 +117,9 @@ def _generate(model: Any, prompts: Sequence[Any], stops: list[int], max_new_toke
         ids[row, width - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
         mask[row, width - len(prompt) :] = 1
     config: Any = GenerationConfig
-    settings = config(max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad, eos_token_id=stops or None)
+    settings = config(
+        max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad, eos_token_id=list(stops) or None
+    )
     base, device = base_of(model), next(model.parameters()).device
     former, base.generation_config = base.generation_config, settings  # or its penalties and samplers would be added
     try:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 from xtf.config import EvaluationConfig, TrainingConfig
-from xtf.evaluation.answers import Generation, generate_answers, task_of
+from xtf.evaluation.answers import Generation, generate_answers, stop_ids, task_of
 from xtf.evaluation.arm_result import ArmResult, kept_result
-from xtf.evaluation.held_out import held_out_loss
+from xtf.evaluation.held_out import LossResult, token_losses
 from xtf.evaluation.held_out_rows import HeldOut, digest_of
 from xtf.evaluation.judging import Judges, choose_judges
+from xtf.evaluation.processes import Processes
 from xtf.evaluation.tasks import check_tasks, run_tasks, tasks_digest
 from xtf.files import digest, write_json
 from xtf.model import LoadedModel
 from xtf.progress import progress as progress_bar
+from xtf.runs.worker import Worker
 from xtf.tokens import TokenizedExample
 from xtf.training.arms import ArmRows, Labelling, labelled_rows
+from xtf.training.loop import training_arguments
 from xtf.training.rows import TrainingRow
 from xtf.training.trainer import TrainingJob, train_model
 from xtf.training.weights import held_in, weights_dtype
@@ -109,6 +112,14 @@ class Comparison:
         tasks = [task_of(item, self.held_out.rows.get(item.example_id, {}), self.loaded.tokenizer) for item in examples]
         return choose_judges(tasks, self.evaluation.metrics)
 
+    @cached_property
+    def processes(self) -> Processes:
+        """Those of the launch, among which held-out examples are shared out."""
+        if Worker.of_launch() is None:
+            return Processes()
+        arguments = training_arguments(self.loaded.model, self.training, 0, Path())  # which joins the launch
+        return Processes(arguments.process_index, arguments.world_size)
+
     def base(self, folder: Path) -> ArmResult:
         """Evaluate the model as it is."""
         return self.result("base", self.training.seeds[0], Leg([], folder), self.loaded.fingerprint, None)
@@ -177,14 +188,17 @@ class Comparison:
         with ExitStack() as stack:
             advance = None
             if self.progress:
-                total = len(examples) + len(answered)
+                total = len(self.processes.part(examples)) + len(self.processes.part(answered))
                 advance = stack.enter_context(progress_bar(f"evaluating {leg.folder.name}", total, "examples"))
-            loss = held_out_loss(model, examples, advance=advance)
+            losses = partial(token_losses, model, advance=advance)
+            loss = LossResult.of(self.processes.spread(examples, losses))
             result = replace(untrained, held_out_loss=loss.loss, held_out_tokens=loss.tokens, losses=loss.by_example)
             if judges is None:
                 return result
-            settings = Generation(self.evaluation.max_new_tokens, self.evaluation.batch_size)
-            texts = generate_answers(model, self.loaded.tokenizer, answered, settings, advance=advance)
+            tokenizer, stops = self.loaded.tokenizer, stop_ids(model, self.loaded.tokenizer, answered)
+            settings = Generation(self.evaluation.max_new_tokens, self.evaluation.batch_size, stops)
+            answers = partial(generate_answers, model, tokenizer, settings=settings, advance=advance)
+            texts = self.processes.spread(answered, answers)
         metrics, shown = judges.judge(dict(zip((item.example_id for item in answered), texts, strict=True)))
         write_json(leg.folder / "answers.json", shown)
         return replace(result, metrics=tuple(metrics), answered=len(judges.tasks), fits=dict(judges.fits))

@@ -28,6 +28,19 @@ class LossResult:
     tokens: int
     by_example: tuple[tuple[float, int], ...]
 
+    @classmethod
+    def of(cls, losses: Sequence[FloatArray]) -> LossResult:
+        """From those of each example's response tokens, as :func:`token_losses` returns them.
+
+        Raises:
+            DataError: when there is no response token.
+        """
+        by_example = tuple((float(own.sum(dtype=np.float64)), len(own)) for own in losses)
+        tokens = sum(count for _, count in by_example)
+        if not tokens:
+            raise DataError("evaluation: no held-out example has a response token")
+        return cls(sum(loss for loss, _ in by_example) / tokens, tokens, by_example)
+
 
 def held_out_loss(
     model: Any,
@@ -47,12 +60,7 @@ def held_out_loss(
     Raises:
         DataError: when there is no response token.
     """
-    found = token_losses(model, examples, tokens_per_batch=tokens_per_batch, advance=advance)
-    by_example = tuple((float(losses.sum(dtype=np.float64)), len(losses)) for losses in found)
-    tokens = sum(count for _, count in by_example)
-    if not tokens:
-        raise DataError("evaluation: no held-out example has a response token")
-    return LossResult(sum(loss for loss, _ in by_example) / tokens, tokens, by_example)
+    return LossResult.of(token_losses(model, examples, tokens_per_batch=tokens_per_batch, advance=advance))
 
 
 @torch.no_grad()
