@@ -76,7 +76,7 @@ def test_arms_are_trained_evaluated_and_kept(tmp_path: Path, monkeypatch: pytest
     assert run(tmp_path) == results
     assert trained == [True], "a trained arm whose evaluation was lost is only evaluated again"
     monkeypatch.setattr(compare, "train_model", fail)
-    monkeypatch.setattr(compare, "held_out_loss", fail)
+    monkeypatch.setattr(compare, "token_losses", fail)
     assert run(tmp_path) == results
     with pytest.raises(AssertionError, match="kept results"):
         run(tmp_path, fingerprint="another base")

@@ -30,7 +30,7 @@ class LossResult:
 
     @classmethod
     def of(cls, losses: Sequence[FloatArray]) -> LossResult:
-        """From those of each example's response tokens, as :func:`token_losses` returns them.
+        """From ``(response tokens,)`` losses of each example, as :func:`token_losses` returns them.
 
         Raises:
             DataError: when there is no response token.
