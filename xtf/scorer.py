@@ -254,7 +254,7 @@ class _Ready:
         for name, nothing in (("labels", -100), ("assistant_masks", 0), ("weights", 0)):
             columns[name] = np.where(lost, columns[name].dtype.type(nothing), columns[name])
         for place, example in enumerate(examples):
-            here = slice(*shard.offsets[place : place + 2].tolist())
+            here = shard.tokens_of(place, place + 1)
             yield {
                 "example_id": example.example_id,
                 **{name: columns[name][here].copy() for name in self.empty},

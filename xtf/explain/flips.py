@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +14,8 @@ from xtf.labelling.cuts.base import End
 from xtf.labelling.cuts.float32 import nearest
 from xtf.tokens import BoolArray, FloatArray
 
-_ROUND = [
-    {digits: Context(prec=digits, rounding=rounding) for digits in range(3, 10)}
-    for rounding in (ROUND_FLOOR, ROUND_CEILING)
-]
-"""Down and up: what rounds to so many digits; 9 tell any two float32 numbers apart."""
+DIGITS = range(3, 10)
+"""How many digits a printed number has; 9 tell any two float32 numbers apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +60,24 @@ class Surroundings:
     turning: NDArray[np.int8]
 
 
-def surroundings(scores: FloatArray, intervals: Sequence[Interval]) -> Surroundings:
-    """Look ``(k,)`` finite float32 scores up among intervals that rise and lie apart.
+def surroundings(
+    scores: FloatArray, owners: NDArray[np.int64], intervals: Sequence[Sequence[Interval]]
+) -> Surroundings:
+    """Look ``(k,)`` finite float32 scores up among the intervals of their examples, which rise and lie apart.
 
     A bound turns a verdict by moving past the score. It cannot where it would first meet the next interval, as the two
     bounds of an ``outside`` cut whose ``low`` is its ``high``.
+
+    Args:
+        scores: The scores.
+        owners: ``(k,)``, the example of each.
+        intervals: Those of each example.
     """
-    lows = np.array([*(low for low, _ in intervals), math.inf])
-    highs = np.array([-math.inf, *(high for _, high in intervals), math.inf])
-    interval = np.searchsorted(highs[1:-1], scores.astype(np.float64), side="right")
-    lacking = lows[interval] < scores
-    below = np.where(lacking, lows[interval], highs[interval])
-    above = np.where(lacking, highs[interval + 1], lows[interval])
+    lows, highs = _padded(intervals)
+    interval = np.count_nonzero(highs[owners, 1:] <= scores[:, None], axis=1)
+    low, high, before = lows[owners, interval], highs[owners, interval + 1], highs[owners, interval]
+    lacking = low < scores
+    below, above = np.where(lacking, low, before), np.where(lacking, high, low)
     with np.errstate(over="ignore", under="ignore"):
         rises = lacking | (np.nextafter(scores, np.float32(np.inf)) <= above)
         falls = lacking | (np.nextafter(scores, np.float32(-np.inf)) >= below)
@@ -85,6 +87,17 @@ def surroundings(scores: FloatArray, intervals: Sequence[Interval]) -> Surroundi
     return Surroundings(interval, lacking, below, above, turning.astype(np.int8))
 
 
+def _padded(intervals: Sequence[Sequence[Interval]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Low and high ends as tables, a row an example, the rows filled up with inf; the first high end is -inf."""
+    width = max(map(len, intervals), default=0) + 1
+    lows, highs = (np.full((len(intervals), width + more), math.inf) for more in (0, 1))
+    highs[:, 0] = -math.inf
+    for row, own in enumerate(intervals):
+        for place, (low, high) in enumerate(own):
+            lows[row, place], highs[row, place + 1] = low, high
+    return lows, highs
+
+
 def round_past(score: float, upward: bool, strict: bool, limit: float) -> tuple[float, str]:
     """A short decimal at or beyond a float32 score (beyond it, if ``strict``), but not beyond ``limit``; and its text.
 
@@ -92,29 +105,35 @@ def round_past(score: float, upward: bool, strict: bool, limit: float) -> tuple[
     """
     score += 0.0  # of two zeros the one without a sign
     low, high = (score, limit) if upward else (limit, score)
-    for digits, context in _ROUND[upward].items():
-        rounded = context.create_decimal_from_float(score)
-        text = f"{float(rounded):.{digits}g}"
-        if strict and nearest(float(text)) == score:
-            text = f"{float(rounded + _unit(score, upward, digits)):.{digits}g}"
-        value = float(text)
+    for digits in DIGITS:
+        value, text = _printed(score, digits)
+        if value < score if upward else value > score:
+            value, text = _printed(value + _unit(score, upward, digits), digits)
+        if strict and nearest(value) == score:
+            value, text = _printed(value + _unit(score, upward, digits), digits)
         found = nearest(value)
         if low <= found <= high and not (strict and found == score):
             return value, text
     with np.errstate(over="ignore"):
         last = np.nextafter(np.float32(score), np.float32(np.inf if upward else -np.inf)) if strict else score
-    return float(f"{last:.9g}"), f"{last:.9g}"
+    return _printed(float(last), 9)
 
 
-def _unit(score: float, upward: bool, digits: int) -> Decimal:
+def _printed(value: float, digits: int) -> tuple[float, str]:
+    """A number in so many digits, and its text."""
+    text = f"{value:.{digits}g}"
+    return float(text), text
+
+
+def _unit(score: float, upward: bool, digits: int) -> float:
     """One in the last of so many digits of a score, towards the side of the move; a 0 has them after the point."""
-    first = Decimal(score).adjusted() if score else -1
-    return Decimal(1 if upward else -1).scaleb(first - digits + 1)
+    exponent = math.floor(math.log10(abs(score))) if score else -1
+    return (1.0 if upward else -1.0) * 10.0 ** (exponent - digits + 1)
 
 
 def numbers_apart(value: float, bound: float) -> tuple[str, str]:
     """Both numbers with as few digits (three at least) as keep their order visible."""
-    for digits in range(3, 10):
+    for digits in DIGITS:
         texts = f"{value:.{digits}g}", f"{bound:.{digits}g}"
         if (float(texts[0]) < float(texts[1])) == (value < bound) and (texts[0] == texts[1]) == (value == bound):
             return texts

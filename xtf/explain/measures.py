@@ -1,25 +1,25 @@
-"""What one score says of each response token of an example: of an attribute, or the combined score of a rule."""
+"""What one score says of each response token: of an attribute, or the combined score of a rule."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import repeat
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtf.explain.flips import Flip, round_past, surroundings
 from xtf.explain.words import cut_text
 from xtf.labelling.cuts import FittedCut, Interval
 from xtf.labelling.cuts.base import End
 from xtf.labelling.shard import ScoredShard
-from xtf.tokens import FloatArray
+from xtf.tokens import BoolArray, FloatArray
 
 Describe = Callable[[float, int], str]
-"""A score and its token's place in the example -> what it means, in the attribute's words."""
+"""A score and its token's place in the shard -> what it means, in the attribute's words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,15 @@ class Measure:
     describe: Describe | None
 
     def read(self, shard: ScoredShard, scores: FloatArray) -> Column:
-        """What it says of each response token of a shard of one example, which has ``(tokens,)`` scores."""
+        """What it says of each response token of a shard, which has ``(tokens,)`` scores."""
         candidates, response = shard.candidates(), np.flatnonzero(shard.is_response)
-        intervals = self.cut.intervals(scores, candidates)
+        scales = [
+            Scale(self, intervals, cut_text(self.cut, intervals))
+            for intervals in self.cut.intervals_of_each(scores, shard.offsets, candidates)
+        ]
         values, judged = scores[response], candidates[response]
-        around = surroundings(values, intervals)
+        owners = np.searchsorted(shard.offsets, response, side="right") - 1
+        around = surroundings(values, owners, [scale.intervals for scale in scales])
         turning = np.where(judged, around.turning, 0)
         if self.cut.cut.at_most is not None:
             turning[~around.lacking] = 0  # a bound that moves towards a kept score may only reach the cap
@@ -79,6 +83,7 @@ class Measure:
         distances = np.abs(self.percentile_of(bound.astype(np.float32)) - percentiles)
         lacking = around.lacking & judged
         columns = (
+            response,
             values,
             percentiles,
             lacking,
@@ -89,27 +94,23 @@ class Measure:
             around.below,
             around.above,
         )
-        column = Column(self, intervals, cut_text(self.cut, intervals))
-        rows = zip(repeat(column), response.tolist(), *(one.tolist() for one in columns))
-        column.readings.extend(map(Reading._make, rows))
-        return column
+        rows = list(zip(*(one.tolist() for one in columns), strict=True))
+        return Column(self, scales, owners.tolist(), rows, lacking, np.where(turning, distances, np.inf))
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
-    """What one measure says of one example.
+class Scale:
+    """One measure in one example.
 
     Attributes:
-        measure: Whose it is.
+        measure: Whose scores it places.
         intervals: In which a score lacks.
         cut: The same in words.
-        readings: One for each response token.
     """
 
     measure: Measure
     intervals: Sequence[Interval]
     cut: str
-    readings: list[Reading] = field(default_factory=list)
 
     @cached_property
     def bound_names(self) -> Mapping[End, str]:
@@ -117,12 +118,44 @@ class Column:
         return {end: self.measure.cut.cut.bound_name(self.measure.name, end) for end in ("start", "stop")}
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Column:
+    """What one measure says of the response tokens of a shard; an index gives the reading of one.
+
+    Attributes:
+        measure: Which.
+        scales: One for each example.
+        owners: The example of each token.
+        rows: What follows the scale in the :class:`Reading` of each token.
+        lacking: ``(response tokens,)`` bool.
+        distances: ``(response tokens,)`` float64, :attr:`Reading.distance`; inf where no bound turns the verdict.
+    """
+
+    measure: Measure
+    scales: Sequence[Scale]
+    owners: Sequence[int]
+    rows: Sequence[tuple[Any, ...]]
+    lacking: BoolArray
+    distances: NDArray[np.float64]
+
+    def __getitem__(self, place: int) -> Reading:
+        """One token's reading, made anew: a list of all would keep the garbage collector busy."""
+        return Reading(self.scales[self.owners[place]], *self.rows[place])
+
+    def meanings(self) -> list[str | None]:
+        """What the score of each token means, as :attr:`Reading.meaning` says it."""
+        describe = self.measure.describe
+        if describe is None:
+            return [None] * len(self.rows)
+        return [describe(value, token) for token, value, *_ in self.rows]
+
+
 class Reading(NamedTuple):
     """One measure at one token; what needs words is put into them when it is asked for.
 
     Attributes:
-        column: The measure, and what it says of the whole example.
-        token: The token's place in the example.
+        scale: The measure in the token's example.
+        token: The token's place in the shard.
         value: The score.
         percentile: Where it lies in the corpus, 0 to 100.
         lacking: Whether it lacks.
@@ -134,7 +167,7 @@ class Reading(NamedTuple):
         above: The nearest bound at or above it, inf if there is none.
     """
 
-    column: Column
+    scale: Scale
     token: int
     value: float
     percentile: float
@@ -149,12 +182,12 @@ class Reading(NamedTuple):
     @property
     def name(self) -> str:
         """Of the attribute or the combined score."""
-        return self.column.measure.name
+        return self.scale.measure.name
 
     @property
     def interval(self) -> Interval | None:
         """The bounds between which it lacks, if it does."""
-        return self.column.intervals[self.place] if self.lacking else None
+        return self.scale.intervals[self.place] if self.lacking else None
 
     @property
     def bound(self) -> float | None:
@@ -172,7 +205,7 @@ class Reading(NamedTuple):
     @property
     def meaning(self) -> str | None:
         """What the score means, in the attribute's own words."""
-        describe = self.column.measure.describe
+        describe = self.scale.measure.describe
         return None if describe is None else describe(self.value, self.token)
 
     @property
@@ -182,11 +215,11 @@ class Reading(NamedTuple):
 
     def moved(self) -> tuple[float, str]:
         """Where :attr:`bound` would have to be to turn the verdict, and that in words; there must be one."""
-        cut, upward = self.column.measure.cut.cut, self.turning < 0
+        cut, upward = self.scale.measure.cut.cut, self.turning < 0
         strict = not self.lacking or (cut.start_is_kept and self.end == "start")
         limit = (math.inf if upward else -math.inf) if self.lacking else self.above if upward else self.below
         value, text = round_past(self.value, upward, strict, limit)
-        words = f"the {self.column.bound_names[self.end]} were {text} or {'higher' if upward else 'lower'}"
+        words = f"the {self.scale.bound_names[self.end]} were {text} or {'higher' if upward else 'lower'}"
         return value, words
 
     def flip(self) -> Flip | None:
@@ -205,7 +238,7 @@ class Reading(NamedTuple):
             value=self.value,
             percentile=self.percentile,
             lacking=self.lacking,
-            cut=self.column.cut,
+            cut=self.scale.cut,
             interval=None if interval is None else _finite(interval),
             margin=self.margin,
             meaning=self.meaning,

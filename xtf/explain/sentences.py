@@ -28,36 +28,35 @@ def weight_text(weight: float, response: bool) -> str:
     return f"; the data weights it {weight:g}" if response and weight != 1 else ""
 
 
-def reason(noise: bool, readings: Sequence[Reading], combined: Reading | None, guard: str | None) -> str:
-    """Why a judged token is masked or kept; completes ``Masked: 'x' …``.
+def reason(noise: bool, lacks: Sequence[Reading], closest: Reading | None, guard: str | None) -> str:
+    """Why a token that is judged by its attributes is masked or kept; completes ``Masked: 'x' …``.
 
     Args:
         noise: Whether it is masked.
-        readings: One for each attribute.
-        combined: For ``weighted``, that of the mean rank, which alone decides.
+        lacks: The readings that lack.
+        closest: Of those whose verdict a bound can turn, the one whose score is closest to that bound.
         guard: The guard that keeps it though the rule does not.
     """
-    but = f", but {guard} keeps it" if guard else ""
-    if combined is not None:
-        lowest = min(readings, key=lambda reading: reading.percentile)
-        return f"has {combined.name} {_rank(combined)}{but or f'; lowest: {spoken(lowest.name)}'}"
-    lacks = [reading for reading in readings if reading.lacking]
     if not lacks:
-        return _nothing(readings)
+        return _nothing(closest)
     if not noise:
-        but = but or ", not enough"
+        but = f", but {guard} keeps it" if guard else ", not enough"
         return f"lacks {_listed(lacks, WORDS - _BEFORE - len(but.split()))}{but}"
     meaning = lacks[0].meaning
     why = f". {meaning[0].upper()}{meaning[1:]}" if meaning else ""
     return f"lacks {_lack(lacks[0]) if len(lacks) == 1 else _listed(lacks, WORDS - _BEFORE)}{why}"
 
 
-def _nothing(readings: Sequence[Reading]) -> str:
+def reason_of_rank(combined: Reading, lowest: str, guard: str | None) -> str:
+    """As :func:`reason`, where a combined score alone decides; ``lowest`` is the attribute of the lowest percentile."""
+    but = f", but {guard} keeps it" if guard else f"; lowest: {spoken(lowest)}"
+    return f"has {combined.name} {_rank(combined)}{but}"
+
+
+def _nothing(closest: Reading | None) -> str:
     """Which attribute comes closest to lacking, by how far its score is from the cut among all scores."""
-    near = [reading for reading in readings if reading.turning]
-    if not near:
+    if closest is None:
         return "lacks nothing"
-    closest = min(near, key=lambda reading: reading.distance)
     far = f"{closest.distance:.2g}"
     unit = "percentile" if far == "1" else "percentiles"
     return f"lacks nothing; closest: {spoken(closest.name)} {closest.value:.3g}, {far} {unit} off"

@@ -6,7 +6,7 @@ they take :data:`Shards`: a callable that starts a new pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -72,18 +72,20 @@ class ScoredShard:
             )
 
     @classmethod
-    def concatenate(cls, shards: Sequence[ScoredShard], names: Sequence[str]) -> ScoredShard:
-        """Several shards as one, with the scores of ``names``."""
-        flags = [np.zeros(0, np.bool_)]
+    def concatenate(
+        cls, shards: Sequence[ScoredShard], names: Sequence[str], details: Sequence[str] = ()
+    ) -> ScoredShard:
+        """Several shards as one, with the scores of ``names`` and these ``details``."""
         return cls(
             [example_id for shard in shards for example_id in shard.example_ids],
             np.cumsum([0, *(size for shard in shards for size in np.diff(shard.offsets).tolist())]).astype(np.int64),
-            np.concatenate([np.zeros(0, np.int32), *(shard.input_ids for shard in shards)]),
-            np.concatenate([*flags, *(shard.is_response for shard in shards)]),
-            np.concatenate([*flags, *(shard.is_protected for shard in shards)]),
-            {n: np.concatenate([np.zeros(0, np.float32), *(shard.scores[n] for shard in shards)]) for n in names},
-            weights=np.concatenate([np.zeros(0, np.float32), *(shard.weights for shard in shards)]),
-            rulings=np.concatenate([np.zeros(0, np.uint8), *(shard.rulings for shard in shards)]),
+            _joined((shard.input_ids for shard in shards), np.int32),
+            _joined((shard.is_response for shard in shards), np.bool_),
+            _joined((shard.is_protected for shard in shards), np.bool_),
+            {name: _joined((shard.scores[name] for shard in shards), np.float32) for name in names},
+            details={name: _joined((shard.details[name] for shard in shards), np.int32) for name in details},
+            weights=_joined((shard.weights for shard in shards), np.float32),
+            rulings=_joined((shard.rulings for shard in shards), np.uint8),
         )
 
     def __len__(self) -> int:
@@ -91,11 +93,18 @@ class ScoredShard:
 
     def example(self, index: int) -> ScoredShard:
         """The shard that holds example ``index`` alone: copies, so that keeping it does not keep this whole shard."""
-        start, stop = self.offsets[index : index + 2].tolist()
-        here = slice(start, stop)
+        return self.examples(index, index + 1)
+
+    def tokens_of(self, start: int, stop: int) -> slice:
+        """Where the tokens of the examples from ``start`` up to ``stop`` are."""
+        return slice(int(self.offsets[start]), int(self.offsets[stop]))
+
+    def examples(self, start: int, stop: int) -> ScoredShard:
+        """The shard that holds the examples from ``start`` up to ``stop`` alone, as copies."""
+        offsets, here = self.offsets[start : stop + 1], self.tokens_of(start, stop)
         return ScoredShard(
-            (self.example_ids[index],),
-            np.array([0, stop - start], dtype=np.int64),
+            tuple(self.example_ids[start:stop]),
+            offsets - offsets[0],
             self.input_ids[here].copy(),
             self.is_response[here].copy(),
             self.is_protected[here].copy(),
@@ -163,6 +172,23 @@ class Labels:
         if len(self.decided) != len(self.noise):
             object.__setattr__(self, "decided", np.zeros(len(self.noise), np.uint8))
 
+    @classmethod
+    def concatenate(cls, labels: Sequence[Labels]) -> Labels:
+        """Those of several shards as of one."""
+        return cls(
+            _joined((one.noise for one in labels), np.bool_),
+            _joined((one.weights for one in labels), np.float32),
+            _joined((one.reasons for one in labels), np.uint16),
+            _joined((one.lacking for one in labels), np.uint16),
+            _joined((one.unguarded for one in labels), np.bool_),
+            decided=_joined((one.decided for one in labels), np.uint8),
+        )
+
     def within(self, here: slice | BoolArray) -> Labels:
         """The labels of some tokens: neighbours, or those for which ``(tokens,)`` bool holds."""
         return Labels(**{column.name: getattr(self, column.name)[here] for column in fields(self)})
+
+
+def _joined(columns: Iterable[NDArray[Any]], kind: type[np.generic]) -> NDArray[Any]:
+    """Columns end to end; an empty one of that kind if there are none."""
+    return np.concatenate(found) if (found := list(columns)) else np.zeros(0, kind)

@@ -271,7 +271,7 @@ class RunReader:
     def phrases(self, shard: ScoredShard) -> dict[str, Describe]:
         """For each attribute whose scorer is installed here, the function that puts a token of ``shard`` into words.
 
-        ``shard`` holds one example, with its details (:attr:`detail_columns`).
+        ``shard`` has its details (:attr:`detail_columns`).
         """
         found: dict[str, Describe] = {}
         for name, attribute in self._scorers.items():
@@ -320,7 +320,7 @@ class RunReader:
                     names = [*part.scored, *part.detail_columns]
                     shard, labels = part._read_labelled(record, part.rules.combine.noise_weight, names)
                     place = ids.index(example_id)
-                    here = slice(*shard.offsets[place : place + 2].tolist())
+                    here = shard.tokens_of(place, place + 1)
                     return part, shard.example(place), labels.within(here)
         some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
         raise RunError(

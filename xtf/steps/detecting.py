@@ -91,7 +91,7 @@ def _judged(run: RunReader, truth: Truth) -> tuple[JudgedTokens, list[str], int]
     with progress("Comparing with the truth", None, "examples") as advance:
         for shard, labels in _read(run, rules is not None):
             for index in range(len(shard)):
-                one, inside = shard.example(index), slice(*shard.offsets[index : index + 2].tolist())
+                one, inside = shard.example(index), shard.tokens_of(index, index + 1)
                 known = truth_of_example(run, truth, one)
                 advance(1)
                 if known is None:

@@ -57,7 +57,7 @@ class Texts:
             RunError: the data or the tokenizer is no longer what the run was made of.
         """
         for index, name in enumerate(shard.example_ids):
-            here = slice(*shard.offsets[index : index + 2].tolist())
+            here = shard.tokens_of(index, index + 1)
             found = self._next(name)
             if not np.array_equal(found.example.input_ids, shard.input_ids[here]):
                 raise RunError(

@@ -81,7 +81,7 @@ class WritingBack:
         weighted = shard.counts(counts & (factor != learnt))
         self.lost[NOTHING] += int(np.count_nonzero(shard.counts(shard.learnable() & ~labels.noise) == 0))
         for place, name in enumerate(shard.example_ids):
-            here = slice(*shard.offsets[place : place + 2].tolist())
+            here = shard.tokens_of(place, place + 1)
             row = self._next(name, shard.input_ids[here])
             self._scored += 1
             if not keep[place]:

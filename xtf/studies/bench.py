@@ -245,7 +245,7 @@ def _learnt(
             kept = np.where(labels.noise, np.float32(0.0), shard.weights)
             weights = np.maximum(labels.weights, 0.0) if setting.objectives[name] == "weight" else kept
             for index, example_id in enumerate(shard.example_ids):
-                here = slice(*shard.offsets[index : index + 2].tolist())
+                here = shard.tokens_of(index, index + 1)
                 found[name][example_id] = weights[here][shard.is_response[here]]
     return {name: [rows[example.example_id] for example in held_out] for name, rows in found.items()}
 

@@ -92,7 +92,7 @@ def check_combiner_examples(combiner: Combiner) -> None:
     shard, _, fitted, lacking = _fit(combiner)
     noise = fitted.decide(shard, lacking).noise
     for index in range(len(shard)):
-        here = slice(*shard.offsets[index : index + 2].tolist())
+        here = shard.tokens_of(index, index + 1)
         alone = fitted.decide(shard.example(index), lacking[here]).noise
         assert np.array_equal(alone, noise[here]), "a verdict depends on the neighbours in the shard"
 

@@ -52,10 +52,15 @@ class FittedCut:
 
     def intervals(self, values: FloatArray, judged: BoolArray) -> list[Interval]:
         """The open intervals in which a score of this one example lacks; ``(tokens,)`` each, as in :meth:`lacking`."""
+        return self.intervals_of_each(values, np.array([0, len(values)], dtype=np.int64), judged)[0]
+
+    def intervals_of_each(self, values: FloatArray, offsets: OffsetArray, judged: BoolArray) -> list[list[Interval]]:
+        """As :meth:`intervals`, of each example; ``(tokens,)`` and ``(examples + 1,)``, as in :meth:`lacking`."""
+        examples = range(len(offsets) - 1)
         if self.fixed is not None and self.cut.at_most is None:
-            return list(self.fixed)
-        ends = self._ends(values, np.array([0, len(values)], dtype=np.int64), judged)
-        return list(not_empty(as_intervals((low[0], high[0]) for low, high in ends)))
+            return [list(self.fixed) for _ in examples]
+        ends = self._ends(values, offsets, judged)
+        return [list(not_empty(as_intervals((low[one], high[one]) for low, high in ends))) for one in examples]
 
     def typical(self, scores: ExampleScores) -> list[Interval]:
         """The intervals, with the median over the examples of each end where examples have their own.

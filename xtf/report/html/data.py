@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,19 +53,17 @@ def payload(run: RunReader, examples: Sequence[str] | None = None, compare: Sequ
 
 
 def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
-    rows = list(_selected(run, sample))
+    embedded, labels = _selected(run, sample)
+    ids = list(embedded.example_ids)
     texts = _Texts(run.vocabulary)
-    ids = [shard.example_ids[0] for shard, _ in rows]
-    embedded = ScoredShard.concatenate([shard for shard, _ in rows], seen.rules.attributes)
+    tokens = [place for one in range(len(embedded)) for place in texts.places(embedded.example(one))]
     tried = trials(seen.rules, run.shards, embedded)
-    tokens = [place for shard, _ in rows for place in texts.places(shard)]
     named = run.kinds
     kinds = {bit: named[name] for bit, name in enumerate(seen.rules.attributes) if name in named}
-    columns = {**_columns(seen.rules, embedded, [labels for _, labels in rows]), **tried.columns}
+    columns = {**_columns(seen.rules, embedded, labels), **tried.columns}
     for bit in kinds:
-        column = f"{seen.rules.attributes[bit]}.kind"
-        found = [shard.details[column][shard.is_response] for shard, _ in rows]
-        columns[f"kind{bit}"] = smallest(np.concatenate([np.zeros(0, np.int32), *found]).clip(min=0))
+        found = embedded.details[f"{seen.rules.attributes[bit]}.kind"][embedded.is_response]
+        columns[f"kind{bit}"] = smallest(found.clip(min=0))
     return {
         "figures": overview(run, seen),
         "total": sample.total,
@@ -76,19 +76,25 @@ def _run_data(run: RunReader, seen: Survey, sample: Sample) -> dict[str, Any]:
         "trials": tried.described,
         "kinds": {str(bit): list(names) for bit, names in kinds.items()},
         "columns": pack({**columns, "tokens": smallest(np.array(tokens, dtype=np.int64))}),
-        "explanations": _explanations(run, seen.rules, rows),
+        "explanations": _explanations(run, seen.rules, embedded, labels),
         "texts": texts.to_json(),
     }
 
 
-def _selected(run: RunReader, sample: Sample) -> Iterator[tuple[ScoredShard, Labels]]:
-    """The chosen examples in corpus order, each as a shard of its own, and their labels."""
+def _selected(run: RunReader, sample: Sample) -> tuple[ScoredShard, Labels]:
+    """The chosen examples in corpus order, and their labels."""
     wanted, place = set(sample.places), 0
+    rows = list[tuple[ScoredShard, Labels]]()
     for shard, labels in run.labelled([*run.scored, *run.detail_columns]):
         for index in range(len(shard)):
             if place in wanted:
-                yield shard.example(index), labels.within(slice(*shard.offsets[index : index + 2].tolist()))
+                rows.append((shard.example(index), labels.within(shard.tokens_of(index, index + 1))))
             place += 1
+    shards = [shard for shard, _ in rows]
+    return (
+        ScoredShard.concatenate(shards, run.scored, run.detail_columns),
+        Labels.concatenate([labels for _, labels in rows]),
+    )
 
 
 class _Texts:
@@ -140,17 +146,17 @@ def _rules(rules: LabelRules) -> dict[str, Any]:
     }
 
 
-def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels]) -> dict[str, Any]:
+def _columns(rules: LabelRules, embedded: ScoredShard, labels: Labels) -> dict[str, Any]:
     """All embedded examples end to end; scores, lacking and noise on response tokens only."""
-    here, flags = embedded.is_response, [np.zeros(0, np.bool_)]
+    here = embedded.is_response
     columns: dict[str, Any] = {
         "sizes": smallest(np.diff(embedded.offsets)),
         "response": here,
         "protected": embedded.is_protected,
         "rulings": embedded.rulings,
-        "lacking": smallest(np.concatenate([np.zeros(0, np.uint16), *(one.lacking for one in labels)])[here]),
-        "noise": np.concatenate([*flags, *(one.noise for one in labels)])[here],
-        "unguarded": np.concatenate([*flags, *(one.unguarded for one in labels)])[here],
+        "lacking": smallest(labels.lacking[here]),
+        "noise": labels.noise[here],
+        "unguarded": labels.unguarded[here],
     }
     for bit, name in enumerate(rules.attributes):
         scores = embedded.scores[name][here]
@@ -163,34 +169,41 @@ def _columns(rules: LabelRules, embedded: ScoredShard, labels: Sequence[Labels])
     return columns
 
 
-def _explanations(run: RunReader, rules: LabelRules, rows: Sequence[tuple[ScoredShard, Labels]]) -> dict[str, Any]:
+def _explanations(run: RunReader, rules: LabelRules, embedded: ScoredShard, labels: Labels) -> dict[str, Any]:
     """What ``Run.explain`` says of each response token, in chunks of examples."""
-    with progress("Explaining", len(rows), "examples") as advance, ThreadPoolExecutor(1) as packing:
+    with progress("Explaining", len(embedded), "examples") as advance, ThreadPoolExecutor(1) as packing:
         chunks = list[Future[str]]()
-        for start in range(0, len(rows), CHUNK):
-            texts = dict[str | None, int]()
-            examples = []
-            for shard, labels in rows[start : start + CHUNK]:
-                outcomes = Outcomes(rules, shard, labels, run.phrases(shard))
-                examples.append(_words(outcomes, shard, texts))
-                advance(1)
-            chunks.append(packing.submit(pack_json, {"texts": list(texts), "examples": examples}))
+        for start in range(0, len(embedded), CHUNK):
+            stop = min(start + CHUNK, len(embedded))
+            shard = embedded.examples(start, stop)
+            outcomes = Outcomes(rules, shard, labels.within(embedded.tokens_of(start, stop)), run.phrases(shard))
+            chunks.append(packing.submit(pack_json, _words(outcomes, shard)))
+            advance(len(shard))
     return {"chunk": CHUNK, "chunks": [chunk.result() for chunk in chunks]}
 
 
-def _words(outcomes: Outcomes, shard: ScoredShard, texts: dict[str | None, int]) -> dict[str, Any]:
-    """Sentence, flip, rule and meanings of every response token, as numbers into ``texts``; when a score lacks."""
+def _words(outcomes: Outcomes, shard: ScoredShard) -> dict[str, Any]:
+    """Every distinct text; and of every example when a score lacks, and what is said of each response token.
 
-    def numbers(said: Iterable[str | None]) -> list[int]:
-        return [texts.setdefault(one, len(texts)) for one in said]
-
-    found = [outcomes[index] for index in np.flatnonzero(shard.is_response).tolist()]
+    That is a sentence, a flip, a rule and the meanings of its scores, as places among the texts.
+    """
+    texts: defaultdict[str | None, int] = defaultdict(lambda: len(texts))
     columns = [*outcomes.columns, *([outcomes.combined] if outcomes.combined else [])]
-    return {
-        "intervals": [finite(column.intervals) for column in columns],
-        "cuts": [column.cut for column in columns],
-        "sentences": numbers(sentence(TEXT, one.what, one.reason) for one in found),
-        "flips": numbers(one.flip for one in found),
-        "rules": numbers(one.rule for one in found),
-        "meanings": [numbers(reading.meaning for reading in column.readings) for column in columns],
-    }
+    said: dict[str, list[int]] = {"sentences": [], "flips": [], "rules": []}
+    for index in np.flatnonzero(shard.is_response).tolist():
+        found = outcomes[index]
+        said["sentences"].append(texts[sentence(TEXT, found.what, found.reason)])
+        said["flips"].append(texts[found.flip])
+        said["rules"].append(texts[found.rule])
+    meanings = [[texts[one] for one in column.meanings()] for column in columns]
+    examples, ends = [], np.cumsum([0, *shard.counts(shard.is_response)]).tolist()
+    for place, (start, stop) in enumerate(pairwise(ends)):
+        examples.append(
+            {
+                "intervals": [finite(column.scales[place].intervals) for column in columns],
+                "cuts": [column.scales[place].cut for column in columns],
+                **{name: column[start:stop] for name, column in said.items()},
+                "meanings": [column[start:stop] for column in meanings],
+            }
+        )
+    return {"texts": list(texts), "examples": examples}
