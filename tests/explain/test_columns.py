@@ -12,11 +12,12 @@ import pytest
 from tests.explain import plain
 from tests.explain.test_explain import explained
 from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, MultiOtsu, Never, Outside, TopShare
-from tests.labelling.scored import shard
+from tests.labelling.scored import shard, stream
 from xtf.config import CombineConfig
 from xtf.errors import ConfigError
 from xtf.explain import AttributeVerdict, TokenExplanation
-from xtf.labelling import LabelRules
+from xtf.explain.outcomes import Outcome, Outcomes
+from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.cuts import FittedCut, Interval
 
 
@@ -118,3 +119,26 @@ def test_a_bound_may_move_until_it_touches_the_next_one() -> None:
         check(verdict, rules.cuts["a"], intervals, judged=True)
         assert verdict.flip is not None
         assert verdict.flip.end == end
+
+
+def test_a_shard_says_of_each_example_what_it_says_alone() -> None:
+    """Examples whose cuts and guards differ are explained together as one after the other."""
+    random = np.random.default_rng(3)
+    part = shard([{name: some_scores(random, size) for name in ("a", "b")} for size in (7, 1, 12, 5)], protected=1)
+    cuts: dict[str, CutSection] = {"a": Iqr(k=0.2, side="both", scope="example"), "b": Outside(low=-0.5, high=0.5)}
+    guards, ranks = {"min_kept": 2, "max_noise_share": 0.4}, {"rule": "weighted", "threshold": Below(cut=0.5)}
+    for combine in (guards, ranks):
+        rules = fit_rules(list(cuts), cuts, CombineConfig.model_validate(combine), stream(part))
+        labels = judge(rules, part)
+        together = Outcomes(rules, part, labels, {})
+        for place in range(len(part)):
+            here = part.tokens_of(place, place + 1)
+            alone = Outcomes(rules, part.example(place), labels.within(here), {})
+            for index in range(here.stop - here.start):
+                assert _said(together[here.start + index]) == _said(alone[index])
+                verdicts = [one.verdict() for one in together.readings(here.start + index)]
+                assert verdicts == [one.verdict() for one in alone.readings(index)]
+
+
+def _said(outcome: Outcome) -> tuple[str, ...]:
+    return (outcome.what, outcome.rule, outcome.reason, str(outcome.flip), str([one.name for one in outcome.turning]))
