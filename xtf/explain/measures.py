@@ -94,8 +94,8 @@ class Measure:
             around.below,
             around.above,
         )
-        rows = list(zip(*(one.tolist() for one in columns), strict=True))
-        return Column(self, scales, owners.tolist(), rows, lacking, np.where(turning, distances, np.inf))
+        numbers = [one.tolist() for one in columns]
+        return Column(self, scales, owners.tolist(), numbers, lacking, np.where(turning, distances, np.inf))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +126,7 @@ class Column:
         measure: Which.
         scales: One for each example.
         owners: The example of each token.
-        rows: What follows the scale in the :class:`Reading` of each token.
+        numbers: What follows the scale in a :class:`Reading`, each as a list with one entry a token.
         lacking: ``(response tokens,)`` bool.
         distances: ``(response tokens,)`` float64, :attr:`Reading.distance`; inf where no bound turns the verdict.
     """
@@ -134,20 +134,20 @@ class Column:
     measure: Measure
     scales: Sequence[Scale]
     owners: Sequence[int]
-    rows: Sequence[tuple[Any, ...]]
+    numbers: Sequence[list[Any]]
     lacking: BoolArray
     distances: NDArray[np.float64]
 
     def __getitem__(self, place: int) -> Reading:
         """One token's reading, made anew: a list of all would keep the garbage collector busy."""
-        return Reading(self.scales[self.owners[place]], *self.rows[place])
+        return Reading(self.scales[self.owners[place]], *[column[place] for column in self.numbers])
 
     def meanings(self) -> list[str | None]:
         """What the score of each token means, as :attr:`Reading.meaning` says it."""
         describe = self.measure.describe
         if describe is None:
-            return [None] * len(self.rows)
-        return [describe(value, token) for token, value, *_ in self.rows]
+            return [None] * len(self.owners)
+        return [describe(value, token) for token, value in zip(*self.numbers[:2], strict=True)]
 
 
 class Reading(NamedTuple):

@@ -108,10 +108,10 @@ class Outcomes:
         scored = (shard.is_response, shard.is_protected, shard.rulings, shard.weights)
         labelled = (labels.noise, labels.unguarded, labels.decided, labels.weights)
         derived = (np.cumsum(shard.is_response) - 1, np.repeat(guards, np.diff(shard.offsets)))
-        self._tokens = list(zip(*(one.tolist() for one in (*scored, *labelled, *derived)), strict=True))
+        self._tokens = [one.tolist() for one in (*scored, *labelled, *derived)]
 
     def _token(self, index: int) -> _Token:
-        return _Token(*self._tokens[index])
+        return _Token(*[column[index] for column in self._tokens])
 
     def readings(self, index: int) -> tuple[Reading, ...]:
         """One for each attribute of the token at ``index``; none unless it is a response token."""
