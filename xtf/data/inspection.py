@@ -146,7 +146,8 @@ def inspect_examples(
 def _view(example: TokenizedExample, tokenizer: PreTrainedTokenizerBase) -> ExampleView:
     ids = example.input_ids.tolist()
     columns = (example.is_response.tolist(), example.is_protected.tolist(), example.weights.tolist())
-    rulings = [Ruling(ruling).name.lower() for ruling in example.rulings.tolist()]
+    names = {int(ruling): ruling.name.lower() for ruling in Ruling}
+    rulings = map(names.__getitem__, example.rulings.tolist())
     tokens = zip(ids, token_texts(ids, tokenizer), *columns, rulings, strict=True)
     return ExampleView(example.example_id, tuple(TokenView(*token) for token in tokens))
 
