@@ -18,7 +18,7 @@ from xtf.api import Run
 from xtf.attribute import LossDerivative, Reference
 from xtf.errors import ConfigError, DataError, DegenerateAttributeError, ModelError
 from xtf.model.direction import task_direction
-from xtf.model.load import quiet
+from xtf.model.tokenizer import quiet
 from xtf.training import TrainingJob, TrainingRow, train_model
 
 WARM_UP = {"share": 0.5, "steps": 2, "learning_rate": 1e-2, "batch_size": 4}

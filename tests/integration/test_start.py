@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import chat_rows, write_jsonl
 from tests.report.made import made_run
 
 ROOT = Path(__file__).parents[2]
@@ -68,3 +69,10 @@ def test_the_page_loads_no_model(run: Path) -> None:
 
 def test_help_of_every_command_loads_no_more() -> None:
     assert not loaded("train", "--help") & (MODELS | {"numpy"})
+
+
+def test_inspecting_loads_a_tokenizer_and_nothing_that_loads_models(tmp_path: Path, tiny_folder: Path) -> None:
+    data = write_jsonl(tmp_path / "rows.jsonl", chat_rows(2))
+    found = loaded("inspect", data, "--model", tiny_folder)
+    assert "transformers" in found
+    assert not found & (MODELS - {"torch", "transformers", "accelerate"})  # what importing transformers loads

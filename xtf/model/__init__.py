@@ -4,17 +4,15 @@
 ``SignalPass`` turns batches of tokens into signals; ``Embedder`` embeds tokens and texts. Begin reading in ``signals``.
 """
 
-from xtf.model.embed import Embedder
-from xtf.model.load import (
-    LoadedModel,
-    load_model,
-    load_tokenizer,
-    model_device,
-    model_dtype,
-    model_fingerprint,
-    tokenizer_fingerprint,
-)
-from xtf.model.signal_pass import SignalPass
+from typing import TYPE_CHECKING
+
+from xtf.lazy import on_demand
+
+if TYPE_CHECKING:
+    from xtf.model.embed import Embedder
+    from xtf.model.load import LoadedModel, load_model, model_device, model_dtype, model_fingerprint
+    from xtf.model.signal_pass import SignalPass
+    from xtf.model.tokenizer import load_tokenizer, tokenizer_fingerprint
 
 __all__ = [
     "Embedder",
@@ -27,3 +25,12 @@ __all__ = [
     "model_fingerprint",
     "tokenizer_fingerprint",
 ]
+__getattr__ = on_demand(
+    __name__,
+    {
+        "xtf.model.embed": "Embedder",
+        "xtf.model.load": "LoadedModel load_model model_device model_dtype model_fingerprint",
+        "xtf.model.signal_pass": "SignalPass",
+        "xtf.model.tokenizer": "load_tokenizer tokenizer_fingerprint",
+    },
+)

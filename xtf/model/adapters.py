@@ -13,9 +13,10 @@ from transformers.pytorch_utils import Conv1D
 
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
-from xtf.model.load import LoadedModel, model_fingerprint, quiet, stored_fingerprint
+from xtf.model.load import LoadedModel, model_fingerprint, stored_fingerprint
 from xtf.model.placing import refuse_spread
 from xtf.model.source import PACKAGE, folder_fingerprint, is_hub_id, read_json
+from xtf.model.tokenizer import quiet
 
 
 @dataclass(frozen=True, slots=True)

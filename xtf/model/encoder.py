@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtf.errors import ModelError
-from xtf.model.load import quiet
 from xtf.model.source import find_model, read_json, require_safetensors
+from xtf.model.tokenizer import quiet
 
 _WINDOWS_PER_BATCH = 32
 

@@ -16,8 +16,9 @@ from torch import Tensor
 from xtf.errors import ModelError
 from xtf.model.attention import bounded
 from xtf.model.head import Head
-from xtf.model.load import LoadedModel, quiet
+from xtf.model.load import LoadedModel
 from xtf.model.quantization import is_quantized
+from xtf.model.tokenizer import quiet
 from xtf.tokens import TokenBatch
 
 Project = Callable[[Tensor], Tensor]

@@ -1,23 +1,18 @@
-"""Models and tokenizers, from a configuration or from objects, ready for scoring."""
+"""Models, from a configuration or from objects, ready for scoring."""
 
 from __future__ import annotations
 
-import hashlib
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from xtf.config import ModelConfig
 from xtf.errors import ModelError
 from xtf.model.architecture import refuse_architecture
-from xtf.model.gguf import plain_model, plain_tokenizer
+from xtf.model.gguf import plain_model
 from xtf.model.placing import device_of, holds_back, is_spread, keep_with, placed_loading
 from xtf.model.precision import automatic_dtype
 from xtf.model.quantization import is_quantized, quantized_loading
@@ -30,10 +25,10 @@ from xtf.model.source import (
     read_json,
     require_safetensors,
 )
+from xtf.model.tokenizer import first_line, load_tokenizer, quiet
 from xtf.progress import busy
 
 _HELD_IN = " in "
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "tokenizer_config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +129,7 @@ def model_device(config: ModelConfig) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ModelError(f"model.device: {name!r} cannot be used here: {_first_line(error)}") from None
+        raise ModelError(f"model.device: {name!r} cannot be used here: {first_line(error)}") from None
     return device
 
 
@@ -145,59 +140,6 @@ def model_fingerprint(config: ModelConfig) -> str:
         ModelError: when there is no such model.
     """
     return _fingerprint(find_model(config.path, config.revision, code=config.trust_remote_code), config)
-
-
-def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
-    """Load the tokenizer that a configuration names, without any weights.
-
-    Raises:
-        ModelError: when there is none, or it cannot be read.
-    """
-    shown = config.tokenizer or config.path
-    revision = None if config.tokenizer else config.revision
-    place = find_model(shown, revision, weights=False, code=config.trust_remote_code)
-    with quiet():
-        folder = plain_tokenizer(place) if place.is_file() else place
-        base = read_json(folder / "adapter_config.json").get("base_model_name_or_path")
-        if not any((folder / name).exists() for name in _TOKENIZER_FILES):
-            if base and not config.tokenizer:
-                return load_tokenizer(config.model_copy(update={"path": base, "revision": None}))
-            raise ModelError(f"{shown}: no tokenizer in {folder}. Name one with model.tokenizer.")
-        auto: Any = AutoTokenizer
-        try:
-            tokenizer = auto.from_pretrained(
-                str(folder), trust_remote_code=config.trust_remote_code, local_files_only=True
-            )
-        except Exception as error:  # whatever tokenizer libraries raise on damaged or foreign files
-            raise ModelError(f"{shown}: its tokenizer cannot be loaded: {_first_line(error)}") from error
-    if not isinstance(tokenizer, PreTrainedTokenizerBase):
-        raise ModelError(f"{shown}: expected a tokenizer, found {type(tokenizer).__name__}")
-    return tokenizer
-
-
-def tokenizer_fingerprint(tokenizer: PreTrainedTokenizerBase) -> str:
-    """Identify a tokenizer by what it does: its vocabulary and rules, special tokens and chat template."""
-    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None else str(sorted(tokenizer.get_vocab().items()))
-    parts = (rules, str(sorted(map(str, tokenizer.all_special_tokens))), str(tokenizer.chat_template))
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence progress bars and warnings of transformers; real trouble is raised, not logged."""
-    logs: Any = transformers_logging
-    verbosity, bars = logs.get_verbosity(), logs.is_progress_bar_enabled()
-    logs.set_verbosity_error()
-    logs.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logs.set_verbosity(verbosity)
-        if bars:
-            logs.enable_progress_bar()
 
 
 def _fingerprint(place: Path, config: ModelConfig | None = None) -> str:
@@ -277,7 +219,7 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype, device: 
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ... for bad files
         own_code = "auto_map" in read_json(folder / "config.json") and not config.trust_remote_code
         hint = " If you trust the Python code that comes with it: model.trust_remote_code: true" if own_code else ""
-        raise ModelError(f"{shown}: cannot be loaded: {_first_line(error)}{hint}") from error
+        raise ModelError(f"{shown}: cannot be loaded: {first_line(error)}{hint}") from error
     finally:
         keep_with(model, placed)
     if info["missing_keys"]:
@@ -314,7 +256,3 @@ def _weights_bytes(place: Path) -> int:
         return place.stat().st_size
     base = adapter_base(place)
     return _weights_bytes(find_model(base)) if base else sum(p.stat().st_size for p in place.glob("*.safetensors"))
-
-
-def _first_line(error: BaseException) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -15,10 +15,11 @@ from xtf.config import ModelConfig
 from xtf.config.sections import Quantization
 from xtf.errors import ModelError
 from xtf.model.architecture import refuse_architecture
-from xtf.model.load import adapter_base, model_device, quiet
+from xtf.model.load import adapter_base, model_device
 from xtf.model.precision import automatic_dtype
 from xtf.model.quantization import WIDTHS
 from xtf.model.source import find_model
+from xtf.model.tokenizer import quiet
 
 
 @dataclass(frozen=True, eq=False)
