@@ -181,7 +181,7 @@ def test_resuming_equals_never_having_stopped(
         "label": (evolving, "label_run"),
         "train": (compare, "train_model"),
         "update": (MaskedTrainer, "compute_loss"),
-        "evaluate": (compare, "held_out_loss"),
+        "evaluate": (compare, "token_losses"),
     }[stopped_in]
     original, calls = getattr(module, name), [0]
 
