@@ -85,3 +85,8 @@ def kind_of(value: Any) -> str:
     """Return what a JSON value is, in words."""
     names = {dict: "an object", list: "a list", str: "a string", type(None): "null", int: "a number", float: "a number"}
     return names.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says first, or its kind if it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

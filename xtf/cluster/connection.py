@@ -20,7 +20,7 @@ from xtf.cluster.engine import RayEngine
 from xtf.cluster.failures import attempt, raise_failure
 from xtf.config import ModelConfig
 from xtf.display import visible
-from xtf.errors import ClusterError, ConfigError
+from xtf.errors import ClusterError, ConfigError, first_line
 from xtf.progress import busy
 from xtf.steps.preparing import choices_here
 
@@ -234,8 +234,8 @@ def failing_clearly(ray: Any) -> Iterator[None]:
                 "here, in the environment that runs Ray."
             ) from error
         raise ClusterError(
-            f"--engine ray: the cluster has failed: {_first_line(error)} What is scored is kept; the same command goes "
-            "on."
+            f"--engine ray: the cluster has failed: {visible(first_line(error))} What is scored is kept; the same "
+            "command goes on."
         ) from error
 
 
@@ -251,14 +251,10 @@ def _check_reachable(address: str) -> None:
 
 def _unreachable(address: str, error: Exception) -> ClusterError:
     if address == "local":
-        return ClusterError(f"--engine ray: Ray cannot be started here: {_first_line(error)}")
+        return ClusterError(f"--engine ray: Ray cannot be started here: {visible(first_line(error))}")
     hint = " Its token is asked for: RAY_AUTH_MODE=token" if "uthentic" in str(error.__cause__ or error) else ""
     how = "Is there one on this machine (ray status)?" if address == "auto" else "Give that of the head node."
-    return ClusterError(f"--address {address}: no Ray cluster answers there: {_first_line(error)}. {how}{hint}")
-
-
-def _first_line(error: BaseException) -> str:
-    return visible(next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__))
+    return ClusterError(f"--address {address}: no Ray cluster answers there: {visible(first_line(error))}. {how}{hint}")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from xtf.data.flag_names import (
     refused,
     settled_by,
 )
+from xtf.data.roles import SPEAKERS
 from xtf.data.value_tests import is_plain_truth, truth
 from xtf.data.verdict_names import verdict_of
 
@@ -28,7 +29,6 @@ WORDS = frozenset(
     ("content", "value", "text", "message", "parts", "arguments", "parameters", "input", "output", "answers")
 ) | {"function_call", "tool_call", "tool_calls", "function", "chat_template_kwargs"}
 """Objects under these names are what is said, or what a tool is called with or answers."""
-SPEAKERS = frozenset(("role", "from"))
 VERDICTS = re.compile(
     r"(?:is_)?(?:rejected|undesirable|chosen|desirable|preferred|target)|label|kto_(?:tag|label)|included?|keep"
 )
@@ -87,7 +87,7 @@ def _entries_of_objects(holder: Mapping[Any, Any]) -> Iterator[tuple[str, str, A
     Objects that are words, or what a tool is called with or answers, are passed over.
     """
     for outer, value in holder.items():
-        if isinstance(value, Mapping) and str(outer) not in WORDS and not SPEAKERS & set(value):
+        if isinstance(value, Mapping) and str(outer) not in WORDS and not any(key in value for key in SPEAKERS):
             for key, inner in value.items():
                 yield f"{outer}.{key}", str(key), inner
                 yield from ((f"{outer}.{path}", *rest) for path, *rest in _entries_of_objects({key: inner}))

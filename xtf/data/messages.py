@@ -12,7 +12,7 @@ from typing import Any
 from xtf.data.flag_names import OF_TURNS
 from xtf.data.flags import SpanWeight, TurnWeight, part_spans, take_turn_flags, with_length
 from xtf.data.report import RowError
-from xtf.data.roles import CALL, is_role, role_of
+from xtf.data.roles import CALL, SPEAKERS, is_role, role_of
 from xtf.data.value_tests import NO_TESTS, entry, passes
 from xtf.errors import kind_of, listed
 
@@ -22,8 +22,6 @@ TEXT_TYPES = frozenset(("text", "input_text", "output_text", "refusal"))
 THOUGHT_TYPES = frozenset(("reasoning", "thinking"))
 CALL_TYPES = frozenset(("tool_call", "tool_calls", "function_call"))
 NO_ROLES: Mapping[str, str] = {}
-SPEAKERS = ("role", "from", "speaker")
-"""Keys, and columns, that say who speaks."""
 CONTENTS = ("content", "value", "text", "message", "parts", "refusal")
 """Keys that hold what is said: OpenAI's, ShareGPT's, …, Gemini's, and OpenAI's where the assistant refuses."""
 MEDIA = ("images", "videos", "audios", "image", "video", "audio")

@@ -10,6 +10,8 @@ from xtf.data.report import RowError
 from xtf.data.suggestion import UNWANTED
 from xtf.errors import listed
 
+SPEAKERS = ("role", "from", "speaker")
+"""Keys, and columns, that say who speaks."""
 CALL = "call"
 """Role of a message whose content is the assistant's tool call as JSON."""
 

@@ -16,8 +16,8 @@ from xtf.data.data_files import KINDS, KNOWN_KINDS, DataFile, find_files, named
 from xtf.data.formats import read_file
 from xtf.data.hub import HUB_ID, is_saved, load_hub, load_saved, saved_below
 from xtf.data.memory import memory_rows
-from xtf.data.messages import SPEAKERS
 from xtf.data.report import DataReport, RowError
+from xtf.data.roles import SPEAKERS
 from xtf.data.unread import Unread
 from xtf.errors import DataError, kind_of, listed
 

@@ -13,14 +13,13 @@ from xtf.data.messages import (
     LEARNING,
     MEDIA,
     NO_MEDIA,
-    SPEAKERS,
     as_arguments,
     as_tools,
     is_media,
     text_of,
 )
 from xtf.data.report import RowError
-from xtf.data.roles import ROLES
+from xtf.data.roles import ROLES, SPEAKERS
 from xtf.errors import kind_of
 
 ARGUMENTS = "chat_template_kwargs"

@@ -12,6 +12,7 @@ from xtf.config import ANY, COMPARISON
 
 OPERATORS = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 TRUTH = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+PLAIN = ("true", "false")
 NO_TESTS: Mapping[str, Any] = {}
 
 
@@ -25,9 +26,6 @@ def truth(value: Any) -> bool | None:
 def is_plain_truth(value: Any) -> bool:
     """Whether this is true or false, or the text of these; a number or yes may mean something else."""
     return isinstance(value, (bool, np.bool_)) or (isinstance(value, str) and value.strip().casefold() in PLAIN)
-
-
-PLAIN = ("true", "false")
 
 
 def entry(holder: Mapping[str, Any], path: str) -> Any:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtf.errors import ModelError
+from xtf.errors import ModelError, first_line
 from xtf.model.source import find_model, read_json, require_safetensors
 from xtf.model.tokenizer import quiet
 
@@ -43,7 +43,7 @@ class Encoder:
                     str(folder), device=str(device), local_files_only=True, model_kwargs={"use_safetensors": True}
                 )
             except Exception as error:  # sentence-transformers raises many kinds for damaged or foreign folders
-                first = (str(error).splitlines() or [type(error).__name__])[0]
+                first = first_line(error)
                 raise ModelError(f"encoder:{path}: cannot be loaded: {first}") from error
         self._model.eval().requires_grad_(False)
         self._device = device

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from xtf.config import ModelConfig
-from xtf.errors import ModelError
+from xtf.errors import ModelError, first_line
 from xtf.model.architecture import refuse_architecture
 from xtf.model.gguf import plain_model
 from xtf.model.placing import device_of, holds_back, is_spread, keep_with, placed_loading
@@ -25,7 +25,7 @@ from xtf.model.source import (
     read_json,
     require_safetensors,
 )
-from xtf.model.tokenizer import first_line, load_tokenizer, quiet
+from xtf.model.tokenizer import load_tokenizer, quiet
 from xtf.progress import busy
 
 _HELD_IN = " in "

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from xtf.errors import ModelError
+from xtf.errors import ModelError, first_line
 from xtf.progress import busy
 
 if TYPE_CHECKING:
@@ -117,8 +117,7 @@ def _from_hub(repo: str, revision: str | None, *, weights: bool, code: bool) -> 
             f"{repo}: neither a folder here nor a model on the hub. If it is private or gated, log in: hf auth login"
         ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
-        first_line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ModelError(f"{repo}: cannot be read from the hub: {first_line}") from None
+        raise ModelError(f"{repo}: cannot be read from the hub: {first_line(error)}") from None
     return Path(folder)
 
 

@@ -24,7 +24,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from xtf.attribute import LossDerivative
-from xtf.errors import ModelError
+from xtf.errors import ModelError, first_line
 from xtf.model.adapters import Adapter
 from xtf.model.attention import measuring
 from xtf.model.direction import Direction, chosen_parameters, plain_name
@@ -186,7 +186,7 @@ class Tangent:
         except (NotImplementedError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
-            first = (str(error).splitlines() or [type(error).__name__])[0]
+            first = first_line(error)
             self.note = f"{type(self._forward.loaded.model).__name__} has no forward-mode derivative ({first[:160]})"
             return "finite"
         return "forward"

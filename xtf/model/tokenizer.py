@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from xtf.config import ModelConfig
-from xtf.errors import ModelError
+from xtf.errors import ModelError, first_line
 from xtf.model.gguf import plain_tokenizer
 from xtf.model.source import find_model, read_json
 
@@ -70,8 +70,3 @@ def quiet() -> Iterator[None]:
         logs.set_verbosity(verbosity)
         if bars:
             logs.enable_progress_bar()
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says first, or its kind if it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

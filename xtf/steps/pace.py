@@ -14,7 +14,7 @@ import torch
 
 from xtf.attribute import AttentionReceived, AttentionSignal, LogProb, SignalRequest
 from xtf.config import TrainingConfig
-from xtf.errors import ModelError
+from xtf.errors import ModelError, first_line
 from xtf.model import LoadedModel, SignalPass
 from xtf.model.head import Head
 from xtf.model.outline import Outline
@@ -92,8 +92,7 @@ def tried_pace(
             return Pace(source, forward)
         update, kept = _updates(model, deep, few, training)
     except (ValueError, IndexError, KeyError, AttributeError, TypeError, RuntimeError, ModelError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        return Pace(f"unknown: a shallow model of this kind cannot be tried ({reason}); state a throughput")
+        return Pace(f"unknown: a shallow model of this kind cannot be tried ({first_line(error)}); state a throughput")
     return Pace(source, forward, update.total(model.layers), (kept.once, kept.layer))
 
 

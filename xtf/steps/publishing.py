@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from xtf.errors import ConfigError, RunError
+from xtf.errors import ConfigError, RunError, first_line
 
 CARD = "README.md"
 
@@ -36,7 +36,7 @@ def push_folder(folder: Path, repository: str) -> str:
         made = api.create_repo(repository, repo_type="dataset", private=True, exist_ok=True)
         api.upload_folder(repo_id=repository, repo_type="dataset", folder_path=folder, commit_message="Token labels")
     except (HfHubHTTPError, OSError, ValueError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+        first = first_line(error)
         raise RunError(
             f"{repository}: not pushed: {first}. The files are complete in {folder}. Log in (hf auth login), then: "
             f"hf upload {repository} {folder} --repo-type dataset"
