@@ -204,6 +204,19 @@ def test_the_rate_leaves_out_what_came_before_the_first_unit(monkeypatch: pytest
     assert found == [(0.0, None), (10.0, 7.0), (10.0, 5.0)]
 
 
+def test_what_an_earlier_process_did_is_done_but_not_in_the_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    moments = iter((0.2, 60.0, 60.0, 120.0, 120.0))  # five are there at once, then each takes a minute
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(monotonic=lambda: next(moments)))
+    tracked = tracking._Tracked("study", 25, "trainings", started=0.0)
+    tracked.advance(5, found=True)
+    assert line_of([tracked.now()]) == "study: 5 of 25 trainings"
+    found = []
+    for _ in range(2):
+        tracked.advance(1)
+        found.append(line_of([tracked.now()]))
+    assert found == ["study: 6 of 25 trainings", "study: 7 of 25 trainings, 1 min each, about 18 min left"]
+
+
 @pytest.mark.parametrize("closing", ["sys.stderr.close()", "sys.stderr = None", "import os; os.close(2)"])
 def test_a_standard_error_that_is_gone_stops_nothing(closing: str) -> None:
     program = f"""

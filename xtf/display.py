@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import unicodedata
@@ -28,6 +29,7 @@ PLAIN = {
     "↵": "\\n",
     "⇥": "\\t",
     **{digit: str(value) for value, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+    **{digit: f"_{value}" for value, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
 }
 """What stands for the signs of our own output where an encoding lacks them; texts of others are escaped."""
 
@@ -67,6 +69,16 @@ def counted(number: int, one: str, many: str | None = None) -> str:
     ('1 row', '1,234 rows', '2 entries')
     """
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def agreeing(text: str, number: int) -> str:
+    """A sentence about a number, of whose ``[one|many]`` the word stays that goes with it; ``#`` is the number.
+
+    >>> agreeing("# of 9 rows [is|are] cut", 1), agreeing("# of 9,000 rows [is|are] cut", 1200)
+    ('1 of 9 rows is cut', '1,200 of 9,000 rows are cut')
+    """
+    chosen = re.sub(r"\[([^|\]]*)\|([^\]]*)\]", r"\1" if number == 1 else r"\2", text)
+    return chosen.replace("#", f"{number:,}", 1)
 
 
 def _path(path: os.PathLike[str]) -> str:

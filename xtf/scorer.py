@@ -245,7 +245,7 @@ class _Ready:
         from xtf.runs.tables import keeps_something, label_columns, shard_of
 
         names = list(self.scorers.attributes)
-        scores = self.scorers.score(examples, names, lambda n, *, total=None: None)
+        scores = self.scorers.score(examples, names, lambda n, *, total=None, found=False: None)
         shard = shard_of(examples, scores)
         labels = judge(self.fitted.rules, shard)
         kept = keeps_something(shard, labels)

@@ -104,10 +104,10 @@ def test_three_processes_score_what_one_scores(tmp_path: Path, tiny_folder: Path
         write_config(folder / "a.yaml", small_config(folder, tiny_folder))
     forked.done("score", whole / "a.yaml")
     first = forked.done("score", parts / "a.yaml", "--shard", "2/3")
-    assert "1 of 4 shards are there" in first.text
+    assert "1 of 4 shards there" in first.text
     early = forked.run("label", parts / "run")
     assert early.code == 2
-    assert "1 of 4 shards are there" in early.text
+    assert "1 of 4 shards there" in early.text
     ended = forked.together(*(("score", parts / "a.yaml", "--shard", share) for share in ("1/3", "3/3")))
     assert [one.code for one in ended] == [0, 0], ended
     forked.done("label", parts / "run")

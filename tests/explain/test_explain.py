@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from tests.labelling.kinds import Above, Below, BottomShare, CutSection, Iqr, MultiOtsu, Never, Outside, TopShare
 from tests.labelling.scored import COARSE, shard, stream
 from xtf.attribute import probability_text
+from xtf.characters import Spelt
 from xtf.config import CombineConfig
 from xtf.explain import ExampleExplanation, Flip, explain_example
 from xtf.explain.flips import numbers_apart, round_past
@@ -43,7 +44,7 @@ def explained(
     part: ScoredShard, thresholds: dict[str, CutSection], combine: CombineConfig | None = None
 ) -> tuple[LabelRules, ExampleExplanation]:
     rules = fit_rules(list(thresholds), thresholds, combine or CombineConfig(), stream(part))
-    texts = [f" t{index}" for index in range(len(part.input_ids))]
+    texts = [Spelt(f" t{index}") for index in range(len(part.input_ids))]
     describe = {name: (lambda score, index: f"it scores {score:.3f}") for name in thresholds}
     return rules, explain_example(rules, part.example(0), judge(rules, part.example(0)), texts, describe)
 
@@ -263,6 +264,6 @@ def test_one_example_and_a_text_per_token_are_needed() -> None:
     part = shard([{"a": [1.0]}, {"a": [2.0]}])
     rules = fit_rules(["a"], {"a": Never()}, CombineConfig(), stream(part))
     with pytest.raises(ValueError, match="got 2 examples"):
-        explain_example(rules, part, judge(rules, part), ["x"] * 4)
+        explain_example(rules, part, judge(rules, part), [Spelt("x")] * 4)
     with pytest.raises(ValueError, match="and 1 texts"):
-        explain_example(rules, part.example(0), judge(rules, part.example(0)), ["x"])
+        explain_example(rules, part.example(0), judge(rules, part.example(0)), [Spelt("x")])

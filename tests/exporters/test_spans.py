@@ -218,7 +218,7 @@ def test_rows_that_are_tokens_already_have_no_text(run: Any, tiny_folder: Path, 
     tokens = [{"id": "t", **{key: table_rows(run.path / "labels")["two"][key] for key in ("input_ids", "labels")}}]
     mixed = random_run(tmp_path / "mixed", tiny_folder, [*tokens, *chat_rows(2)])
     done = xtf.export(mixed, "spans", tmp_path / "spans")
-    assert done.lost == {"rows are tokens already, without a text: left out": 1}
+    assert done.lost == {"rows that are tokens already, without a text, and are left out": 1}
     assert [row["id"] for row in lines(tmp_path / "spans")] == ["sum-1", "sum-2"]
 
 

@@ -15,6 +15,7 @@ import xtf
 from tests.conftest import Cli, chat_row, chat_rows, tiny_config
 from tests.exporters.made import label_rows, random_run
 from xtf.data import Conversation, MaskedSpan, MaskedTurn
+from xtf.display import counted
 from xtf.errors import ConfigError, PluginError, RunError
 from xtf.exporters import TextExample
 from xtf.exporters.openai import OpenaiExporter
@@ -150,8 +151,8 @@ def test_the_card_says_how_the_labels_were_made(run: Any, tmp_path: Path) -> Non
     rows = label_rows(tmp_path / "out")
     noise = sum(sum(row["noise"]) for row in rows)
     response = noise + sum(label != -100 for row in rows for label in row["labels"])
-    assert f"of {response:,} response tokens {noise:,} are masked as noise ({noise / response:.1%})" in card
-    assert f"{9 - len(rows)} rows of which more than 0.5 is masked are left out" in card
+    assert f"{response:,} response tokens; masked as noise: {noise:,} ({noise / response:.1%})" in card
+    assert f"Left out, as more than 0.5 of it is masked: {counted(9 - len(rows), 'row')}." in card
     masked = sum(reasons & 1 for row in rows for reasons in row["reasons"])
     assert f"| `random` | {masked:,} response tokens ({masked / response:.1%}) |" in card
     assert masked > 0

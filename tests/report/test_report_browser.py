@@ -608,3 +608,30 @@ def test_a_sample_says_so(open_page: Open, tmp_path: Path, monkeypatch: pytest.M
     page.fill("#cut-novelty-cut", "0.3")
     page.wait_for_selector("#estimate:not([hidden])")
     assert page.inner_text("#estimate") == "estimate from 11 examples"
+
+
+def test_a_character_of_several_tokens_is_shown_once_and_each_token_has_its_card(
+    open_page: Open, tmp_path: Path
+) -> None:
+    pieces = ("🦙".encode()[:3], "🦙".encode()[3:], b" so", b"<|end|>")
+    run = made_run(
+        tmp_path / "run", pieces=pieces, ids=["one"], tokens=400, thresholds={"a": {"kind": "below", "cut": 0.5}}
+    )
+    tokens = run.explain("one").tokens
+    page = open_page(write_report(run), "#example=one")
+    whole = b"".join(pieces[one.token_id] for one in tokens).count("🦙".encode())
+    assert page.inner_text(".text").count("🦙") == whole > 10
+    preview = page.text_content("#example-0 .row-text")
+    assert preview == "".join(one.spelt.once for one in tokens if one.is_response)[: len(preview)]
+    first = next(one.index for one in tokens if one.is_response and one.parts == 2)
+    for part in tokens[first : first + 2]:
+        page.evaluate(f"document.querySelector('#t{part.index}').click()")
+        page.wait_for_function("() => document.querySelector('.sentence')?.textContent.length > 5")
+        assert page.text_content(".sentence") == part.sentence
+        assert page.inner_text(".card-text") == "🦙"
+        assert f"part {part.part} of 2: <{'F0><9F><A6' if part.part == 1 else '99'}>" in page.text_content("#card")
+        masked = page.evaluate(f"document.querySelector('#t{part.index}').classList.contains('noise')")
+        assert masked == part.noise
+    found = page.evaluate("Clusters.find(Model.model).map((one) => Clusters.text(Model.model.data, one))")
+    assert "🦙" in found
+    assert not any("₂" in text for text in found)

@@ -63,7 +63,9 @@ def test_the_page_says_of_each_token_what_explain_says(tmp_path: Path) -> None:
         response = [token for token in run.explain(page["ids"][place]).tokens if token.is_response]
         for number, token in enumerate(response):
             verdicts = [*token.verdicts, *([token.combined] if token.combined else [])]
-            assert texts[words["sentences"][number]].replace(TEXT, repr(token.text)) == token.sentence
+            assert (
+                texts[words["sentences"][number]].replace(TEXT, f"{token.text!r}{token.spelt.suffix}") == token.sentence
+            )
             assert texts[words["flips"][number]] == token.flip
             assert texts[words["rules"][number]] == token.rule
             assert [texts[column[number]] for column in words["meanings"]] == [one.meaning for one in verdicts]

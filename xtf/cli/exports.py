@@ -35,7 +35,7 @@ def export(
     counts = done.export
     lines = [
         f"written: {counted(len(done), 'file')}, {counted(counts.rows, 'row')} in {counts.folder}; "
-        f"{counts.learnt:,} of {counts.response:,} response tokens are learnt; "
+        f"learnt: {counts.learnt:,} of {counted(counts.response, 'response token')}; "
         f"the longest row has {counted(counts.longest, 'token')}"
     ]
     lines += [f"beside them: {', '.join(file.name for file in done.sidecars)}"] if done.sidecars else []
@@ -62,7 +62,7 @@ def apply_spans(
 
     done = api.apply_spans(spans, model, output, set_ or [])
     lines = [
-        f"{done.learnt:,} of {done.tokens:,} tokens are learnt, in {counted(done.rows, 'row')}",
+        f"learnt: {done.learnt:,} of {counted(done.tokens, 'token')}, in {counted(done.rows, 'row')}",
         f"{counted(done.straddling, 'token')} masked that hold both masked and learnt characters",
         *([f"left out: {counted(done.nothing_left, 'row')} without a learnt token"] if done.nothing_left else []),
         *done.report.lines(),

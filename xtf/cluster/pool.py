@@ -153,7 +153,7 @@ class ShardScorer:
         if self._scorers is None:
             self._scorers = self._load()
         examples = examples_of(pa.ipc.open_stream(row["tokens"]).read_all())
-        columns = self._scorers.score(examples, json.loads(row["names"]), lambda n, *, total=None: None)
+        columns = self._scorers.score(examples, json.loads(row["names"]), lambda n, *, total=None, found=False: None)
         return stream_of(pa.table(columns)), self._scorers.facts
 
     def _load(self) -> _PlacedScorers:

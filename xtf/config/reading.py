@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from xtf.display import command
 from xtf.errors import ConfigError
 
 
@@ -35,7 +36,7 @@ def read_settings_text(path: str | Path) -> str:
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"{path}: no such file. Write one with: xtf init {path}") from None
+        raise ConfigError(f"{path}: no such file. Write one with: {command('xtf', 'init', path)}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
 

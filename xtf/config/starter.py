@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from xtf.config import quoted
+from xtf.display import command
 from xtf.errors import ConfigError
 from xtf.files import write_text
 
 TEMPLATE = """\
-# xtf run {path}
+# {run}
 #
-# Check it first:  xtf check {path}      (every setting, with its default)
-# See the tokens:  xtf inspect {path}    (no model weights are loaded)
+# Check it first:  {check}      (every setting, with its default)
+# See the tokens:  {inspect}    (no model weights are loaded)
 
-output: runs/{stem}
+output: {output}
 seed: 0
 
 model:
@@ -67,5 +68,7 @@ def write_starter(path: Path, data: str, model: str) -> None:
     """
     if path.exists():
         raise ConfigError(f"{path}: exists already. Choose another name: xtf init NAME.yaml")
-    text = TEMPLATE.format(path=path, stem=path.stem, data=quoted(data), model=quoted(model))
+    commands = {name: command("xtf", name, path) for name in ("run", "check", "inspect")}
+    values = {"output": quoted(f"runs/{path.stem}"), "data": quoted(data), "model": quoted(model)}
+    text = TEMPLATE.format(**commands, **values)
     write_text(path, text)

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xtf.characters import Spelt
 from xtf.config import DataConfig
 from xtf.data.reader import read_examples
 from xtf.data.report import DataReport
 from xtf.data.row_tests import REASON as ASKED
-from xtf.display import html_box, visible
+from xtf.display import counted, html_box, visible
 from xtf.progress import progress
 from xtf.tokens import Ruling, TokenizedExample
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TokenView:
-    """One token as a person reads it; a part of a character shows as ``�``.
+    """One token as a person reads it.
 
-    ``weight`` is what it counts for in training unless it is masked, ``ruling`` the name of a
-    :class:`~xtf.tokens.Ruling` in small letters.
+    Of a character that is split over several tokens each holds the whole as ``text``, ``part`` (from 1) of ``parts``;
+    what is no character shows as ``�``. ``weight`` is what it counts for in training unless it is masked, ``ruling``
+    the name of a :class:`~xtf.tokens.Ruling` in small letters.
     """
 
     token_id: int
@@ -34,6 +36,13 @@ class TokenView:
     is_protected: bool
     weight: float
     ruling: str
+    part: int = 1
+    parts: int = 1
+
+    @property
+    def shown(self) -> str:
+        """What stands for it in a running text, made safe to show."""
+        return visible(Spelt(self.text, self.part, self.parts).shown, keep_newlines=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +53,7 @@ class ExampleView:
     tokens: tuple[TokenView, ...]
 
     def _repr_html_(self) -> str:
-        shown = ((token.is_response, escape(visible(token.text, keep_newlines=True))) for token in self.tokens)
+        shown = ((token.is_response, escape(token.shown)) for token in self.tokens)
         text = "".join(f"<mark>{text}</mark>" if is_response else text for is_response, text in shown)
         return html_box(self.example_id, f'<div style="white-space:pre-wrap">{text}</div>')
 
@@ -87,7 +96,7 @@ class Inspection:
         return [f"{name} ({count})" for name, count in counts.items() if count]
 
     def _repr_html_(self) -> str:
-        title = f"{self.tokens:,} tokens, {self.response_tokens:,} of them learnt ({self.learnt_share:.1%})"
+        title = f"{counted(self.tokens, 'token')}, {self.response_tokens:,} of them learnt ({self.learnt_share:.1%})"
         lines = "".join(f"<div>{escape(visible(line))}</div>" for line in self.report.lines())
         return html_box(title, lines + "".join(example._repr_html_() for example in self.examples))
 
@@ -148,15 +157,43 @@ def _view(example: TokenizedExample, tokenizer: PreTrainedTokenizerBase) -> Exam
     columns = (example.is_response.tolist(), example.is_protected.tolist(), example.weights.tolist())
     names = {int(ruling): ruling.name.lower() for ruling in Ruling}
     rulings = map(names.__getitem__, example.rulings.tolist())
-    tokens = zip(ids, token_texts(ids, tokenizer), *columns, rulings, strict=True)
-    return ExampleView(example.example_id, tuple(TokenView(*token) for token in tokens))
+    tokens = zip(ids, spell_tokens(ids, tokenizer), *columns, rulings, strict=True)
+    views = (
+        TokenView(one, spelt.text, is_response, is_protected, weight, ruling, spelt.part, spelt.parts)
+        for one, spelt, is_response, is_protected, weight, ruling in tokens
+    )
+    return ExampleView(example.example_id, tuple(views))
+
+
+_BROKEN = "\N{REPLACEMENT CHARACTER}"
+_LONGEST = 16
+"""Tokens that are tried together for characters, of which each has four bytes at most."""
+
+
+def spell_tokens(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[Spelt]:
+    """What each token of an example spells; a character that is split over several is told to each of them."""
+    texts, found = token_texts(ids, tokenizer), list[Spelt]()
+    while (start := len(found)) < len(ids):
+        text, size = texts[start], 1
+        if _BROKEN in text:
+            for more in range(2, min(_LONGEST, len(ids) - start) + 1):
+                joined = _decoded(ids[start : start + more], tokenizer)
+                if _BROKEN not in joined:
+                    text, size = joined, more
+                    break
+        found += [Spelt(text, part, size) for part in range(1, size + 1)]
+    return found
+
+
+def _decoded(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> str:
+    return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
 def token_texts(ids: list[int], tokenizer: PreTrainedTokenizerBase) -> list[str]:
     """Return the text of each token by itself, with the leading space that some decoders drop."""
     known: dict[int, str] = {}
     for token_id in set(ids):
-        text = str(tokenizer.decode([token_id], skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        text = _decoded([token_id], tokenizer)
         piece = str(tokenizer.convert_ids_to_tokens(token_id))
         known[token_id] = f" {text}" if piece.startswith("▁") and not text.startswith(" ") else text
     return [known[token_id] for token_id in ids]

@@ -118,7 +118,8 @@ class _Tokenising:
         seen = _ids_before(self.folder, index, report)
         examples = read_examples(config, self.source.tokenizer, report, self.source.rows, start=report.rows, seen=seen)
         try:
-            with progress("Tokenising", self.source.config.limit, "examples") as advance:
+            with progress("Tokenising", None if only else self.source.config.limit, "examples") as advance:
+                advance(0 if only else report.examples, found=True)
                 while part := list(islice(self._counted(examples, advance), self.source.examples_per_shard)):
                     facts = {
                         "data": self.source.fingerprint,

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.display import counted
 from xtf.evaluation.ranking import Ranking, Values, calibration, estimate, matched_auroc, resample
 
 Grain = Literal["token", "span"]
@@ -198,11 +199,12 @@ def describe_detection(detection: Mapping[str, Any]) -> str:
     labels = next((row for row in detection["found"] if row["name"] == LABELS and "masked" in row), None)
     wrong, share = detection["wrong"], detection["wrong"] / max(detection["tokens"], 1)
     if labels is None:
-        return f"{wrong:,} of {detection['tokens']:,} response tokens are known to be wrong ({share:.1%})."
+        return f"Known to be wrong: {wrong:,} of {counted(detection['tokens'], 'response token')} ({share:.1%})."
     right = labels["right_masked"]["value"] or 0.0
     named = labels.get("named_right")
     kinds = "" if named is None else f", {named:.0%} of these by their right kind"
-    return f"Of {wrong:,} wrong tokens, {labels['masked_wrong']:,} found{kinds}; masked {right:.1%} of right ones."
+    of = counted(wrong, "wrong token")
+    return f"Of {of}, {labels['masked_wrong']:,} found{kinds}; masked {right:.1%} of right ones."
 
 
 def finite(value: Any) -> Any:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from xtf.display import quoted, visible
+from xtf.display import visible
 from xtf.explain.marks import WORDS, mark
-from xtf.explain.terminal import first_lacking
+from xtf.explain.terminal import first_lacking, shown_text
 
 if TYPE_CHECKING:
     from xtf.explain import ExampleExplanation, TokenExplanation
@@ -25,16 +25,17 @@ def example_html(explanation: ExampleExplanation) -> str:
     masked = ", ".join(f'<span style="{_noise(place)}">{escape(name)}</span>' for place, name in enumerate(names))
     stale = "".join(f'<b style="color:#8a5a00">{escape(visible(one))}</b>\n' for one in explanation.stale)
     head = f"<b>{escape(visible(explanation.example_id))}</b>: {explanation.noise_share:.0%} masked"
+    further = f" · {WORDS['further']}" if any(token.parts > 1 for token in explanation.tokens) else ""
     key = (
         f'<span style="color:#666c76">{WORDS["prompt"]}</span> · {WORDS["kept"]} · '
-        f'<i style="color:#0f5f6e">{WORDS["protected"]}</i> · {WORDS["masked"]} {masked}'
+        f'<i style="color:#0f5f6e">{WORDS["protected"]}</i> · {WORDS["masked"]} {masked}{further}'
     )
     return f'<div style="{_BOX}">{stale}{head}\n{tokens}\n<small>{key}</small></div>'
 
 
 def token_html(token: TokenExplanation) -> str:
     """The sentence, what would turn it, and a table of the attributes."""
-    lines = [f"<b>{escape(quoted(token.text))}</b> token {token.index}, id {token.token_id}", escape(token.sentence)]
+    lines = [f"<b>{escape(token.name)}</b> token {token.index}, id {token.token_id}", escape(token.sentence)]
     lines += [escape(token.flip)] if token.flip else []
     rows = "".join(
         f"<tr><td>{escape(verdict.name)}</td><td>{verdict.value:.4g}</td><td>{verdict.percentile:.1f}</td>"
@@ -49,7 +50,7 @@ def token_html(token: TokenExplanation) -> str:
 
 
 def _span(token: TokenExplanation) -> str:
-    shown, title = escape(visible(token.text, keep_newlines=True)), escape(visible(token.sentence), quote=True)
+    shown, title = escape(shown_text([token])), escape(visible(token.sentence), quote=True)
     if not token.is_response:
         style = "color:#666c76"
     elif token.noise:

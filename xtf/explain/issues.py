@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from xtf.display import html_box, visible
+from xtf.characters import Spelt
+from xtf.display import counted, html_box, visible
 from xtf.explain.measures import Describe
 from xtf.explain.words import spoken
 from xtf.labelling.rules import LabelRules
@@ -31,7 +32,7 @@ class SpanIssue:
     Attributes:
         start: Its first token in the example.
         stop: The token after its last one.
-        text: What it says.
+        text: What it says; a character of several tokens whole, also where only some of them are masked.
         before: A few tokens before it.
         after: A few tokens after it.
         kind: Whether it looks wrong, or is masked for another reason.
@@ -88,7 +89,7 @@ class ExampleIssue:
         """Its figures in one line."""
         return (
             f"worst span {self.worst_span:.2f}, wrong {self.share_wrong:.0%}, useless {self.share_useless:.0%} "
-            f"of {self.response_tokens:,} tokens; weight {self.weight:.2f}"
+            f"of {counted(self.response_tokens, 'token')}; weight {self.weight:.2f}"
         )
 
     def _repr_html_(self) -> str:
@@ -105,12 +106,12 @@ class Words(NamedTuple):
     """What puts a shard into words.
 
     Attributes:
-        text: Token ids to what they spell.
+        spell: Token ids of an example to what each of them spells.
         phrases: Attribute name to what puts its score at a token of the shard into words.
         wanted: Ids of the examples whose spans are told; None: all.
     """
 
-    text: Callable[[Any], str]
+    spell: Callable[[Any], Sequence[Spelt]]
     phrases: Mapping[str, Describe]
     wanted: Container[str] | None = None
 
@@ -154,6 +155,15 @@ def _example(
     )
 
 
+def _texts(spelt: Sequence[Spelt], start: int, stop: int) -> Iterator[str]:
+    """Text before the tokens from ``start`` to ``stop``, theirs, and after them; no character is cut in two."""
+    edges = max(start - _AROUND, 0), start, stop - 1, min(stop + _AROUND, len(spelt)) - 1
+    first, begin = (edge - (spelt[edge].part - 1) for edge in edges[:2])
+    end, last = (edge + 1 + spelt[edge].parts - spelt[edge].part for edge in edges[2:])
+    for part in (spelt[first:begin], spelt[begin:end], spelt[end:last]):
+        yield "".join(one.once for one in part)
+
+
 class _Telling:
     """Puts spans of one shard into words."""
 
@@ -166,15 +176,16 @@ class _Telling:
         if not own or (wanted is not None and self._shard.example_ids[place] not in wanted):
             return
         first, end = self._shard.offsets[place : place + 2].tolist()
-        ids, text = self._shard.input_ids[first:end], self._words.text
+        spelt = self._words.spell(self._shard.input_ids[first:end])
         for span in own:
             start, stop = int(spans.start[span]) - first, int(spans.stop[span]) - first
+            before, text, after = _texts(spelt, start, stop)
             yield SpanIssue(
                 start=start,
                 stop=stop,
-                text=text(ids[start:stop]),
-                before=text(ids[max(start - _AROUND, 0) : start]),
-                after=text(ids[stop : stop + _AROUND]),
+                text=text,
+                before=before,
+                after=after,
                 kind="wrong" if spans.wrong[span] else "useless",
                 score=float(spans.score[span]),
                 reason=self._reason(int(spans.worst[span])),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xtf.characters import FURTHER
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -51,6 +53,7 @@ WORDS = {
     "protected": "end of turn, always kept",
     "masked": "masked because it lacks",
     "differs": "differs between the runs",
+    "further": FURTHER,
 }
 
 

@@ -52,7 +52,7 @@ def decided_lines(manifest: Mapping[str, Any]) -> list[str]:
     counts = manifest.get("counts", {})
     by_people = sum(one["tokens"] for one in entries)
     rest = counts.get("response_tokens", 0) - counts.get("protected_tokens", 0) - by_people
-    lines = [f"decided by the cuts: {rest:,} tokens"]
+    lines = [f"decided by the cuts: {counted(rest, 'token')}"]
     for by in dict.fromkeys(one["by"] for one in entries):
         own = [one for one in entries if one["by"] == by]
         parts = ", ".join(f"{one['tokens']:,} {_COUNTED[one['grain']]}" for one in own)

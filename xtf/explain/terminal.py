@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xtf.display import quoted, visible
+from xtf.display import visible
 from xtf.errors import XTFError
 from xtf.explain.marks import PROMPT_STYLE, PROTECTED_STYLE, WORDS, bracketed, mark
 
@@ -62,8 +62,8 @@ def is_plain(console: Console) -> bool:
 def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
     """The example as running text: prompt dimmed, noise struck through (between brackets if ``plain``)."""
     text, attributes = Text(), len(attributes_of(explanation))
-    for token in explanation.tokens:
-        shown = visible(token.text, keep_newlines=True)
+    for tokens in alike(explanation.tokens):
+        token, shown = tokens[0], shown_text(tokens)
         if not token.is_response:
             text.append(shown, PROMPT_STYLE)
         elif token.noise:
@@ -71,6 +71,28 @@ def example_text(explanation: ExampleExplanation, plain: bool) -> Text:
         else:
             text.append(shown, PROTECTED_STYLE if token.is_protected else "")
     return text
+
+
+def alike(tokens: Iterable[TokenExplanation]) -> Iterator[Sequence[TokenExplanation]]:
+    """Each token by itself, but the parts of one character together as far as they are marked alike."""
+    some: list[TokenExplanation] = []
+    for token in tokens:
+        if some and (token.part == 1 or _look(token) != _look(some[-1])):
+            yield some
+            some = []
+        some.append(token)
+    if some:
+        yield some
+
+
+def _look(token: TokenExplanation) -> tuple[bool, bool, bool, int | None]:
+    """What decides how a token is marked."""
+    return token.is_response, token.is_protected, token.noise, first_lacking(token) if token.noise else None
+
+
+def shown_text(tokens: Iterable[TokenExplanation]) -> str:
+    """What stands for tokens in a running text: their texts made safe, further parts of a character as numbers."""
+    return "".join(visible(token.spelt.shown, keep_newlines=True) for token in tokens)
 
 
 def legend(explanation: ExampleExplanation, plain: bool) -> Text:
@@ -84,6 +106,8 @@ def legend(explanation: ExampleExplanation, plain: bool) -> Text:
     for position, name in enumerate(names):
         text.append(", " if position else "")
         text.append(bracketed(name, position, len(names)) if plain else name, mark(position).style)
+    if any(token.parts > 1 for token in explanation.tokens):
+        text.append(f" · {WORDS['further']}")
     return text
 
 
@@ -110,7 +134,7 @@ def _print_token(console: Console, token: TokenExplanation) -> None:
 def token_parts(token: TokenExplanation) -> list[Text | Table]:
     """One token in full: its sentence, what would turn it, and each attribute's figures."""
     parts: list[Text | Table] = [
-        Text(f"token {token.index}: {quoted(token.text)} (id {token.token_id})", style="bold"),
+        Text(f"token {token.index}: {token.name} (id {token.token_id})", style="bold"),
         Text(token.sentence),
     ]
     if token.flip:
@@ -145,6 +169,6 @@ def _reasons(explanation: ExampleExplanation) -> Table:
             Text(f"{verdict.value:.3g}", mark(i).terminal if verdict.lacking else "")
             for i, verdict in enumerate(token.verdicts)
         ]
-        text = Text(quoted(token.text), noise_style(token) if token.noise else "")
+        text = Text(token.name, noise_style(token) if token.noise else "")
         table.add_row(str(token.index), text, *values, Text(token.sentence))
     return table

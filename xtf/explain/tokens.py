@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from xtf.characters import Spelt
+from xtf.display import quoted
 from xtf.explain.flips import Flip
 from xtf.explain.measures import AttributeVerdict, Describe
 from xtf.explain.outcomes import Outcomes
@@ -26,7 +28,9 @@ class TokenExplanation:
     Attributes:
         index: Position in the example.
         token_id: Its id.
-        text: Its text.
+        text: Its text; of a part of a character, such as an emoji of three tokens, the whole character.
+        part: Which of the tokens of that text it is, from 1.
+        parts: How many these are; 1 where the token stands alone.
         is_response: Whether it is a supervised target; if not, it has no verdicts.
         is_protected: Whether it is never masked.
         ruling: What flags of the data or rules of the user decided of it; "" if nothing.
@@ -43,6 +47,8 @@ class TokenExplanation:
     index: int
     token_id: int
     text: str
+    part: int
+    parts: int
     is_response: bool
     is_protected: bool
     ruling: str
@@ -54,6 +60,16 @@ class TokenExplanation:
     sentence: str
     flips: tuple[Flip, ...]
     flip: str | None
+
+    @property
+    def spelt(self) -> Spelt:
+        """Its text, and which part of it the token is."""
+        return Spelt(self.text, self.part, self.parts)
+
+    @property
+    def name(self) -> str:
+        """Its text in quotation marks, made safe to show, with its part if it is one."""
+        return f"{quoted(self.text)}{self.spelt.suffix}"
 
     def _repr_html_(self) -> str:
         from xtf.explain.html import token_html
@@ -104,7 +120,7 @@ def explain_example(
     rules: LabelRules,
     shard: ScoredShard,
     labels: Labels,
-    texts: Sequence[str],
+    texts: Sequence[Spelt],
     describe: Mapping[str, Describe] | None = None,
 ) -> ExampleExplanation:
     """Explain every token of a shard that holds one example.
@@ -113,7 +129,7 @@ def explain_example(
         rules: Fitted rules.
         shard: One example (``ScoredShard.example``).
         labels: What labelling wrote of it (``Labels.within``).
-        texts: The text of each token.
+        texts: What each token spells.
         describe: Attribute name to what puts its scores into words; names may be missing.
     """
     if len(shard) != 1 or len(texts) != len(shard.input_ids):
@@ -122,18 +138,20 @@ def explain_example(
             f"and {len(texts)} texts"
         )
     outcomes = Outcomes(rules, shard, labels, describe or {})
-    tokens = tuple(_explain(outcomes, shard, labels, index, text) for index, text in enumerate(texts))
+    tokens = tuple(_explain(outcomes, shard, labels, index, spelt) for index, spelt in enumerate(texts))
     response = sum(token.is_response for token in tokens)
     return ExampleExplanation(shard.example_ids[0], tokens, sum(token.noise for token in tokens) / max(response, 1))
 
 
-def _explain(outcomes: Outcomes, shard: ScoredShard, labels: Labels, index: int, text: str) -> TokenExplanation:
+def _explain(outcomes: Outcomes, shard: ScoredShard, labels: Labels, index: int, spelt: Spelt) -> TokenExplanation:
     found, combined = outcomes[index], outcomes.combined_at(index)
     ruling = Ruling(int(shard.rulings[index]))
     return TokenExplanation(
         index=index,
         token_id=int(shard.input_ids[index]),
-        text=text,
+        text=spelt.text,
+        part=spelt.part,
+        parts=spelt.parts,
         is_response=bool(shard.is_response[index]),
         is_protected=bool(shard.is_protected[index]),
         ruling=RULED[ruling].rule if ruling in RULED else "",
@@ -142,7 +160,7 @@ def _explain(outcomes: Outcomes, shard: ScoredShard, labels: Labels, index: int,
         verdicts=tuple(reading.verdict() for reading in outcomes.readings(index)),
         combined=None if combined is None else combined.verdict(),
         rule=found.rule,
-        sentence=sentence(repr(text), found.what, found.reason),
+        sentence=sentence(f"{spelt.text!r}{spelt.suffix}", found.what, found.reason),
         flips=tuple(flip for reading in found.turning if (flip := reading.flip()) is not None),
         flip=found.flip,
     )

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from xtf.display import counted
 from xtf.exporters.exporter import Export
 from xtf.exporters.saved import SavedExporter
 from xtf.exporters.settings import settings_file
 
 CONFIG = "axolotl.yaml"
-_HEAD = """{rows} rows, tokenised, {learnt} tokens of which are learnt. Start: axolotl train {config}
+_HEAD = """{rows}, tokenised; learnt tokens: {learnt}. Start: axolotl train {config}
 axolotl drops rows longer than sequence_len; here it stops instead.
 What it prepares must not outlive these rows: it knows them by the name of their folder.
 Sample packing keeps the labels; it needs an attention that keeps rows apart (flash or flex attention)."""
@@ -22,7 +23,7 @@ class AxolotlExporter(SavedExporter):
     name = "axolotl"
 
     def sidecars(self, export: Export) -> Mapping[str, str]:
-        head = _HEAD.format(rows=export.rows, learnt=export.learnt, config=CONFIG)
+        head = _HEAD.format(rows=counted(export.rows, "row"), learnt=export.learnt, config=CONFIG)
         datasets = [{"path": str(export.folder.resolve()), "type": None}]
         settings = {**axolotl_settings(export, datasets), "sequence_len": export.longest}
         return {**super().sidecars(export), CONFIG: settings_file(head, settings)}

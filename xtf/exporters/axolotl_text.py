@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xtf.data import MaskedTurn
+from xtf.display import counted
 from xtf.exporters.axolotl import CONFIG, axolotl_settings
 from xtf.exporters.exporter import Export, TextExporter
 from xtf.exporters.settings import settings_file
 from xtf.exporters.text import TextExample
 
-ENDS = "masked ends of turns are learnt, for axolotl learns the end of a turn of which anything is learnt"
-UNENDED = "ends of turns are not learnt, for nothing else of their turn is"
+ENDS = "masked ends of turns that are learnt, for axolotl learns the end of a turn of which anything is learnt"
+UNENDED = "ends of turns that are not learnt, for nothing else of their turn is"
 KEYS = ("role", "content", "name")
-_HEAD = """{rows} conversations, which axolotl tokenises with the template of base_model. Start: axolotl train {config}
+_HEAD = """{rows}, which axolotl tokenises with the template of base_model. Start: axolotl train {config}
 train_detail names the first and the last character of each span that is learnt or not; train speaks of a whole turn.
 sequence_len is the longest row by the tokenizer of the run."""
 
@@ -74,7 +75,7 @@ class AxolotlTextExporter(TextExporter):
         }
         if arguments := export.config.data.template_args:
             settings["chat_template_kwargs"] = arguments
-        return {CONFIG: settings_file(_HEAD.format(rows=export.rows, config=CONFIG), settings)}
+        return {CONFIG: settings_file(_HEAD.format(rows=counted(export.rows, "conversation"), config=CONFIG), settings)}
 
     def command(self, export: Export) -> Sequence[str]:
         return ("axolotl", "train", str(export.folder / CONFIG))

@@ -125,7 +125,7 @@ class Exporter(AnyExporter):
     def lost(self, shard: ScoredShard, labels: Labels) -> Mapping[str, int]:
         """What the rows of a shard cannot carry: in words, and of how many tokens or turns; weights are counted anyway.
 
-        The words continue a number: "masked tokens in turns that are learnt".
+        The words name what is counted, and suit any number: "masked tokens in turns that are learnt".
         """
         return {}
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from xtf.display import counted
 from xtf.exporters.exporter import Export
 from xtf.exporters.labels import LabelsExporter
 from xtf.runs.versions import source_commit
@@ -47,8 +48,9 @@ def data_card(export: Export) -> str:
         f"# {_line(Path(export.config.output).name)}: token labels",
         "Tokenised fine-tuning data in which tokens that are not worth learning are masked, with the reasons. Made by "
         f"{_version(export)}.",
-        f"{export.rows:,} rows, {export.tokens:,} tokens; of {export.response:,} response tokens {masked:,} are masked "
-        f"as noise ({_share(masked, export)}).{_left_out(export)}",
+        f"{counted(export.rows, 'row')}, {counted(export.tokens, 'token')}, "
+        f"{counted(export.response, 'response token')}; masked as noise: {masked:,} ({_share(masked, export)})."
+        f"{_left_out(export)}",
         _COLUMNS,
         "## How the labels were made",
         "Attributes, in the order of the bits of `reasons`, and what each masks, alone or with others:",
@@ -106,7 +108,8 @@ def _left_out(export: Export) -> str:
     if nothing := export.manifest.get("counts", {}).get("rows_without_supervised_token", 0):
         said.append(f"Rows with nothing left to learn are not among them: {nothing:,}.")
     if export.drop_worse_than is not None:
-        said.append(f"{export.left_out:,} rows of which more than {export.drop_worse_than:g} is masked are left out.")
+        rows = counted(export.left_out, "row")
+        said.append(f"Left out, as more than {export.drop_worse_than:g} of it is masked: {rows}.")
     return "".join(f" {sentence}" for sentence in said)
 
 

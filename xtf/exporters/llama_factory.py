@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from xtf.display import counted
 from xtf.exporters.exporter import Export
 from xtf.exporters.saved import SavedExporter
 from xtf.exporters.settings import settings_file
 
 CONFIG = "llama_factory.yaml"
-_HEAD = """{rows} rows, tokenised, {learnt} tokens of which are learnt. Start: llamafactory-cli train {config}
+_HEAD = """{rows}, tokenised; learnt tokens: {learnt}. Start: llamafactory-cli train {config}
 tokenized_path is what is read; a name must stand under dataset, and no template is applied.
 cutoff_len and packing have no effect on rows that are tokenised."""
 
@@ -38,7 +39,7 @@ class LlamaFactoryExporter(SavedExporter):
             "logging_steps": 10,
             "report_to": "none",
         }
-        head = _HEAD.format(rows=export.rows, learnt=export.learnt, config=CONFIG)
+        head = _HEAD.format(rows=counted(export.rows, "row"), learnt=export.learnt, config=CONFIG)
         return {**super().sidecars(export), CONFIG: settings_file(head, settings)}
 
     def command(self, export: Export) -> Sequence[str]:

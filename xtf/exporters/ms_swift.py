@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from xtf.display import counted
 from xtf.exporters.exporter import Export, Exporter
 from xtf.exporters.settings import settings_file
 from xtf.labelling.shard import Labels, ScoredShard
@@ -24,7 +25,7 @@ from swift.template import TemplateMeta, register_template
 
 register_template(TemplateMeta("xtf_tokens", prefix=[], prompt=["{{QUERY}}"], chat_sep=[], suffix=[]))
 '''
-_HEAD = """{rows} rows, tokenised, {learnt} tokens of which are learnt. Start: swift sft {config}
+_HEAD = """{rows}, tokenised; learnt tokens: {learnt}. Start: swift sft {config}
 is_binary_loss_scale false lets every token count for its weight. A template with a suffix would add labels."""
 
 
@@ -56,7 +57,7 @@ class MsSwiftExporter(Exporter):
         return pa.Table.from_pylist(rows, schema)
 
     def lost(self, shard: ScoredShard, labels: Labels) -> Mapping[str, int]:
-        return {"tokens have a weight below 0, which ms-swift takes for 0": int(np.count_nonzero(labels.weights < 0))}
+        return {"tokens with a weight below 0, which ms-swift takes for 0": int(np.count_nonzero(labels.weights < 0))}
 
     def sidecars(self, export: Export) -> Mapping[str, str]:
         folder = export.folder.resolve()
@@ -78,7 +79,7 @@ class MsSwiftExporter(Exporter):
             "learning_rate": 0.00001,
             "report_to": "none",
         }
-        head = _HEAD.format(rows=export.rows, learnt=export.learnt, config=CONFIG)
+        head = _HEAD.format(rows=counted(export.rows, "row"), learnt=export.learnt, config=CONFIG)
         return {CONFIG: settings_file(head, settings), TEMPLATE: _TEMPLATE}
 
     def command(self, export: Export) -> Sequence[str]:

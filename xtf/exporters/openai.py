@@ -12,10 +12,10 @@ from xtf.exporters.text import TextExample
 
 KEYS = ("role", "content", "name", "tool_calls", "tool_call_id")
 """What such a message may hold."""
-FINER = "masked tokens stand in turns that are learnt, for a weight speaks of a whole turn"
-ENDS = "turns are not learnt at all though their end is: a weight speaks of a whole turn"
-SPEAKERS = "learnt tokens stand in turns of other speakers, which this format does not learn"
-OTHERS = "parts of messages, such as thoughts, have no place in this format: left out"
+FINER = "masked tokens in turns that are learnt, for a weight speaks of a whole turn"
+ENDS = "turns of which only the end would be learnt, and nothing is: a weight speaks of a whole turn"
+SPEAKERS = "learnt tokens in turns of other speakers, which this format does not learn"
+OTHERS = "parts of messages, such as thoughts, without a place in this format, which are left out"
 
 
 class OpenaiExporter(TextExporter):

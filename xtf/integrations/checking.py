@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.display import agreeing, counted
 from xtf.errors import DataError, TrainerError
 from xtf.integrations.labelled import Ids, LabelledTokens, Piece
 from xtf.runs import RunReader
@@ -68,42 +69,43 @@ class Findings:
         said = [
             (
                 self.noise_learnt,
-                "{n} tokens that the run masks carry loss: something makes labels anew or reads a mask of all answers. "
-                "Leave the column labels as it is; of transformers, use DataCollatorForSeq2Seq, not "
+                "# [token|tokens] that the run masks [carries|carry] loss: something makes labels anew or reads a mask "
+                "of all answers. Leave the column labels as it is; of transformers, use DataCollatorForSeq2Seq, not "
                 "DataCollatorForLanguageModeling",
             ),
             (
                 self.lost,
-                "{n} tokens that count in the run arrive without loss: a mask of the trainer's own, or packing",
+                "# [token|tokens] that [counts|count] in the run [arrives|arrive] without loss: a mask of the "
+                "trainer's own, or packing",
             ),
             (
                 self.strangers,
-                "{n} tokens that carry loss are in no row of labels/: another tokenizer or template, padding that is "
-                "learnt, or other data",
+                "# [token|tokens] that [carries|carry] loss [is|are] in no row of labels/: another tokenizer or "
+                "template, padding that is learnt, or other data",
             ),
             (
                 self.cut_rows,
-                f"{{n}} of {self.rows:,} rows are cut, and with them {self.cut:,} of {self.kept:,} tokens that count: "
-                f"set max_length (cutoff_len, sequence_len) to {self.longest} at least, or to none",
+                f"# of {counted(self.rows, 'row')} [is|are] cut, and with them {self.cut:,} of {self.kept:,} tokens "
+                f"that count: set max_length (cutoff_len, sequence_len) to {self.longest} at least, or to none",
             ),
             (
                 0 if self.subset else self.missing_rows,
-                f"{{n}} of {self.rows:,} rows never arrive, and with them {self.missing:,} of {self.kept:,} tokens "
-                "that count. If a part is trained on purpose, say so with subset",
+                f"# of {counted(self.rows, 'row')} never [arrives|arrive], and with them {self.missing:,} of "
+                f"{self.kept:,} tokens that count. If a part is trained on purpose, say so with subset",
             ),
-            (self.differing, "{n} tokens arrive with another weight than labelled"),
+            (self.differing, "# [token|tokens] [arrives|arrive] with another weight than labelled"),
             (
                 self.unweighted,
-                "{n} tokens have a weight of their own, and weights do not arrive: use "
+                "# [token|tokens] [has|have] a weight of [its|their] own, and weights do not arrive: use "
                 "xtf.integrations.trl.WeightedSFTTrainer, or accept labels alone by turning the check of weights off",
             ),
         ]
-        return [text.format(n=f"{count:,}") for count, text in said if count]
+        return [agreeing(text, count) for count, text in said if count]
 
     def __str__(self) -> str:
         if problems := self.problems():
             return "not as labelled:\n" + "\n".join(f"- {problem}" for problem in problems)
-        parts = f", {self.missing_rows:,} rows left out" if self.missing_rows else ""
+        parts = f", {counted(self.missing_rows, 'row')} left out" if self.missing_rows else ""
         known = f"; {self.context:,} without loss (padding, other context) are in no row" if self.context else ""
         return f"as labelled: {self.learnt:,} of {self.kept:,} tokens that count carry loss, and no other{parts}{known}"
 

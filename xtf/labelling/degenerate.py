@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from xtf.display import counted
 from xtf.labelling.distribution import FLAT_RANGE, Distribution
 
 _FLAT_SHARE = 0.99
@@ -29,7 +30,8 @@ def degenerate(distribution: Distribution) -> str | None:
     if flat < _FLAT_SHARE * judged or distribution.widest_range > _WIDEST:
         return None
     return (
-        f"the scores do not tell the tokens of one example apart: in {flat:,} of {judged:,} examples they span at most "
-        f"{FLAT_RANGE:.1g} of their size, and nowhere more than {distribution.widest_range:.2g} (over the corpus they "
-        f"run from {distribution.minimum:.9g} to {distribution.maximum:.9g}), so a cut would select rounding noise"
+        f"the scores do not tell the tokens of one example apart: in {flat:,} of {counted(judged, 'example')} they "
+        f"span at most {FLAT_RANGE:.1g} of their size, and nowhere more than {distribution.widest_range:.2g} (over the "
+        f"corpus they run from {distribution.minimum:.9g} to {distribution.maximum:.9g}), so a cut would select "
+        "rounding noise"
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.display import html_box, html_lines, html_table
+from xtf.display import counted, html_box, html_lines, html_table
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.tokens import Ruling
 
@@ -109,7 +109,8 @@ class LabelSummary:
         return asdict(self)
 
     def _repr_html_(self) -> str:
-        title = f"{self.masked_tokens:,} of {self.response_tokens:,} response tokens masked ({self.masked_share:.1%})"
+        of = counted(self.response_tokens, "response token")
+        title = f"{self.masked_tokens:,} of {of} masked ({self.masked_share:.1%})"
         rows = [(one.name, one.lacking, f"{one.share:.1%}", one.masked) for one in self.attributes]
         table = html_table(("attribute", "lacking", "share", "masked"), rows)
         return (html_lines("", self.stale) if self.stale else "") + html_box(title, table)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from xtf.display import command
 from xtf.errors import ModelError, first_line
 from xtf.progress import busy
 
@@ -76,8 +77,8 @@ def _in_package(inner: str) -> Path:
     except (ImportError, ValueError):
         spec = None
     if spec is None or not spec.submodule_search_locations:
-        hint = name.replace("_", "-")
-        raise ModelError(f"{PACKAGE}{inner}: no package named {name!r} is installed. Install it: pip install {hint}")
+        install = command("pip", "install", name.replace("_", "-"))
+        raise ModelError(f"{PACKAGE}{inner}: no package named {name!r} is installed. Install it: {install}")
     root = Path(next(iter(spec.submodule_search_locations)))
     found = root / rest
     if not found.exists():

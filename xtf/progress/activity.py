@@ -16,7 +16,8 @@ class Activity:
         total: How many there are in all; None while nobody knows.
         done: How many are done.
         seconds: Since it began.
-        rate: Units a second, on average since the first one was done; 0 while that is unknown.
+        rate: Units a second, on average since this process did the first one; 0 while that is unknown. What an earlier
+            process did is among those done, but not in the rate.
     """
 
     description: str

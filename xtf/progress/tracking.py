@@ -24,8 +24,11 @@ Watcher = Callable[[Sequence[Activity]], None]
 class Advance(Protocol):
     """Moves an activity on."""
 
-    def __call__(self, n: int, *, total: int | None = None) -> None:
-        """Add ``n``; with ``total``, say how much there is in all."""
+    def __call__(self, n: int, *, total: int | None = None, found: bool = False) -> None:
+        """Add ``n``; with ``total``, say how much there is in all.
+
+        What an earlier process did and this one has ``found`` counts as done, but not into rate and remaining time.
+        """
 
 
 @contextmanager
@@ -77,24 +80,27 @@ class _Tracked:
     total: int | None
     unit: str
     done: int = 0
+    found: int = 0
     started: float = field(default_factory=time.monotonic)
-    first: tuple[float, int] | None = None  # when the first units were done, and how many: loading comes before
+    first: tuple[float, int] | None = None  # when the first units were done here, and how many: loading comes before
     last: float = 0.0  # when the latest were
 
-    def advance(self, n: int, *, total: int | None = None) -> None:
+    def advance(self, n: int, *, total: int | None = None, found: bool = False) -> None:
         if total is not None:
             self.total = total
         self.done += n
-        if n:
+        if found:
+            self.found += n
+        elif n:
             self.last = time.monotonic()
-            self.first = self.first or (self.last, self.done)
+            self.first = self.first or (self.last, self.done - self.found)
 
     def now(self) -> Activity:
         """How it stands."""
         rate = 0.0
         if self.first is not None:
             since, before = self.first
-            rate = (self.done - before) / (self.last - since) if self.last > since else 0.0
+            rate = (self.done - self.found - before) / (self.last - since) if self.last > since else 0.0
         return Activity(self.description, self.unit, self.total, self.done, time.monotonic() - self.started, rate)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from rich.console import Console
 
+from xtf.display import agreeing, counted
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.explain.issues import ExampleIssue
 from xtf.report.tables import Table
@@ -132,8 +133,10 @@ class Issues(Sequence[ExampleIssue]):
             for name in ("share_wrong", "share_useless")
         ]
         suspect = sum(one.share_wrong > 0 for one in self._judged)
+        examples = counted(len(self), "example")
         return (
-            f"{suspect:,} of {len(self):,} examples hold a span that looks wrong; of {response:,} response tokens "
+            f"{agreeing(f'# of {examples} [holds|hold] a span that looks wrong', suspect)}; "
+            f"of {counted(response, 'response token')} "
             f"{shares[0]:.1%} look wrong and {shares[1]:.1%} are useless.{''.join(f' {one}' for one in self._stale)}"
         )
 

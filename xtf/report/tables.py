@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xtf.display import html_box, html_table
+from xtf.display import counted, html_box, html_table
 from xtf.errors import XTFError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Table:
     def __repr__(self) -> str:
         stale = "".join(f"{one}; " for one in self.stale)
         names = ", ".join(self._table.column_names)
-        return f"<{stale}{len(self):,} rows: {names}; see to_pandas(), to_polars(), to_arrow()>"
+        return f"<{stale}{counted(len(self), 'row')}: {names}; see to_pandas(), to_polars(), to_arrow()>"
 
     def to_arrow(self) -> pa.Table:
         """As a ``pyarrow.Table``."""
@@ -60,6 +60,6 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = self._table.slice(0, SHOWN).to_pylist()
-        title = f"{len(self):,} rows" + (f"; {SHOWN} are shown" if len(self) > SHOWN else "")
+        title = counted(len(self), "row") + (f"; {SHOWN} are shown" if len(self) > SHOWN else "")
         title = "; ".join([*self.stale, title])
         return html_box(title, html_table(self._table.column_names, [list(row.values()) for row in rows]))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.attribute import Detail
+from xtf.display import command
 from xtf.errors import RunError, did_you_mean
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.report.tables import Table
@@ -45,7 +46,8 @@ def token_table(run: RunReader, examples: Collection[str] | None = None) -> Tabl
         known = [name for name, _ in zip(run.example_ids(), range(1000), strict=False)]
         raise RunError(f"{run.path}: no example {missing[0]!r}.{did_you_mean(missing[0], known)}")
     if not tables and wanted is None:
-        raise RunError(f"{run.path}: nothing is scored to the end yet. Go on with: xtf score {run.folder.config_path}")
+        again = command("xtf", "score", run.folder.config_path)
+        raise RunError(f"{run.path}: nothing is scored to the end yet. Go on with: {again}")
     whole = pa.concat_tables(tables, promote_options="default") if tables else pa.table({})
     return Table(whole, stale_labels(run))
 
@@ -125,5 +127,5 @@ def _detail(run: RunReader, shard: ScoredShard, meaning: Detail, values: NDArray
     else:
         there = shard.is_response & (values >= 0)
         ids, places = np.unique(np.where(there, values, 0), return_inverse=True)
-        words = [run.vocabulary.text([token]) for token in ids.tolist()]
+        words = [run.vocabulary.alone(token) for token in ids.tolist()]
     return pa.array(words, pa.string()).take(pa.array(places, mask=~there))

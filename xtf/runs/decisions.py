@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.display import command
 from xtf.errors import DataError, RunError, did_you_mean
 from xtf.files import read_sealed_json, write_sealed_json
 from xtf.labelling.decisions import GRAINS, MOST_DECIDERS, Decisions, Verdict
@@ -40,9 +41,8 @@ def read_decisions(folder: RunFolder) -> Decisions:
     try:
         return Decisions(tuple(Verdict.from_dict(one) for one in read_sealed_json(path)["verdicts"]))
     except (RunError, KeyError, TypeError) as error:
-        raise RunError(
-            f"{path}: damaged. Label without people's verdicts: xtf label {folder.path} --no-verdicts"
-        ) from (error)
+        again = command("xtf", "label", folder.path, "--no-verdicts")
+        raise RunError(f"{path}: damaged. Label without people's verdicts: {again}") from error
 
 
 def write_decisions(folder: RunFolder, decisions: Decisions) -> None:

@@ -22,5 +22,5 @@ def read_issues(run: RunReader, wanted: Container[str] | None = None) -> Iterato
         rules, probabilities = part.rules, part.probabilities
         columns = [*part.scored, *part.detail_columns]
         for shard, labels in part.labelled(columns):
-            words = Words(part.vocabulary.text, part.phrases(shard), wanted)
+            words = Words(part.vocabulary.spell, part.phrases(shard), wanted)
             yield from find_issues(rules, probabilities, shard, labels, words)

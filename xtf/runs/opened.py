@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
-from shlex import quote
 from typing import Any, Self
 
 from xtf.attribute import Detail, registry
@@ -149,7 +148,7 @@ class RunReader:
         if set(rules.attributes) != set(self.scored):
             raise RunError(
                 f"{self.path}: the labels rest on {', '.join(rules.attributes)}, but the scores are now those of "
-                f"{', '.join(self.scored)}. Make the labels again: xtf label {quote(str(self.path))}"
+                f"{', '.join(self.scored)}. Make the labels again: {command('xtf', 'label', self.path)}"
             )
         return replace(rules, deciders=read_decisions(self.folder).deciders)
 
@@ -248,7 +247,7 @@ class RunReader:
         from xtf.runs.staleness import stale_labels
 
         part, shard, labels = self._find(example_id)
-        texts = self.vocabulary.token_texts(shard.input_ids)
+        texts = self.vocabulary.spell(shard.input_ids)
         found = explain_example(part.rules, shard, labels, texts, part.phrases(shard))
         return replace(found, stale=stale_labels(part))
 
@@ -296,7 +295,7 @@ class RunReader:
         """A detail as scorers put it into words: a category's name, the text of a token, a probability."""
         if detail.kind == "category":
             return detail.names[int(value)] if 0 <= int(value) < len(detail.names) else "?"
-        return self.vocabulary.text([int(value)]) if detail.kind == "token" else float(value)
+        return self.vocabulary.alone(int(value)) if detail.kind == "token" else float(value)
 
     @cached_property
     def _details(self) -> dict[str, dict[str, Detail]]:

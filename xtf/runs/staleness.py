@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from xtf.config import RunConfig, arm_parts
+from xtf.display import command
 from xtf.files import digest, write_text
 from xtf.runs.decisions import read_decisions
 from xtf.runs.folder import Kind, RunFolder
@@ -38,7 +38,7 @@ class Stale:
 
     def sentence(self) -> str:
         """What is stale, why, and the command, quoted for a shell."""
-        return f"stale: {self.what}: {self.why}. Make it again: {shlex.join(self.command)}"
+        return f"stale: {self.what}: {self.why}. Make it again: {command(*self.command)}"
 
 
 def scores_fingerprint(folder: RunFolder) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from xtf.display import html_box, html_lines, html_table
+from xtf.display import command, counted, html_box, html_lines, html_table
 from xtf.runs.opened import RunReader
 from xtf.runs.staleness import Stale, stale_parts
 
@@ -48,7 +47,7 @@ class Status:
     @property
     def command(self) -> str:
         """The next command, quoted for a shell."""
-        return shlex.join(self.next)
+        return command(*self.next)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-able."""
@@ -80,9 +79,12 @@ def _stages(run: RunReader) -> Iterator[Stage]:
     scored, tokens = len(folder.indices("scores")), len(folder.indices("tokens"))
     counts = manifest.get("counts", {})
     if run.is_scored:
-        detail = f"{counts.get('examples', 0):,} examples, {counts.get('response_tokens', 0):,} response tokens"
+        detail = ", ".join(
+            counted(counts.get(key, 0), word)
+            for key, word in (("examples", "example"), ("response_tokens", "response token"))
+        )
     else:
-        detail = f"{scored:,} of {tokens:,} shards so far"
+        detail = f"{scored:,} of {counted(tokens, 'shard')} so far"
     yield _stage(run, "score", "score", detail if tokens else "")
     yield _stage(run, "label", "label", _masked(run))
     if folder.detection_path.exists() or run.config.truth is not None:
@@ -108,7 +110,7 @@ def _stage(run: RunReader, name: str, key: str, detail: str) -> Stage:
 
 def _masked(run: RunReader) -> str:
     counts = run.manifest.get("counts", {})
-    return f"{counts['noise_tokens']:,} tokens masked" if "noise_tokens" in counts and run.is_labelled else ""
+    return f"{counted(counts['noise_tokens'], 'token')} masked" if "noise_tokens" in counts and run.is_labelled else ""
 
 
 def _next(run: RunReader, stages: tuple[Stage, ...], stale: tuple[Stale, ...]) -> tuple[str, ...]:

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.characters import Spelt, readable, spell
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
@@ -40,25 +42,21 @@ class Vocabulary:
         texts = (piece.decode("utf-8", "replace") for i, piece in enumerate(self.pieces) if i not in self.special)
         return sorted({text for text in texts if text.strip() and text.strip().isprintable() and "\ufffd" not in text})
 
+    def alone(self, token_id: int) -> str:
+        """Text of one id without its neighbours; bytes of a part of a character show as ``<E2>``."""
+        return readable(self.pieces[token_id])
+
+    def spell(self, ids: Sequence[int] | NDArray[np.int32]) -> list[Spelt]:
+        """What each of ``(n,)`` tokens of one example spells; each part of a character is told the whole of it."""
+        return spell([self.pieces[int(i)] for i in ids])
+
     def token_texts(self, ids: Sequence[int] | NDArray[np.int32]) -> list[str]:
         """One text for each of ``(n,)`` tokens. A character split over several tokens appears with the last of them.
 
         The earlier tokens of such a character show their bytes as ``<E2>``, ``<82>``, so that no token is invisible.
         """
-        texts: list[str] = []
-        pending = b""
-        for i in ids:
-            piece = self.pieces[int(i)]
-            joined = pending + piece
-            try:
-                joined.decode("utf-8")
-                texts.append(joined.decode("utf-8"))
-                pending = b""
-            except UnicodeDecodeError as error:
-                unfinished = error.reason == "unexpected end of data" and len(joined) - error.start < 4
-                pending = joined[error.start :] if unfinished else b""
-                texts.append(_show(piece if pending else joined))
-        return texts
+        pairs = zip(self.spell(ids), ids, strict=True)
+        return [one.text if one.part == one.parts else self.alone(int(i)) for one, i in pairs]
 
     def write(self, path: Path) -> None:
         """Write as a Parquet table with columns ``piece`` and ``special``, sealed."""
@@ -139,10 +137,3 @@ def _sentencepiece(name: str) -> bytes:
     if re.fullmatch(r"<0x[0-9A-Fa-f]{2}>", name):
         return bytes([int(name[3:5], 16)])
     return name.replace("\u2581", " ").encode("utf-8", errors="replace")
-
-
-def _show(piece: bytes) -> str:
-    try:
-        return piece.decode("utf-8")
-    except UnicodeDecodeError:
-        return "".join(chr(byte) if 0x20 <= byte < 0x7F else f"<{byte:02X}>" for byte in piece)

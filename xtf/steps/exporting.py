@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.display import html_facts, visible
+from xtf.display import command, counted, html_facts, visible
 from xtf.errors import ConfigError, RunError
 from xtf.exporters import AnyExporter, Export, Exporter, SameExporter, TextExporter, weighted_tokens
 from xtf.exporters.same import LearntRow
@@ -36,9 +35,9 @@ LEFT_OUT = "left-out.txt"
 """File of the ids of rows that an export leaves out though labels/ has them, one a line."""
 IDS = "ids.txt"
 """File of the ids of all rows in order, where rows cannot hold them, one a line."""
-WEIGHTED = "tokens have a weight other than 0 and 1, which this form does not carry: it says only what is learnt"
-TOKENS_ONLY = "rows are tokens already, without a text: left out"
-NO_ROW = "rows have no form of this kind, or nothing to learn in it: left out"
+WEIGHTED = "tokens with a weight other than 0 and 1, of which this form says only that they are learnt"
+TOKENS_ONLY = "rows that are tokens already, without a text, and are left out"
+NO_ROW = "rows without a form of this kind, or with nothing to learn in it, which are left out"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +83,10 @@ class Exported(Sequence[Path]):
 
     def _repr_html_(self) -> str:
         facts = {"folder": self.export.folder, "learnt tokens": self.export.learnt, "of": self.export.response}
-        beside = {"beside them": [file.name for file in self.sidecars], "go on": shlex.join(self.command)}
-        return html_facts(f"{len(self)} files, {self.export.rows:,} rows", {**facts, **beside, **self.lost})
+        beside = {"beside them": [file.name for file in self.sidecars], "go on": command(*self.command)}
+        return html_facts(
+            f"{counted(len(self), 'file')}, {counted(self.export.rows, 'row')}", {**facts, **beside, **self.lost}
+        )
 
 
 def export_run(run: RunReader, target: AnyExporter, output: Path, choice: Choice | None = None) -> Exported:
@@ -256,7 +257,7 @@ class _Writing:
     def _why_none(self) -> str:
         if self.left_out:
             return f"Of all {len(self.left_out)}, more than {self.choice.drop_worse_than:g} is masked: raise the share"
-        found = [f"{count} {said}" for said, count in self.lost.items() if count]
+        found = [f"{said} ({count:,})" for said, count in self.lost.items() if count]
         return "; ".join(found) or "The run's labels keep nothing"
 
     def _say(self, lost: Mapping[str, int]) -> None:
@@ -264,11 +265,12 @@ class _Writing:
             some = ", ".join(self.left_out[:5]) + (", …" if len(self.left_out) > 5 else "")
             rows = len(self.left_out) + self.counts["rows"]
             notice(
-                f"left out: {len(self.left_out)} of {rows} rows, of which more than {self.choice.drop_worse_than:g} "
-                f"of the response tokens is masked: {some} (all in {self.output / LEFT_OUT})"
+                f"left out: {len(self.left_out):,} of {counted(rows, 'row')}, of which more than "
+                f"{self.choice.drop_worse_than:g} of the response tokens is masked: "
+                f"{some} (all in {self.output / LEFT_OUT})"
             )
         for said, count in lost.items():
-            notice(f"not carried: {count:,} {said}")
+            notice(f"not carried ({count:,}): {said}")
 
     def _export(self) -> Export:
         return Export(

@@ -15,6 +15,7 @@ from typing import Any
 
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig, parse_config, read_yaml
+from xtf.display import command
 from xtf.engine.batches import TokenBudget, budget_path, fitting_tokens
 from xtf.engine.score import requests_of
 from xtf.errors import ModelError, PluginError, RunError
@@ -223,7 +224,7 @@ def _facts_of(run: RunReader) -> dict[str, Any]:
     if facts is None:
         raise RunError(
             f"{fitted_path(run.folder)}: missing, damaged, or of other scores than lie beside it. Score the data again "
-            f"into another folder: xtf run {run.folder.config_path} --set output=runs/NAME"
+            f"into another folder: {command('xtf', 'run', run.folder.config_path)} --set output=runs/NAME"
         )
     return {"format": FORMAT, "inputs": run.manifest["inputs"], "versions": run.manifest["versions"], **facts}
 

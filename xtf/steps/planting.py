@@ -55,7 +55,9 @@ class PlantedFile:
     report: DataReport
 
     def _repr_html_(self) -> str:
-        title = f"{self.noisy:,} of {self.examples:,} examples have got noise: {self.wrong_share:.1%} of their tokens"
+        title = (
+            f"examples with noise: {self.noisy:,} of {self.examples:,}; response tokens wrong: {self.wrong_share:.1%}"
+        )
         return html_facts(title, {"rows": self.data, "truth": self.truth, **self.spans})
 
 

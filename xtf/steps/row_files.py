@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 ROWS = 1000
 """Rows held at once."""
 ARROW = "data-00000-of-00001.arrow"
-NO_WEIGHT = "tokens have a weight other than 0 and 1, for which their rows have no column of fractions"
-CUT = "rows go on beyond data.max_length: what lies there was not scored, and is masked"
+NO_WEIGHT = "tokens with a weight other than 0 and 1, for which their rows have no column of fractions"
+CUT = "rows that go on beyond data.max_length, where nothing was scored and all is masked"
 
 
 @dataclass

@@ -27,7 +27,7 @@ from xtf.data import (
     to_conversation,
 )
 from xtf.data.flags import TurnWeight
-from xtf.display import html_facts
+from xtf.display import counted, html_facts
 from xtf.errors import DataError, RunError, kind_of
 from xtf.files import write_parquet
 from xtf.progress import progress
@@ -74,7 +74,7 @@ class RelabelledFile:
     def _repr_html_(self) -> str:
         counts = {"rows": self.rows, "straddling": self.straddling, "nothing left": self.nothing_left}
         files = {"files": list(self.files)}
-        return html_facts(f"{self.learnt:,} of {self.tokens:,} tokens are learnt", {**counts, **files})
+        return html_facts(f"learnt: {self.learnt:,} of {counted(self.tokens, 'token')}", {**counts, **files})
 
 
 def read_spans(data: DataConfig, tokenizer: PreTrainedTokenizerBase, report: DataReport) -> Iterator[Relabelled]:

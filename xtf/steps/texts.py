@@ -25,8 +25,8 @@ RULED = {
 }
 CUT = "beyond data.max_length"
 OUTSIDE = "not a target"
-SHARED = "learnt tokens share a character with a masked one, and are masked with it"
-UNNAMED = "masked tokens are a template's or a tool call's, which no place in the text names: they are learnt"
+SHARED = "learnt tokens that share a character with a masked one, and are masked with it"
+UNNAMED = "masked tokens of a template or a tool call, which no place in the text names, and which are learnt"
 
 
 class TextSource(NamedTuple):

@@ -31,9 +31,9 @@ LINES = (".jsonl", ".ndjson")
 STATE, INFO = "state.json", "dataset_info.json"
 """What lies beside the rows of a saved data set."""
 INSTEAD = "Write what trainers read of it instead: --to saved"
-TEXTS = "rows are texts, in which no column says which tokens are learnt: left out"
-NOTHING = "rows have no learnt token: left out"
-UNSCORED = "rows were not scored, as the data report of the run says: left out"
+TEXTS = "rows that are texts, in which no column says which tokens are learnt, and are left out"
+NOTHING = "rows without a learnt token, which are left out"
+UNSCORED = "rows that were not scored, as the data report of the run says, and are left out"
 
 
 @dataclass

@@ -17,7 +17,7 @@ from xtf.config import (
     read_yaml,
 )
 from xtf.config.study import SettingConfig, StudyArm
-from xtf.display import html_box, html_table
+from xtf.display import counted, html_box, html_table
 from xtf.errors import ConfigError, XTFError
 from xtf.steps.defaults import completed, problems_of_attributes
 
@@ -99,7 +99,7 @@ class Plan:
 
     def _repr_html_(self) -> str:
         rows = [(one.setting, one.arm, one.seed, one.role) for one in self.trainings]
-        return html_box(f"{len(rows)} trainings", html_table(("setting", "arm", "seed", "role"), rows))
+        return html_box(counted(len(rows), "training"), html_table(("setting", "arm", "seed", "role"), rows))
 
     @property
     def folder(self) -> Path:

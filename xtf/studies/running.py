@@ -23,7 +23,7 @@ from xtf.studies.analysis import analyse
 from xtf.studies.bench import Bench, bench_digest, make_bench, make_data
 from xtf.studies.outcomes import Outcome, measure, read_outcome, rows_to_measure, write_outcome
 from xtf.studies.planning import Plan, Training, candidate_name, explained, plan_study
-from xtf.studies.timing import Timing, describe_plan, time_of
+from xtf.studies.timing import describe_plan, time_of
 from xtf.training import ArmRows, Labelling, TrainingJob, TrainingRow, labelled_rows, train_model
 from xtf.training.weights import held_in, weights_dtype
 
@@ -38,6 +38,7 @@ class Study:
         failed: Trainings that came to nothing, and why.
         benches: Settings that are ready, and why others are not.
         chosen: Setting and arm to the candidate that was chosen.
+        found: Those whose outcome an earlier start had written.
     """
 
     plan: Plan
@@ -45,6 +46,7 @@ class Study:
     failed: dict[Training, str] = field(default_factory=dict)
     benches: dict[str, Bench | str] = field(default_factory=dict)
     chosen: dict[tuple[str, str], str] = field(default_factory=dict)
+    found: set[Training] = field(default_factory=set)
 
 
 def run_study(study: StudyConfig) -> dict[str, Any]:
@@ -70,9 +72,9 @@ def run_study(study: StudyConfig) -> dict[str, Any]:
             advance = stack.enter_context(progress("study", len(plan.trainings), "trainings"))
             for number, training in enumerate(plan.trainings, 1):
                 _train_or_fail(running, training, models)
-                advance(1)
+                advance(1, found=training in running.found)
                 if not sys.stderr.isatty():
-                    notice(_said(running, number, training, timing))
+                    notice(_said(running, number, training))
         if not running.outcomes:
             raise RunError(f"{plan.folder}: every training failed. The first: {next(iter(running.failed.values()))}")
         found = analyse(running.plan, running.outcomes, running.failed, running.benches, running.chosen)
@@ -143,6 +145,7 @@ def _outcome(running: Study, bench: Bench, training: Training) -> Outcome:
     fingerprint = digest(trained, bench_digest(bench), answers)
     kept = read_outcome(folder, fingerprint, bench)
     if kept is not None:
+        running.found.add(training)
         return kept
     started = time.monotonic()
     facts = {**_facts(running, bench, training), "fingerprint": fingerprint}
@@ -278,7 +281,7 @@ class Fed(Sequence[TrainingRow]):
         return self._rows[index]
 
 
-def _said(running: Study, number: int, training: Training, timing: Timing) -> str:
+def _said(running: Study, number: int, training: Training) -> str:
     """One line on a training that is done."""
     count = len(running.plan.trainings)
     outcome = running.outcomes.get(training)
@@ -286,6 +289,8 @@ def _said(running: Study, number: int, training: Training, timing: Timing) -> st
     if outcome is None:
         return f"{what}: failed"
     losses = np.concatenate([np.zeros(0, np.float32), *outcome.held_out])
-    seconds = [float(one.facts["seconds"]) for one in running.outcomes.values()]
-    left = (count - number) * (sum(seconds) / len(seconds) if seconds else timing.training)
-    return f"{what}: held-out loss {losses.mean(dtype=np.float64):.4f}; about {duration(left)} left"
+    said = f"{what}: held-out loss {losses.mean(dtype=np.float64):.4f}"
+    if training in running.found:
+        return f"{said}; it was there"
+    made = [float(one.facts["seconds"]) for found, one in running.outcomes.items() if found not in running.found]
+    return f"{said}; about {duration((count - number) * sum(made) / len(made))} left"

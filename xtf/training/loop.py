@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from xtf.config import TrainingConfig, refuse_zero_rates, updates
 from xtf.errors import ConfigError, ModelError
+from xtf.progress import Advance
 from xtf.training.loss import step_normaliser
 from xtf.training.rows import TrainingRow, collate
 from xtf.training.sharding import refuse_first_version, refuse_launch, shards_weights
@@ -86,11 +87,11 @@ class MaskedTrainer(Trainer):
 class StepCounter(TrainerCallback):
     """Reports every update, and those that a checkpoint brought along."""
 
-    def __init__(self, advance: Callable[[int], None]) -> None:
+    def __init__(self, advance: Advance) -> None:
         self.advance = advance
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.advance(state.global_step)
+        self.advance(state.global_step, found=True)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self.advance(1)

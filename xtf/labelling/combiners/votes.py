@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from xtf.display import agreeing, counted
 from xtf.labelling.combiners.base import Decision, FittedCombiner, Panel, severity_of_lacking
 from xtf.labelling.shard import ReasonArray, ScoredShard
 from xtf.tokens import BoolArray
@@ -23,7 +24,8 @@ class Votes(FittedCombiner):
         return Decision(noise, severity_of_lacking(self._panel, shard, lacking))
 
     def words(self, lacks: Sequence[bool], noise: bool) -> str:
-        return f"{sum(lacks)} of {len(self._panel.voters)} attributes lack, {self.needed} needed"
+        of = counted(len(self._panel.voters), "attribute")
+        return agreeing(f"# of {of} [lacks|lack], {self.needed} needed", sum(lacks))
 
     def turning(self, lacks: Sequence[bool], noise: bool) -> tuple[Sequence[int], int]:
         missing = (self.needed or 1) - sum(lacks)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from xtf.characters import Spelt
 from xtf.display import visible
 from xtf.explain.outcomes import Outcomes
 from xtf.explain.rulings import RULED
@@ -98,38 +99,37 @@ def _selected(run: RunReader, sample: Sample) -> tuple[ScoredShard, Labels]:
 
 
 class _Texts:
-    """Every distinct (id, text) pair of the page; a token's text may depend on the tokens before it."""
+    """Every distinct token of the page: its id and what it spells, which may depend on its neighbours."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
         self._vocabulary = vocabulary
-        self._places: dict[tuple[int, str], int] = {}
+        self._places: dict[tuple[int, Spelt], int] = {}
 
     def places(self, shard: ScoredShard) -> list[int]:
-        pairs = zip(shard.input_ids.tolist(), self._vocabulary.token_texts(shard.input_ids), strict=True)
+        pairs = zip(shard.input_ids.tolist(), self._vocabulary.spell(shard.input_ids), strict=True)
         return [self._places.setdefault(pair, len(self._places)) for pair in pairs]
 
     def to_json(self) -> dict[str, Any]:
-        """Texts as they are, as shown (with the visible marks of ``xtf.display``), and as sentences name them."""
-        ids = [token_id for token_id, _ in self._places]
-        shown = {text: visible(text, keep_newlines=True) for _, text in self._places}
-        named = {text: repr(text) for _, text in self._places}
+        """Texts as they are, as shown (with the visible marks of ``xtf.display``), and as sentences name them.
+
+        Of the tokens of one character the first gives the text and the others nothing; ``parts`` says which are such.
+        """
+        ids, spelt = [token_id for token_id, _ in self._places], [one for _, one in self._places]
+        shown = [visible(one.shown, keep_newlines=True) for one in spelt]
+        named = [f"{one.text!r}{one.suffix}" for one in spelt]
+        special, parts = self._vocabulary.special, [i for i, one in enumerate(spelt) if one.parts > 1]
         return {
             "ids": ids,
-            "texts": [text.encode("utf-8", "replace").decode() for _, text in self._places],
-            "shown": {str(i): shown[t] for i, (_, t) in enumerate(self._places) if shown[t] != t},
-            "named": {str(i): named[t] for i, (_, t) in enumerate(self._places) if named[t] != f"'{t}'"},
-            "partial": [i for i, (token_id, _) in enumerate(self._places) if _partial(self._vocabulary, token_id)],
-            "special": [i for i, (token_id, _) in enumerate(self._places) if token_id in self._vocabulary.special],
+            "texts": [one.once.encode("utf-8", "replace").decode() for one in spelt],
+            "shown": {str(i): text for i, text in enumerate(shown) if text != spelt[i].once},
+            "named": {str(i): text for i, text in enumerate(named) if text != f"'{spelt[i].once}'"},
+            "parts": {str(i): self._part(ids[i], spelt[i]) for i in parts},
+            "special": [i for i, token_id in enumerate(ids) if token_id in special],
         }
 
-
-def _partial(vocabulary: Vocabulary, token_id: int) -> bool:
-    """Whether the token holds part of a character."""
-    try:
-        vocabulary.pieces[token_id].decode("utf-8")
-    except UnicodeDecodeError:
-        return True
-    return False
+    def _part(self, token_id: int, spelt: Spelt) -> tuple[int, int, str, str]:
+        """Which token of how many, its own bytes, and the whole that they spell."""
+        return spelt.part, spelt.parts, self._vocabulary.alone(token_id), visible(spelt.text)
 
 
 def _rules(rules: LabelRules) -> dict[str, Any]:

@@ -151,7 +151,7 @@ def _with_text(counts: Iterable[TokenCount], vocabulary: Vocabulary) -> list[dic
     return [
         {
             "token_id": one.token_id,
-            "text": vocabulary.token_texts([one.token_id])[0],
+            "text": vocabulary.alone(one.token_id),
             "masked": one.masked,
             "total": one.total,
         }

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from xtf.display import visible
+from xtf.display import counted, visible
 from xtf.files import write_text
 from xtf.report.figures_of_study import describe_setting, interval, number, p_value, share
 from xtf.report.html.study_figure import figure
@@ -159,7 +159,7 @@ def _others(contrast: Mapping[str, Any]) -> Iterable[list[str]]:
 
 def _progress(trainings: Mapping[str, int]) -> str:
     failed = f", {trainings['failed']} failed" if trainings["failed"] else ""
-    return f"{trainings['done']} of {trainings['planned']} trainings done{failed}"
+    return f"{trainings['done']} of {counted(trainings['planned'], 'training')} done{failed}"
 
 
 def _failures(failed: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
-from xtf.display import visible
+from xtf.display import counted, visible
 from xtf.explain.marks import DIFFERS, PROMPT_STYLE, PROTECTED_STYLE, WORDS, bracketed
-from xtf.explain.terminal import attributes_of, first_lacking, is_plain, legend, noise_style
+from xtf.explain.terminal import attributes_of, first_lacking, is_plain, legend, noise_style, shown_text
 
 if TYPE_CHECKING:
     from xtf.explain import ExampleExplanation
@@ -35,7 +35,9 @@ def print_comparison(console: Console, runs: Sequence[tuple[str, ExampleExplanat
         console.print(legend(first, plain))
     if alike:
         response = sum(token.is_response for token in first.tokens)
-        console.print(f"{DIFFERS} {WORDS['differs']}: {len(differing)} of {response} response tokens", markup=False)
+        console.print(
+            f"{DIFFERS} {WORDS['differs']}: {len(differing):,} of {counted(response, 'response token')}", markup=False
+        )
     else:
         console.print("The runs tokenise this example differently, so its tokens cannot be compared.")
 
@@ -55,7 +57,7 @@ def _ids(explanation: ExampleExplanation) -> list[int]:
 def _text(explanation: ExampleExplanation, differing: frozenset[int], plain: bool) -> Text:
     text, attributes = Text(), len(attributes_of(explanation))
     for token in explanation.tokens:
-        shown = visible(token.text, keep_newlines=True)
+        shown = shown_text([token])
         if token.index in differing:
             text.append(DIFFERS, "bold")
         emphasis = " reverse" if token.index in differing else ""

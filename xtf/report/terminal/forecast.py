@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from xtf.display import visible
+from xtf.display import counted, visible
 
 _GIB = 2**30
 
@@ -23,8 +23,8 @@ def print_forecast(console: Console, forecast: Mapping[str, Any]) -> None:
     )
     about = "" if data["tokenised"] == data["examples"] else f" (from the first {data['tokenised']:,})"
     console.print(
-        f"{data['examples']:,} examples, {data['tokens']:,} tokens{about}, {data['response_tokens']:,} of them in "
-        f"responses; the longest has {data['longest']:,}",
+        f"{counted(data['examples'], 'example')}, {counted(data['tokens'], 'token')}{about}, "
+        f"{data['response_tokens']:,} of them in responses; the longest has {data['longest']:,}",
         markup=False,
     )
     scoring, training = forecast["scoring"], forecast.get("training")
@@ -32,8 +32,8 @@ def print_forecast(console: Console, forecast: Mapping[str, Any]) -> None:
     console.print(f"passes over the data: {passes or 'none'}", markup=False)
     if training is not None:
         console.print(
-            f"{training['trainings']} trainings of {training['updates']:,} updates and {training['tokens']:,} tokens; "
-            f"{training['trained_parameters']:,} parameters are trained",
+            f"{counted(training['trainings'], 'training')} of {counted(training['updates'], 'update')} and "
+            f"{counted(training['tokens'], 'token')}; {training['trained_parameters']:,} parameters are trained",
             markup=False,
         )
     console.print(_memory(scoring["memory"], training["memory"] if training is not None else {}))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.text import Text
 
+from xtf.characters import FURTHER
 from xtf.display import counted, visible
 from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, PROTECTED_STYLE
 
@@ -27,6 +28,8 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
         console.print()
     marks = "shaded, one | after each token" if console.is_terminal else f"{OPEN}…{CLOSE}, end of turn ⟪…⟫"
     console.print(f"learnt tokens: {marks}; everything else is not learnt", markup=False)
+    if any(token.parts > 1 for example in inspection.examples for token in example.tokens):
+        console.print(FURTHER, markup=False)
     template = "the tokenizer's own" if inspection.has_chat_template else "none in the tokenizer: the plain one is used"
     console.print(f"chat template: {template}", markup=False)
     console.print(
@@ -38,14 +41,16 @@ def print_inspection(console: Console, inspection: Inspection) -> None:
     for line in inspection.report.lines():
         console.print(visible(line), markup=False)
     if inspection.stopped_early:
-        console.print(f"only the first {inspection.report.examples:,} examples were read; --strict reads all of them")
+        console.print(
+            f"read: the first {counted(inspection.report.examples, 'example')} only; --strict reads all of them"
+        )
 
 
 def _example_text(example: ExampleView, plain: bool) -> Text:
     """The example as running text: what is learnt shaded, or between brackets if ``plain``."""
     text = Text()
     for token in example.tokens:
-        shown = visible(token.text, keep_newlines=True)
+        shown = token.shown
         if not token.is_response:
             text.append(shown, PROMPT_STYLE)
         elif plain:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.text import Text
 
-from xtf.display import visible
+from xtf.display import command, counted, visible
 from xtf.explain.marks import CLOSE, OPEN, PROMPT_STYLE, mark
 
 if TYPE_CHECKING:
@@ -44,18 +43,18 @@ def print_issues(console: Console, found: Issues, examples: Sequence[ExampleIssu
     """Print some examples, and how to go on from there."""
     for line in issue_lines(found.headline(), examples, len(found)):
         console.print(line, soft_wrap=True)
-    folder = quote(str(found.run.path))
-    console.print(f"\nevery token: {folder}")
-    console.print(f"  read it all:          xtf report {folder}", markup=False, soft_wrap=True)
+    folder = found.run.path
+    commands = {"every token": visible(str(folder)), "  read it all": command("xtf", "report", folder)}
     if examples:
-        one = quote(visible(examples[0].example_id))
-        console.print(
-            f"  the first example:    xtf explain {folder} --example {one} --reasons", markup=False, soft_wrap=True
-        )
+        one = f"--example={examples[0].example_id}"
+        commands["  the first example"] = command("xtf", "explain", folder, one, "--reasons")
+    console.print()
+    for name, said in commands.items():
+        console.print(f"{name + ':':<24}{said}", markup=False, soft_wrap=True)
 
 
 def print_written_rows(console: Console, path: Path, kept: int, total: int) -> None:
     """Print how many rows were written, and how many dropped."""
     console.print(
-        f"written: {visible(str(path))}: {kept:,} rows; {total - kept:,} dropped", markup=False, soft_wrap=True
+        f"written: {visible(str(path))}: {counted(kept, 'row')}; {total - kept:,} dropped", markup=False, soft_wrap=True
     )

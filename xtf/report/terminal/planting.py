@@ -23,7 +23,7 @@ def print_planted(console: Console, planted: PlantedFile) -> None:
     for name, count in planted.spans.items():
         table.add_row(name, f"{count:,}", labels.get(name, ""))
     console.print(
-        f"{planted.noisy:,} of {planted.examples:,} examples have got noise; {planted.wrong_share:.1%} of all response "
+        f"Examples with noise: {planted.noisy:,} of {planted.examples:,}; {planted.wrong_share:.1%} of all response "
         "tokens are wrong.",
         markup=False,
     )

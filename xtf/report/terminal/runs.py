@@ -31,7 +31,7 @@ def print_scored(console: Console, run: RunReader) -> None:
         console.print(visible(line), markup=False)
     if not run.is_scored:
         there, all_ = (len(run.folder.indices(kind)) for kind in ("scores", "tokens"))
-        console.print(f"this share is scored; {there:,} of {all_:,} shards are there", markup=False)
+        console.print(f"this share is scored; {there:,} of {counted(all_, 'shard')} there", markup=False)
         return
     counts = run.manifest["counts"]
     console.print(
@@ -53,7 +53,7 @@ def print_run_head(console: Console, run: RunReader) -> None:
     summary = run.summary()
     console.print(
         Text(
-            f"{summary.masked_tokens:,} of {summary.response_tokens:,} response tokens masked "
+            f"{summary.masked_tokens:,} of {counted(summary.response_tokens, 'response token')} masked "
             f"({summary.masked_share:.1%})",
             style="bold",
         )
@@ -214,7 +214,8 @@ def judging_lines(found: Mapping[str, Any] | None) -> list[str]:
         for part in one["unjudged"]:
             first = ", ".join(visible(str(name)) for name in part["example_ids"][:5])
             more = ", …" if part["rows"] > 5 else ""
-            lines.append(f"  {one['name']}: {part['rows']} of {rows} rows not judged: {part['reason']} ({first}{more})")
+            not_judged = f"{part['rows']} of {counted(rows, 'row')} not judged"
+            lines.append(f"  {one['name']}: {not_judged}: {part['reason']} ({first}{more})")
     return lines
 
 
@@ -323,9 +324,9 @@ def _token_table(summary: LabelSummary, vocabulary: Vocabulary) -> Table:
         table.add_column(name)
     for masked, kept in zip(summary.most_masked[:12], summary.most_kept[:12], strict=False):
         table.add_row(
-            Text(quoted(vocabulary.text([masked.token_id]))),
+            Text(quoted(vocabulary.alone(masked.token_id))),
             f"{masked.masked} of {masked.total}",
-            Text(quoted(vocabulary.text([kept.token_id]))),
+            Text(quoted(vocabulary.alone(kept.token_id))),
             f"{kept.total - kept.masked} of {kept.total}",
         )
     return table
@@ -335,7 +336,7 @@ def _print_always_masked(console: Console, summary: LabelSummary, vocabulary: Vo
     """Say which of the tokens counted above are masked wherever they stand, so that no context has a say."""
     always = [one for one in summary.most_masked if one.masked == one.total and one.total >= _OFTEN]
     if always:
-        shown = ", ".join(f"{quoted(vocabulary.text([one.token_id]))} ({one.total:,} times)" for one in always)
+        shown = ", ".join(f"{quoted(vocabulary.alone(one.token_id))} ({counted(one.total, 'time')})" for one in always)
         console.print(f"masked wherever they stand: {shown}", markup=False)
 
 

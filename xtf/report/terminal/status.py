@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from xtf.display import visible
+from xtf.display import command, visible
 
 if TYPE_CHECKING:
     from xtf.runs import RunReader
@@ -44,7 +43,9 @@ def print_renewed(console: Console, path: Path | None) -> None:
 
 def print_training_begins(console: Console, run: RunReader) -> None:
     """Print that what can be read lies there, and how training goes on if it is interrupted."""
-    again = visible(shlex.join(("xtf", "train", str(run.path))))
+    again = command("xtf", "train", run.path)
     console.print(
-        f"\nNow the arms are trained; all of the above is there. After an interruption: {again}", markup=False
+        f"\nNow the arms are trained; all of the above is there. After an interruption: {again}",
+        markup=False,
+        soft_wrap=True,
     )

@@ -55,10 +55,11 @@ const Card = (() => {
     const r = data.response[t] ? responsePlace(data, e, t) : -1;
     const noise = r >= 0 && labels.noise[r], kept = r >= 0 && data.protected[r];
     const verdict = r < 0 ? (data.columns.rulings[t] ? "not learnt" : "prompt") : kept ? "protected" : noise ? "masked" : "kept";
-    const text = el("bdi", { class: "card-text" }, Tokens.pieces(Tokens.clipped(data.shown(place))));
+    const split = data.split(place), isSpecial = data.run.texts.special.includes(place);
+    const text = el("bdi", { class: "card-text" }, Tokens.pieces(Tokens.clipped(split?.whole ?? data.shown(place))));
     const card = el("div", { class: "card-body" },
       el("header", {}, el("h3", {}, text), el("span", { class: `badge ${verdict.replace("not learnt", "prompt")}` }, verdict)),
-      el("p", { class: "quiet" }, `token ${index} · id ${data.run.texts.ids[place]}${data.run.texts.special.includes(place) ? " · special" : ""}${data.run.texts.partial.includes(place) ? " · part of a character" : ""}`));
+      el("p", { class: "quiet" }, `token ${index} · id ${data.run.texts.ids[place]}${isSpecial ? " · special" : ""}${split ? ` · part ${split.part} of ${split.parts}: ${split.bytes}` : ""}`));
     if (r < 0) {
       const ruled = data.run.rulings[data.columns.rulings[t]];
       card.append(el("p", {}, ruled ? `This token ${ruled}.` : "Belongs to the prompt: it is read, but not scored."));

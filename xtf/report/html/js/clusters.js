@@ -22,14 +22,21 @@ const Clusters = (() => {
   function each({ data, labels }, visit) {
     for (let e = 0; e < data.count; e += 1) {
       let r = data.responseStarts[e];
-      const places = [];
+      let places = [];
       for (let t = data.starts[e]; t <= data.starts[e + 1]; t += 1) {
         const inside = t < data.starts[e + 1] && data.response[t] && !data.protected[r];
-        if (inside) places.push({ t, place: data.tokens[t], masked: labels.noise[r] });
-        else { grams(places, (...found) => visit(...found.slice(0, 2), e, ...found.slice(2))); places.length = 0; }
+        if (inside) add(data, places, t, Boolean(labels.noise[r]));
+        else { grams(places, (...found) => visit(...found.slice(0, 2), e, ...found.slice(2))); places = []; }
         if (t < data.starts[e + 1] && data.response[t]) r += 1;
       }
     }
+  }
+
+  /** One more token to a run of them; the tokens of one character count as one, masked if all of them are. */
+  function add(data, places, t, masked) {
+    const place = data.tokens[t], last = places.at(-1);
+    if (!(data.split(place)?.part > 1)) places.push({ t, key: `${place},`, masked });
+    else if (last) { last.key += `${place},`; last.masked &&= masked; }
   }
 
   function grams(places, visit) {
@@ -37,8 +44,8 @@ const Clusters = (() => {
       let key = "", masked = true;
       for (let size = 1; size <= LONGEST && from + size <= places.length; size += 1) {
         const one = places[from + size - 1];
-        key += `${one.place},`;
-        masked &&= Boolean(one.masked);
+        key += one.key;
+        masked &&= one.masked;
         visit(key, size, places[from].t, masked);
       }
     }

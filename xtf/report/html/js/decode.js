@@ -80,6 +80,18 @@ const Decode = (() => {
     text(place) { return this.run.texts.texts[place]; }
     shown(place) { return this.run.texts.shown[place] ?? this.run.texts.texts[place]; }
     named(place) { return this.run.texts.named[place] ?? `'${this.run.texts.texts[place]}'`; }
+    /** Of a token that spells a character with others: `{ part, parts, bytes, whole }`; else null. */
+    split(place) {
+      const found = this.run.texts.parts[place];
+      return found ? { part: found[0], parts: found[1], bytes: found[2], whole: found[3] } : null;
+    }
+    /** What a token adds to a text without marks of its own: of a character's tokens the first gives it. */
+    plain(place) { return (this.split(place)?.part ?? 1) > 1 ? "" : this.shown(place); }
+    /** A token's text where it stands by itself. */
+    alone(place) {
+      const split = this.split(place);
+      return split ? `${split.whole} (${split.part}/${split.parts})` : this.shown(place);
+    }
     title(e) { return this.run.shownIds[e] ?? this.run.ids[e]; }
 
     /** What Python says of each response token of example `e`. */

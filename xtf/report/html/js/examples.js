@@ -165,6 +165,12 @@ const Examples = (() => {
       });
     }
 
+    /** Whether a character of the open example is spelt by several tokens. */
+    function hasSplit() {
+      for (let t = data.starts[state.e]; t < data.starts[state.e + 1]; t += 1) if (data.split(data.tokens[t])) return true;
+      return false;
+    }
+
     function drawLegend() {
       if (state.colour?.by === "kind") {
         const found = state.e < 0 ? [] : kindsHere(state.colour.bit);
@@ -184,6 +190,7 @@ const Examples = (() => {
       Base.replace(legend, el("span", { class: "segment prompt" }, words.prompt), " · ", el("span", {}, words.kept), " · ",
         el("span", { class: "token protected" }, words.protected), ` · ${words.masked} `,
         data.names.map((name, bit) => [bit ? ", " : "", el("span", { class: `token noise line-${bit % 5}` }, Base.spoken(name))]),
+        state.e >= 0 && hasSplit() ? [" · ", words.further] : null,
         model.datas.length > 1 ? [" · ", el("span", { class: "token differs" }, words.differs)] : null);
     }
 

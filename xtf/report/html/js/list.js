@@ -34,7 +34,7 @@ const List = (() => {
   function opening(data, e) {
     let text = "";
     for (let t = data.starts[e]; t < data.starts[e + 1] && text.length < 90; t += 1)
-      if (data.response[t]) text += data.shown(data.tokens[t]).slice(0, 90);
+      if (data.response[t]) text += data.plain(data.tokens[t]).slice(0, 90);
     return text.replaceAll("\n", " ");
   }
 

@@ -28,7 +28,7 @@ const Tokens = (() => {
 
   /** What stands for a token: its text, but "end of turn" in plain words for the mark that ends an answer. */
   function shownAs(data, t, isEnd) {
-    const text = pieces(clipped(data.shown(data.tokens[t])));
+    const place = data.tokens[t], text = data.split(place)?.part > 1 ? el("span", { class: "glyph part" }, data.shown(place)) : pieces(clipped(data.shown(place)));
     return isEnd ? [el("span", { class: "raw" }, text), el("span", { class: "plainly" }, "end of turn")] : text;
   }
 
@@ -42,7 +42,7 @@ const Tokens = (() => {
 
   /** The running text. `labels` may be other than as run; `differs(t)` marks tokens another run treats otherwise. */
   function build(data, e, labels, { colour, differs, prefix, label }) {
-    const special = new Set(data.run.texts.special), partial = new Set(data.run.texts.partial);
+    const special = new Set(data.run.texts.special);
     const box = el("div", {
       class: "text", role: "listbox", tabindex: "0", "aria-label": label, "aria-orientation": "horizontal", id: `${prefix}text`,
     });
@@ -60,7 +60,6 @@ const Tokens = (() => {
         node.place = { t, r: data.response[t] ? r : -1 };
         if (segment.response && !data.response[t]) node.classList.add("excluded");
         if (special.has(place)) node.classList.add("special");
-        if (partial.has(place)) node.classList.add("partial");
         if (segment.template.has(t)) node.classList.add("template");
         if (data.response[t]) r += 1;
         if (differs?.(t)) node.classList.add("differs");
@@ -87,7 +86,7 @@ const Tokens = (() => {
       const { r, t } = node.place;
       node.classList.remove("noise", "line-0", "line-1", "line-2", "line-3", "line-4", "scaled", "light-text", "kept-guard");
       node.style.backgroundColor = "";
-      const name = clipped(data.shown(data.tokens[t]), 60) + (node.querySelector(".plainly") ? ", end of turn" : "");
+      const name = clipped(data.alone(data.tokens[t]), 60) + (node.querySelector(".plainly") ? ", end of turn" : "");
       if (r < 0) { node.setAttribute("aria-label", `${name}, ${data.columns.rulings[t] ? "not learnt" : "prompt"}`); continue; }
       const noise = Boolean(labels.noise[r]);
       if (data.protected[r]) node.classList.add("protected");

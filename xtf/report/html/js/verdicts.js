@@ -14,7 +14,7 @@ const Verdicts = (() => {
     for (let t = data.starts[e]; t < data.starts[e + 1]; t += 1) {
       const own = data.response[t] ? r++ : -1, place = data.tokens[t];
       const judged = own >= 0 && !data.protected[own] && !data.columns.rulings[t];
-      found.push({ judged, masked: judged && Boolean(data.noise[own]), id: data.run.texts.ids[place], shown: data.shown(place) });
+      found.push({ judged, masked: judged && Boolean(data.noise[own]), id: data.run.texts.ids[place], place });
     }
     return found;
   }
@@ -28,11 +28,12 @@ const Verdicts = (() => {
     while (alike(tokens[start - 1])) start -= 1;
     while (alike(tokens[stop])) stop += 1;
     const span = tokens.slice(start, stop), example = data.run.ids[e];
-    const text = (some) => Tokens.clipped(some.map((one) => one.shown).join("").replaceAll("\n", ""), 60);
+    const text = (shown) => Tokens.clipped(shown.replaceAll("\n", ""), 60), own = data.alone(here.place);
+    const whole = (some) => (data.split(some[0].place)?.part > 1 ? data.split(some[0].place).whole : "") + some.map((one) => data.plain(one.place)).join("");
     return [
-      { grain: "token", example, start: at, token_ids: [here.id], masked: here.masked, text: text([here]), words: "this token" },
-      ...(span.length > 1 ? [{ grain: "span", example, start, token_ids: span.map((one) => one.id), masked: here.masked, text: text(span), words: `this span of ${span.length} tokens` }] : []),
-      { grain: "rule", token_ids: [here.id], masked: here.masked, text: text([here]), words: "every such token" },
+      { grain: "token", example, start: at, token_ids: [here.id], masked: here.masked, text: text(own), words: "this token" },
+      ...(span.length > 1 ? [{ grain: "span", example, start, token_ids: span.map((one) => one.id), masked: here.masked, text: text(whole(span)), words: `this span of ${span.length} tokens` }] : []),
+      { grain: "rule", token_ids: [here.id], masked: here.masked, text: text(data.split(here.place)?.bytes ?? own), words: "every such token" },
     ];
   }
 

@@ -91,7 +91,7 @@ const Whole = (() => {
       const t = data.starts[at.e] + at.token;
       const r = d3.sum(d3.range(data.starts[at.e], t), (i) => data.response[i]) + data.responseStarts[at.e];
       const verdict = !data.response[t] ? "prompt" : data.protected[r] ? "always kept" : model.labels.noise[r] ? "masked" : "kept";
-      said.textContent = `${Tokens.clipped(data.title(at.e), 60)}, ${Base.percent(state.shares[at.e], 0)} masked: ${Tokens.clipped(data.shown(data.tokens[t]), 40)} (${verdict})`;
+      said.textContent = `${Tokens.clipped(data.title(at.e), 60)}, ${Base.percent(state.shares[at.e], 0)} masked: ${Tokens.clipped(data.alone(data.tokens[t]), 40)} (${verdict})`;
     }
 
     const open = (at) => Base.emit("read", { e: at.e, token: at.token });
@@ -120,7 +120,7 @@ const Whole = (() => {
       ` · ${words.masked}`, " ", data.names.map((name, bit) => swatch(`fill line-${bit % 5}`, Base.spoken(name)))]);
     return el("div", { class: "whole" },
       Overview.section("Every token", "One row an example, one cell a token.", el("div", { class: "tools" }, el("label", { class: "filter" }, el("span", {}, "sort by"), order)), legend, view, said),
-      Overview.section("What is masked again and again", "Runs of up to four response tokens that are masked together three times or more.", phrases));
+      Overview.section("What is masked again and again", "Runs of up to four response tokens that are masked together three times or more; a character of several tokens counts as one.", phrases));
   }
 
   return { build };
