@@ -26,15 +26,12 @@ from xtf.errors import PluginError
 from xtf.noise import choose_kinds
 
 from .checks import FALSE_RESULT, IN_FALSE_SUM, SUMS
-from .copies import copies_of_each
-from .detector import Detector
-from .fitting import Recipe, fit_detector
-from .folds import folds_of
 from .window import read_window, state_requests, surprise_requests
 
 if TYPE_CHECKING:
     import torch
 
+    from .detector import Detector
 
 DOUBTFUL = 0.75
 """A token is masked below this probability of being right: to learn a wrong one is held to harm three times as much as
@@ -109,11 +106,15 @@ class LabelQuality(Attribute[LabelQualityParams]):
         return surprise_requests() | {*self._states, TopTokens(1)}
 
     def fit(self, context: FitContext) -> None:
+        from .fitting import Recipe, fit_detector  # what only describes scores loads no learners
+
         p = self.params
         recipe = Recipe(self._kinds, p.examples, self._states, p.directions, p.networks, p.step_weight)
         self._detector = fit_detector(context, recipe)
 
     def fit_passes(self, examples: int) -> int:
+        from .copies import copies_of_each
+
         seen = min(self.params.examples, examples)
         return seen * (1 + copies_of_each(seen))
 
@@ -124,11 +125,15 @@ class LabelQuality(Attribute[LabelQualityParams]):
         return {"projection.mean": mean, "projection.matrix": matrix, **self._detector.state()}
 
     def load_state(self, state: Mapping[str, torch.Tensor]) -> None:
+        from .detector import Detector
+
         self._projection.set(state["projection.mean"], state["projection.matrix"])
         self._detector = Detector.of_state(state)
 
     def score(self, signals: Signals) -> Scored:
         import torch
+
+        from .folds import folds_of
 
         tokens = signals.tokens
         response = tokens.is_response

@@ -5,6 +5,8 @@ suggestion. This package imports neither torch nor any scorer, so a configuratio
 Begin reading in ``run`` (the whole file) and ``sections``.
 """
 
+from typing import TYPE_CHECKING
+
 from xtf.config.base import Scope, Section, Share
 from xtf.config.kinds import CUTS, METRICS, RULES, CutSection, PluginSection
 from xtf.config.lists import with_lists, words
@@ -32,9 +34,12 @@ from xtf.config.strategy import (
     StrategyConfig,
     arm_parts,
 )
-from xtf.config.study import StudyConfig, parse_study
 from xtf.config.text_rules import TextRule
 from xtf.config.updates import problems_of_rates, refuse_zero_rates, updates
+from xtf.lazy import on_demand
+
+if TYPE_CHECKING:
+    from xtf.config.study import StudyConfig, parse_study
 
 __all__ = [
     "ANY",
@@ -81,3 +86,4 @@ __all__ = [
     "with_lists",
     "words",
 ]
+__getattr__ = on_demand(__name__, {"xtf.config.study": "StudyConfig parse_study"})

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING
 
 from xtf.files import full_disk_is_clear
 from xtf.progress import notice
 from xtf.runs.worker import Worker
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 _PATIENCE = 1.0  # seconds before a process that waits says so
 _POLL = 0.05
@@ -65,7 +67,7 @@ def hold_after_waiting(path: Path, what: str = "another process") -> Iterator[No
     lock = _lock(path)
 
     def taken() -> bool:
-        with suppress(Timeout):
+        with suppress(TimeoutError):
             lock.acquire(blocking=False)
         return lock.is_locked
 
@@ -92,7 +94,7 @@ def _taken(path: Path, owner: str | None = None) -> Iterator[None]:
     lock, name = _lock(path), path.with_suffix(".owner")
     try:
         lock.acquire(blocking=False)
-    except Timeout:
+    except TimeoutError:
         raise Held(owner or _read(name)) from None
     try:
         with suppress(OSError):  # a full disk: the lock holds all the same, it only does not say whose it is
@@ -103,6 +105,8 @@ def _taken(path: Path, owner: str | None = None) -> Iterator[None]:
 
 
 def _lock(path: Path) -> FileLock:
+    from filelock import FileLock  # loads asyncio, which whoever only reads does not need
+
     with full_disk_is_clear(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(path)
