@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 import shlex
@@ -9,7 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import IO, Any
 
 _NEWLINE, _TAB = "↵", "⇥"
 PLAIN = {
@@ -32,6 +33,35 @@ PLAIN = {
     **{digit: f"_{value}" for value, digit in enumerate("₀₁₂₃₄₅₆₇₈₉")},
 }
 """What stands for the signs of our own output where an encoding lacks them; texts of others are escaped."""
+
+
+ESCAPE = "xtf-escape"
+"""The error handler that writes what an encoding lacks in other characters, instead of failing."""
+
+
+def _written_otherwise(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    return "".join(PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in characters), error.end
+
+
+codecs.register_error(ESCAPE, _written_otherwise)
+
+
+class Escaping:
+    """A text stream, as whoever calls has it, that is written to without failing for its encoding."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write ``text``, in other characters where the encoding lacks some."""
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        return self._stream.write(text.encode(encoding, ESCAPE).decode(encoding))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def visible(text: str, keep_newlines: bool = False) -> str:

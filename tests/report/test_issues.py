@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from io import StringIO
+import sys
+from io import BytesIO, StringIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,14 @@ def test_show_prints_so_many(issues: Issues, capsys: pytest.CaptureFixture[str])
     assert "  2. " in out
     assert "  3. " not in out
     assert "10 more examples" in out
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "ascii"])
+def test_show_never_fails_for_the_encoding(issues: Issues, encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(written, encoding=encoding, write_through=True))
+    issues.show(1)
+    assert "[[" in written.getvalue().decode(encoding)
 
 
 def test_tables_hold_every_example(issues: Issues) -> None:

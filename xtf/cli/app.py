@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from xtf.display import PLAIN, visible
+from xtf.display import ESCAPE, visible
 from xtf.errors import XTFError
 from xtf.runs.worker import Worker
 
@@ -93,23 +93,15 @@ def out() -> Console:
 
 def escape_what_cannot_be_shown() -> None:
     """Let output that the terminal's encoding lacks be written in other characters, instead of failing."""
-    codecs.register_error("xtf-escape", lambda error: _escaped(error))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with contextlib.suppress(OSError):  # one whose file was exchanged beneath it stays as it is
-                stream.reconfigure(errors="xtf-escape")
+                stream.reconfigure(errors=ESCAPE)
 
 
 def as_text(word: str) -> str:
     """A word of the command line that names something in the data, as UTF-8 whatever the locale takes it for."""
     return os.fsencode(word).decode("utf-8", "surrogateescape")
-
-
-def _escaped(error: UnicodeError) -> tuple[str | bytes, int]:
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    characters = error.object[error.start : error.end]
-    return "".join(PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in characters), error.end
 
 
 def _writes_unicode() -> bool:

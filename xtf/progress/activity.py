@@ -55,7 +55,7 @@ def short_standing(activity: Activity) -> str:
     if not activity.unit and not activity.done:
         return duration(activity.seconds)
     count = f"{activity.done:,}" if activity.total is None else f"{activity.done:,}/{activity.total:,}"
-    parts = [f"{count} {activity.unit}".rstrip()]
+    parts = [f"{count} {_noun(activity)}".rstrip()]
     parts += [f"{_number(activity.rate)}/s"] if activity.rate >= 1 else []
     left = activity.left
     parts.append(duration(activity.seconds) if left is None else f"{duration(left)} left")
@@ -83,12 +83,18 @@ def _standing(activity: Activity) -> str:
     if not activity.unit and not activity.done:
         return f"{duration(activity.seconds)} so far"
     count = f"{activity.done:,}" if activity.total is None else f"{activity.done:,} of {activity.total:,}"
-    parts = [f"{count} {activity.unit}".rstrip()]
+    parts = [f"{count} {_noun(activity)}".rstrip()]
     if activity.rate > 0:
         parts.append(_speed(activity.rate, activity.unit))
     if activity.left is not None:
         parts.append(f"about {duration(activity.left)} left")
     return ", ".join(parts)
+
+
+def _noun(activity: Activity) -> str:
+    """What is counted, in the number in which it follows the count."""
+    number = activity.done if activity.total is None else activity.total
+    return activity.unit.removesuffix("s") if number == 1 else activity.unit
 
 
 def _speed(rate: float, unit: str) -> str:

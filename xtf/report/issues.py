@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from typing import IO, TYPE_CHECKING, Any, Literal, cast, overload
 
 from rich.console import Console
 
-from xtf.display import agreeing, counted
+from xtf.display import Escaping, agreeing, counted
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.explain.issues import ExampleIssue
 from xtf.report.tables import Table
@@ -121,7 +122,7 @@ class Issues(Sequence[ExampleIssue]):
         """Print what :meth:`worst` gives, each with its worst spans and their reasons."""
         from xtf.report.terminal.issues import issue_lines
 
-        console = Console(highlight=False)
+        console = Console(highlight=False, file=cast(IO[str], Escaping(sys.stdout)))
         for line in issue_lines(self.headline(), self.worst(n, by), len(self)):
             console.print(line, soft_wrap=not console.is_terminal)
 

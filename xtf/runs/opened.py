@@ -12,7 +12,7 @@ from typing import Any, Self
 from xtf.attribute import Detail, registry
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import RunConfig, parse_config, parse_yaml, read_settings_text
-from xtf.display import command
+from xtf.display import command, visible
 from xtf.errors import PluginError, RunError, did_you_mean
 from xtf.explain import Describe, ExampleExplanation, explain_example
 from xtf.labelling import LabelRules, LabelSummary, Tally
@@ -324,7 +324,7 @@ class RunReader:
         some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
         raise RunError(
             f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "
-            f"The first are: {', '.join(some[:5])}"
+            f"The first are: {', '.join(map(visible, some[:5]))}"
         )
 
 

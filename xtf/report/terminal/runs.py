@@ -311,7 +311,7 @@ def _attribute_table(run: RunReader, summary: LabelSummary) -> Table:
     table = Table("attribute", "lacking", "share", "cut", box=None)
     thresholds = run.config.thresholds
     for attribute in summary.attributes:
-        cut = thresholds[attribute.name].model_dump()
+        cut = thresholds[attribute.name].model_dump(mode="json")
         kind = cut.pop("kind")
         settings = ", ".join(f"{key} {value}" for key, value in cut.items() if value is not None)
         table.add_row(attribute.name, f"{attribute.lacking:,}", f"{attribute.share:.1%}", f"{kind} {settings}")

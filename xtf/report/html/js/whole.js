@@ -29,6 +29,7 @@ const Whole = (() => {
       const by = { most: (a, b) => shares[b] - shares[a], longest: (a, b) => size(b) - size(a), corpus: () => 0 }[order.value];
       state.order = data.run.ids.map((_, e) => e).sort((a, b) => by(a, b) || a - b);
       room.style.height = `${state.order.length * ROW}px`;
+      view.style.height = `${state.order.length * ROW + 2}px`; // with its border; the style sheet says how high at most
       Base.replace(phrases, Clusters.table(model, Clusters.find(model)));
       describe(null);
       draw();
