@@ -80,7 +80,14 @@ def write_arrow(path: Path, table: pa.Table) -> None:
 
 
 def write_parquet(path: Path, table: pa.Table) -> str:
-    """Write a Parquet table atomically, as one row group per 1,000 rows; return its checksum.
+    """Write a Parquet table atomically, see :func:`parquet_content`; return its checksum."""
+    content = parquet_content(table)
+    write_atomically(path, lambda file: file.write(content))
+    return hashlib.sha256(content).hexdigest()
+
+
+def parquet_content(table: pa.Table) -> pa.Buffer:
+    """The bytes of a table as Parquet, one row group per 1,000 rows.
 
     No dictionaries: scores hardly repeat, and looking for repetition takes five times as long as writing them.
     """
@@ -89,9 +96,7 @@ def write_parquet(path: Path, table: pa.Table) -> str:
 
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", row_group_size=1000, write_statistics=False, use_dictionary=False)
-    content = sink.getvalue()
-    write_atomically(path, lambda file: file.write(content))
-    return hashlib.sha256(content).hexdigest()
+    return sink.getvalue()
 
 
 def seal_json(value: Mapping[str, Any]) -> dict[str, Any]:

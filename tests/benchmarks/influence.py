@@ -1,7 +1,8 @@
-"""What influence costs: a tangent pass, and a second pass under a LoRA reference, against a plain forward."""
+"""What influence costs: a tangent pass, alone and answering for other attributes, and a pass under a reference."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -10,10 +11,18 @@ import torch
 
 from tests.benchmarks.paired import compare
 from tests.benchmarks.setting import Setting, plain_forward
-from xtf.attribute import LogProb, LossDerivative, Reference, Target
+from xtf.attribute import (
+    AttentionReceived,
+    LogProb,
+    LossDerivative,
+    Reference,
+    SignalRequest,
+    Target,
+    TokenEmbedding,
+)
 from xtf.model import SignalPass
 from xtf.model.adapters import Adapter, Adapters
-from xtf.model.direction import task_direction
+from xtf.model.direction import Direction, task_direction
 from xtf.model.forward import Forward
 
 TRUSTED = 4
@@ -22,7 +31,7 @@ TRUSTED = 4
 
 def influence(work: Setting, pairs: int) -> dict[str, Any]:
     """The comparisons of one dtype: each way of influence ÷ response log-probabilities by a plain forward."""
-    return {**_tangents(work, pairs), **_reference(work, pairs)}
+    return {**_tangents(work, pairs), **_one_pass(work, pairs), **_reference(work, pairs)}
 
 
 def _tangents(work: Setting, pairs: int) -> dict[str, Any]:
@@ -48,6 +57,34 @@ def _tangent(work: Setting, pairs: int, request: LossDerivative, adapter: Adapte
     measured = compare(partial(_run, signal_pass, work), partial(plain_forward, work), pairs)
     mode = signal_pass.tangents[request].mode
     return {work.named(f"influence.tangent_over_forward{name}"): {**measured, "mode": mode}}
+
+
+def _one_pass(work: Setting, pairs: int) -> dict[str, Any]:
+    """A derivative and the signals of the three attributes by its pass ÷ by two passes; processor time."""
+    read: set[SignalRequest] = {LogProb(), AttentionReceived(), TokenEmbedding("hidden")}
+    linear = LossDerivative(target=Target(path="the first examples"), parameters="linear")
+    figures = {}
+    with Adapters(work.loaded) as adapters:
+        adapter = adapters.fresh(linear.r, linear.seed)
+        for request, at in ((linear, None), (replace(linear, parameters="lora"), adapter)):
+            direction = _direction(work, request, at)
+
+            def made(
+                requests: set[SignalRequest], direction: Direction = direction, at: Adapter | None = at
+            ) -> SignalPass:
+                return SignalPass(work.loaded, requests, direction_loader=lambda _: (direction, at))
+
+            together, apart = [made({request, *read})], [made({request}), made(read)]
+            name = "" if at is None else ".lora"
+            figures[work.named(f"influence.one_pass_over_two{name}")] = compare(
+                partial(_run_all, together, work), partial(_run_all, apart, work), pairs, clock=time.process_time
+            )
+    return figures
+
+
+def _run_all(passes: list[SignalPass], work: Setting) -> None:
+    for signal_pass in passes:
+        _run(signal_pass, work)
 
 
 def _direction(work: Setting, request: LossDerivative, adapter: Adapter | None) -> dict[str, torch.Tensor]:

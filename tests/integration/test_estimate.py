@@ -18,6 +18,7 @@ from xtf.model.trial import Cost, kept_bytes
 from xtf.steps import estimating
 
 TRAINING = {"arms": ["base", "full", "xtf"], "epochs": 2, "batch_size": 5, "gradient_accumulation": 2, "seeds": [0, 1]}
+FOLDERS = ("tokens", "scores", "labels", "model")
 ARRAY = {"lora": "adapter_model.safetensors", "full": "model.safetensors"}
 
 
@@ -50,6 +51,9 @@ def test_counts_are_those_of_the_run(tmp_path: Path, tiny_folder: Path, method: 
     saved = load_file(run.path / "model/full-seed0/model" / ARRAY[method])
     assert found["trained_parameters"] == sum(tensor.numel() for tensor in saved.values())
     assert found["memory"]["optimiser (AdamW)"] == 2 * 4 * found["trained_parameters"]
+    disk = {folder: sum(f.stat().st_size for f in (run.path / folder).rglob("*") if f.is_file()) for folder in FOLDERS}
+    assert forecast["disk"]["tokens"] == disk["tokens"]
+    assert forecast["disk"] == pytest.approx(disk, rel=0.2)
 
 
 def test_a_stated_throughput_takes_the_place_of_the_trial(tmp_path: Path) -> None:
@@ -69,7 +73,7 @@ def test_a_stated_throughput_takes_the_place_of_the_trial(tmp_path: Path) -> Non
 
 def test_references_derivatives_and_fitting_are_counted_as_passes(tmp_path: Path) -> None:
     other = weightless(tmp_path / "other", "gpt2")
-    attributes = {
+    attributes: dict[str, dict[str, object]] = {
         "influence": {"target": {"share": 0.5}, "method": "gradient"},
         "novelty": {"attribute": "knowledge_novelty", "reference": {"path": str(other)}},
         "label_quality": {"examples": 6},
@@ -79,8 +83,11 @@ def test_references_derivatives_and_fitting_are_counted_as_passes(tmp_path: Path
     assert scoring["memory"]["reference models"] == 4 * sum(p.numel() for p in architecture("gpt2").parameters())
     passes = scoring["passes"]
     assert passes.pop("fitting label_quality") == 6 * 4 / 12  # each of six examples once, and three copies of it
-    assert passes.pop("the derivative along the last 50% of the data") > 2
-    assert passes == {"the base model": 1.0, str(other): 1.0}
+    assert passes.pop("the derivative along the last 50% of the data") > 2  # which reads the base as well
+    assert passes == {str(other): 1.0}
+    attributes["influence"]["mode"] = "finite"
+    passes = xtf.estimate(config, throughput=1.0)["scoring"]["passes"]
+    assert {name: passes[name] for name in ("the base model", str(other))} == {"the base model": 1.0, str(other): 1.0}
 
 
 def test_long_data_is_counted_from_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

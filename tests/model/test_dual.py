@@ -114,7 +114,7 @@ def test_attention(
     expected, expected_change = forward_mode(plain, values, changes)
     ids = torch.zeros(2, 7, dtype=torch.int64)
     tokens = TokenBatch(ids, ids == 0, (ids == 0) & (torch.arange(7) > 2), ("a", "b"))
-    meter = DualAttention(1, tokens)
+    meter = DualAttention((), 1, tokens)
     meter.block_bytes = block_bytes
     module = SimpleNamespace(is_causal=True, training=False)
     with torch.no_grad(), duals():

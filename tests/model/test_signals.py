@@ -158,7 +158,7 @@ def test_the_attention_implementation_is_restored_even_after_a_failure(monkeypat
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("broken")
 
-    monkeypatch.setattr("xtf.model.signal_pass.predictions", fail)
+    monkeypatch.setattr("xtf.model.asked.predictions", fail)
     with pytest.raises(RuntimeError, match="broken"):
         signal_pass.run(batch)
     assert loaded.model.config._attn_implementation == "eager"

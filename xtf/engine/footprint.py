@@ -10,7 +10,6 @@ from xtf.attribute import (
     LogProbAlone,
     LossDerivative,
     PredictionSignal,
-    Reference,
     SignalRequest,
     StateSignal,
     TokenEmbedding,
@@ -56,19 +55,19 @@ def scoring_memory(
 def passes(requests: AbstractSet[SignalRequest], response_share: float) -> dict[str, float]:
     """Forward passes over the data, in units of one of the base model, by what asks for them."""
     found: dict[str, float] = {}
+    derivatives = [request for request in requests if isinstance(request, LossDerivative)]
     models = {request.reference for request in requests if isinstance(request, PredictionSignal | AttentionSignal)}
+    if any(isinstance(request, StateSignal) for request in requests):
+        models.add(None)
+    models -= {request.adapter for request in derivatives if request.mode != "finite"}  # its own pass answers for it
     models |= {model for r in requests if isinstance(r, Divergence) for model in (None, r.reference)}
-    if None in models or any(isinstance(request, StateSignal | LogProbAlone) for request in requests):
-        found["the base model"] = 1.0
-    for reference in models - {None}:
-        assert isinstance(reference, Reference)
-        found[reference.shown] = 1.0
+    for model in sorted(models, key=repr):
+        found["the base model" if model is None else model.shown] = 1.0
     if any(isinstance(request, LogProbAlone) for request in requests):
         found["answers without their prompt"] = response_share
-    for request in requests:
-        if isinstance(request, LossDerivative):
-            factor = _CENTRAL_DIFFERENCES if request.mode == "finite" else _DERIVATIVE[request.parameters]
-            found[f"the derivative along {request.target.shown}"] = factor
+    for request in derivatives:
+        factor = _CENTRAL_DIFFERENCES if request.mode == "finite" else _DERIVATIVE[request.parameters]
+        found[f"the derivative along {request.target.shown}"] = factor
     return found
 
 

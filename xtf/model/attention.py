@@ -7,7 +7,7 @@ what a pass measures lives in its own :class:`AttentionMeter`, found through a c
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import replace
@@ -70,12 +70,8 @@ class AttentionMeter:
         self._calls += 1
         self._attending.add(layer)
         asking = [request for request, chosen in self._wanted.items() if layer in chosen]
-        plain = options.get("softcap") is None and options.get("s_aux") is None
-        if not asking and plain and not isinstance(mask, BlockMask):
-            return sdpa_attention_forward(module, query, key, value, mask, **options)
-        tokens = self.tokens.to(query.device)
-        readings = {here: here.begin(tokens) for here in map(_of_all_layers, asking)}
-        output = attend_in_blocks(module, query, key, value, mask, [*readings.values()], self.block_bytes, **options)
+        readings = {here: here.begin(self.tokens.to(query.device)) for here in map(_of_all_layers, asking)}
+        output = self._output(module, (query, key, value), mask, [*readings.values()], options)
         device = self.tokens.input_ids.device
         found = {here: reading.finish().to(device) for here, reading in readings.items()}
         for request in asking:
@@ -85,6 +81,21 @@ class AttentionMeter:
         if layer == self._last:
             raise Enough
         return output, None
+
+    def _output(
+        self,
+        module: Any,
+        parts: tuple[Tensor, Tensor, Tensor],
+        mask: Tensor | BlockMask | None,
+        readings: Sequence[LayerReading],
+        options: Mapping[str, Any],
+    ) -> Tensor:
+        """``(batch, seq, heads, dim)`` of queries, keys and values; ``readings`` see every block."""
+        plain = options.get("softcap") is None and options.get("s_aux") is None
+        if not readings and plain and not isinstance(mask, BlockMask):
+            output: Tensor = sdpa_attention_forward(module, *parts, mask, **options)[0]
+            return output
+        return attend_in_blocks(module, *parts, mask, readings, self.block_bytes, **options)
 
     def results(self) -> dict[AttentionSignal, Tensor]:
         """Every request's mean over its layers, ``(batch, seq)`` float32, NaN off-response.
@@ -180,7 +191,7 @@ def attend_in_blocks(
             sinks = s_aux.float().view(1, heads, 1, 1).expand(batch, heads, block.end - block.start, 1)
             probabilities = torch.softmax(torch.cat([scores, sinks], dim=-1), dim=-1)[..., :-1]
         output[:, :, block.start : block.end] = block.mixed(probabilities, value)
-        seen = AttentionBlock(probabilities, block.visible, block.start)
+        seen = AttentionBlock(probabilities.detach(), block.visible, block.start)  # not its derivative
         for reading in readings:
             reading.add(seen)
     return output.transpose(1, 2).contiguous()

@@ -22,11 +22,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 from torch.nn import functional
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from xtf.attribute import AttentionBlock, LayerReading
 from xtf.model.attention import AttentionMeter, attend_in_blocks
 from xtf.model.blocks import BlockMask, query_blocks
-from xtf.tokens import TokenBatch
 
 Change = tuple[Tensor, Tensor]
 """A parameter's value and its derivative along the direction."""
@@ -180,37 +179,42 @@ def replaced_forwards(forwards: Mapping[nn.Module, DualLinear]) -> Iterator[None
 
 
 class DualAttention(AttentionMeter):
-    """Attention of dual queries, keys and values; measures nothing."""
+    """Attention of dual queries, keys and values; what is asked about it is read of its values."""
 
-    def __init__(self, layers: int, tokens: TokenBatch) -> None:
-        super().__init__((), layers, tokens)
-
-    def attend(
-        self, module: Any, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | BlockMask | None, **options: Any
-    ) -> Any:
-        """Compute the layer's output, ``(batch, seq, heads, dim)``, dual where anything it rests on is."""
-        parts = [split(part) for part in (query, key, value)]
+    def _output(
+        self,
+        module: Any,
+        parts: tuple[Tensor, Tensor, Tensor],
+        mask: Tensor | BlockMask | None,
+        readings: Sequence[LayerReading],
+        options: Mapping[str, Any],
+    ) -> Tensor:
+        """``(batch, seq, heads, dim)``, dual where anything it rests on is; ``readings`` see every block of values."""
+        duals = [split(part) for part in parts]
         unusual = any(options.get(name) is not None for name in ("softcap", "s_aux", "position_bias"))
-        constant = all(change is None for _, change in parts)
-        if constant and not unusual and not isinstance(mask, BlockMask):
-            return sdpa_attention_forward(module, query, key, value, mask, **options)
-        if constant or unusual:
-            return attend_in_blocks(module, query, key, value, mask, (), self.block_bytes, **options), None
-        out, change = _attend(module, parts, mask, self.block_bytes // 2, **options)
-        return make_dual(out.transpose(1, 2).contiguous(), change.transpose(1, 2).contiguous()), None
+        if all(change is None for _, change in duals):
+            return super()._output(module, parts, mask, readings, options)
+        if unusual:
+            return attend_in_blocks(module, *parts, mask, readings, self.block_bytes, **options)
+        out, change = _attend(module, duals, mask, readings, self.block_bytes // 2, **options)
+        return make_dual(out.transpose(1, 2).contiguous(), change.transpose(1, 2).contiguous())
 
 
 def _attend(
     module: Any,
     parts: Sequence[tuple[Tensor, Tensor | None]],
     mask: Tensor | BlockMask | None,
+    readings: Sequence[LayerReading],
     block_bytes: int,
     *,
     scaling: float | None = None,
     is_causal: bool | None = None,
     **_: Any,
 ) -> tuple[Tensor, Tensor]:
-    """Output and its derivative, each ``(batch, heads, seq, dim)``; see the head of this file."""
+    """Output and its derivative, each ``(batch, heads, seq, dim)``, see the head of this file.
+
+    ``readings`` see every block of probabilities.
+    """
     (query, dquery), (key, dkey), (value, dvalue) = (
         (part, torch.zeros_like(part) if change is None else change) for part, change in parts
     )
@@ -225,6 +229,9 @@ def _attend(
         change.sub_((weights * change).sum(dim=-1, keepdim=True)).mul_(weights)
         out[:, :, here] = block.mixed(weights, value)
         dout[:, :, here] = block.mixed(change, value) + block.mixed(weights, dvalue)
+        seen = AttentionBlock(weights, block.visible, block.start)
+        for reading in readings:
+            reading.add(seen)
     return out, dout
 
 

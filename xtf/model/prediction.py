@@ -40,17 +40,36 @@ def predictions(
     Raises:
         PluginError: a signal does not give one entry for each target.
     """
-    answers: dict[PredictionSignal, list[Tensor]] = {request: [] for request in requests}
+    answers = Answers(requests)
     for start in range(0, max(len(rows), 1), at_once):
         read: Any = rows[start : start + at_once]
-        logits: Any = to_logits(read)
-        own_ids: Any = targets[start : start + at_once]
-        block = max(1, _BLOCK_BYTES // (4 * logits.shape[-1])) if rows.device.type == "cpu" else at_once
-        for part, own, row in zip(logits.split(block), own_ids.split(block), read.split(block), strict=True):
+        answers.add(read, to_logits(read), targets[start : start + at_once], to_logits)
+    return answers.joined()
+
+
+class Answers:
+    """Answers to requests about targets that come in pieces.
+
+    Args:
+        requests: What is asked of each prediction.
+    """
+
+    def __init__(self, requests: Iterable[PredictionSignal]) -> None:
+        self._found: dict[PredictionSignal, list[Tensor]] = {request: [] for request in requests}
+
+    def add(self, rows: Any, logits: Any, targets: Any, to_logits: Callable[[Tensor], Tensor]) -> None:
+        """Answer about ``(k,)`` targets more, from their ``(k, vocabulary)`` logits, made of ``(k, dim)`` rows."""
+        if not self._found:
+            return
+        block = max(1, _BLOCK_BYTES // (4 * logits.shape[-1])) if rows.device.type == "cpu" else max(1, len(rows))
+        for part, own, row in zip(logits.split(block), targets.split(block), rows.split(block), strict=True):
             prediction = Prediction(part.float(), own, row, to_logits)
-            for request, found in answers.items():
+            for request, found in self._found.items():
                 found.append(_checked(request, request.read(prediction), own))
-    return {request: torch.cat(found) for request, found in answers.items()}
+
+    def joined(self) -> dict[PredictionSignal, Tensor]:
+        """``(n,)`` or ``(n, k)`` for each request, of all targets so far."""
+        return {request: torch.cat(found) for request, found in self._found.items()}
 
 
 def _checked(request: PredictionSignal, answer: Tensor, targets: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
-"""Every requested signal of a batch from one pass of the base model, and one of each reference model."""
+"""Every requested signal of a batch from one pass of the base model, and one of each reference model.
+
+The pass of an exact derivative runs the model that it is taken at, so it answers what else is asked of that model.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor
@@ -28,15 +31,14 @@ from xtf.attribute.signals.known import refuse_unknown
 from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
 from xtf.model.alone import in_place, without_prompt
-from xtf.model.attention import AttentionMeter, Enough, chosen_layers, measuring
+from xtf.model.asked import Asked, Values, spread
 from xtf.model.direction import Direction
 from xtf.model.divergence import divergences
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
 from xtf.model.placing import refuse_spread
-from xtf.model.prediction import LOGITS_BYTES, predictions
-from xtf.model.states import StateReader
+from xtf.model.prediction import LOGITS_BYTES
 from xtf.model.tangent import Tangent
 from xtf.tokens import TokenBatch
 
@@ -76,52 +78,36 @@ class SignalPass:
         for request in self.requests:
             refuse_unknown(request)
         self.device = loaded.device
-        self._logits_bytes, self._block_bytes = logits_bytes, block_bytes
-        asked = [r for r in self.requests if isinstance(r, PredictionSignal | AttentionSignal)]
-        self._asked = [r for r in asked if r.reference is None]
+        self._logits_bytes = logits_bytes
         self._embedded = [r for r in self.requests if isinstance(r, TokenEmbedding)]
         self.embedder = embedder
         if self._embedded and embedder is None:
             self.embedder = Embedder(loaded)
-        self._states = StateReader(loaded.model, [r for r in self.requests if isinstance(r, StateSignal)])
         self._alone = [r for r in self.requests if isinstance(r, LogProbAlone)]
         self._divergences = [r for r in self.requests if isinstance(r, Divergence)]
-        on_base = self._asked or self._states.requests or self._alone or self._divergences
-        self._base = Forward(loaded) if on_base else None
-        if GradientNorm() in self.requests and self._base is not None and self._base.head is None:
-            raise ModelError(
-                f"{type(loaded.model).__name__}: its output head cannot be run apart, so no gradient by its input can "
-                "be taken (signal 'gradient_norm')"
-            )
-        self._references: dict[Reference, tuple[Forward, Adapter | None]] = {}
-        for request in [*asked, *self._divergences]:
-            reference = request.reference
-            if reference is not None and reference not in self._references:
-                self._references[reference] = _load_reference(reference, loaded, reference_loader)
-            forward = self._base if reference is None else self._references[reference][0]
-            if isinstance(request, AttentionSignal) and forward is not None:
-                chosen_layers(request, forward.layers)
-        self._asked_of = {spec: [r for r in asked if r.reference == spec] for spec in self._references}
-        self._refuse_layers_without_attention()
-        self.tangents: dict[LossDerivative, Tangent] = {}
-        for derivative in (r for r in self.requests if isinstance(r, LossDerivative)):
-            refuse_spread(
-                loaded.model, "influence by derivative", "Leave model.device_map out, or choose other attributes."
-            )
-            if direction_loader is None:
-                raise ModelError(f"{derivative.target.shown}: this pass was given no direction to differentiate along")
-            direction, adapter = direction_loader(derivative)
-            self.tangents[derivative] = Tangent(loaded, derivative, direction, adapter, logits_bytes=logits_bytes)
-
-    @torch.no_grad()
-    def _refuse_layers_without_attention(self) -> None:
-        """Ask every model for the attention wanted of it, on eight tokens, so that what it lacks is said at once."""
-        for forward, asked in [
-            *([(self._base, self._asked)] if self._base is not None else []),
-            *((forward, self._asked_of[spec]) for spec, (forward, _) in self._references.items()),
-        ]:
-            if attention := [request for request in asked if isinstance(request, AttentionSignal)]:
-                self._measured(forward, forward.probe_batch(), attention, stop_early=False)
+        asked = _by_model(self.requests)
+        references = {*asked, *(request.model for request in self._divergences)} - {None}
+        self._models: dict[Reference | None, tuple[Forward, Adapter | None]] = {}
+        if None in asked or self._alone or self._divergences:
+            self._models[None] = _checked_base(loaded, self.requests), None
+        for reference in references:
+            assert reference is not None
+            self._models[reference] = _load_reference(reference, loaded, reference_loader)
+        self._asked = {
+            model: Asked(found, self._models[model][0], logits_bytes=logits_bytes, block_bytes=block_bytes)
+            for model, found in asked.items()
+        }
+        with torch.no_grad():
+            for asked_here in self._asked.values():
+                asked_here.probe()
+        self.tangents = {
+            request: _tangent(loaded, request, direction_loader, logits_bytes)
+            for request in self.requests
+            if isinstance(request, LossDerivative)
+        }
+        exact = {request.adapter: request for request, tangent in self.tangents.items() if tangent.mode == "forward"}
+        self._answers = {request: self._asked[model] for model, request in exact.items() if model in self._asked}
+        self._served = exact.keys() & self._asked.keys()
 
     @torch.no_grad()
     def run(self, tokens: TokenBatch) -> Signals:
@@ -130,93 +116,74 @@ class SignalPass:
         All are ``(batch, seq)`` or ``(batch, seq, k)``: float32 and NaN off-response, or int64 and -1 off-response. No
         value depends on padding, on the other examples of the batch, or on their order.
         """
-        values: dict[SignalRequest, Tensor] = {}
-        if self._base is not None and (self._asked or self._states.requests):
-            values.update(self._run_base(self._base, tokens))
-        if self._base is not None and self._alone:
-            values.update(dict.fromkeys(self._alone, self._without_prompt(self._base, tokens)))
-        for reference, (forward, adapter) in self._references.items():
-            values.update(self._diverged(reference, tokens))
-            if not self._asked_of[reference]:
-                continue
-            with adapter.on() if adapter is not None else nullcontext():
-                found = self._measured(forward, tokens, self._asked_of[reference])
-            for request, value in found.items():
-                _refuse_nan(reference, request, value, tokens)
-            values.update(found)
+        values: Values = {}
         for derivative, tangent in self.tangents.items():
-            values[derivative] = tangent.run(tokens)
+            if derivative in self._answers:
+                values[derivative], found = tangent.run_answering(tokens, self._answers[derivative])
+                values.update(found)
+            else:
+                values[derivative] = tangent.run(tokens)
+        for model in self._asked.keys() - self._served:
+            adapter = self._models[model][1]
+            with adapter.on() if adapter is not None else nullcontext():
+                values.update(self._asked[model].run(tokens))
+        if self._alone:
+            values.update(dict.fromkeys(self._alone, self._without_prompt(tokens)))
+        values.update(self._diverged(tokens))
         for embedding in self._embedded:
             assert self.embedder is not None
             values[embedding] = self.embedder.embed_batch(tokens, embedding.source)
+        for request, value in values.items():
+            if request.reference is not None:
+                _refuse_nan(request.reference, request, value, tokens)
         return Signals(tokens, values)
 
-    def _without_prompt(self, forward: Forward, tokens: TokenBatch) -> Tensor:
-        alone = without_prompt(tokens)
-        found = self._predict(forward, alone, [LogProb()])[LogProb()]
+    def _without_prompt(self, tokens: TokenBatch) -> Tensor:
+        forward, alone = self._models[None][0], without_prompt(tokens)
+        found = Asked([LogProb()], forward, logits_bytes=self._logits_bytes).run(alone)[LogProb()]
         found[:, 0] = -math.log(forward.vocabulary)
         return in_place(found, alone, tokens)
 
-    def _diverged(self, reference: Reference, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
-        wanted = [r for r in self._divergences if r.model == reference]
-        if self._base is None or not wanted:
-            return {}
-        at_once = max(1, self._logits_bytes // (8 * self._base.vocabulary))
-        found = divergences(self._base, self._references[reference], tokens, wanted, at_once)
-        values: dict[SignalRequest, Tensor] = {request: spread(column, tokens) for request, column in found.items()}
-        for request, value in values.items():
-            _refuse_nan(reference, request, value, tokens)
-        return values
+    def _diverged(self, tokens: TokenBatch) -> Values:
+        found: Values = {}
+        for reference in dict.fromkeys(request.model for request in self._divergences):
+            base = self._models[None][0]
+            wanted = [request for request in self._divergences if request.model == reference]
+            at_once = max(1, self._logits_bytes // (8 * base.vocabulary))
+            columns = divergences(base, self._models[reference], tokens, wanted, at_once)
+            found.update((request, spread(column, tokens)) for request, column in columns.items())
+        return found
 
-    def _run_base(self, forward: Forward, tokens: TokenBatch) -> dict[SignalRequest, Tensor]:
-        if not self._states.requests:
-            return self._measured(forward, tokens, self._asked)
-        with self._states.reading():
-            values = self._measured(forward, tokens, self._asked, stop_early=False)
-        values.update((request, value) for request, value in self._states.results(tokens).items())
-        return values
 
-    def _measured(
-        self,
-        forward: Forward,
-        tokens: TokenBatch,
-        asked: Iterable[PredictionSignal | AttentionSignal],
-        stop_early: bool = True,
-    ) -> dict[SignalRequest, Tensor]:
-        predicted = [r for r in asked if isinstance(r, PredictionSignal)]
-        attention = [r for r in asked if isinstance(r, AttentionSignal)]
-        if not attention:
-            return self._predict(forward, tokens, predicted)
-        meter = AttentionMeter(
-            attention, forward.layers, tokens, block_bytes=self._block_bytes, stop_early=stop_early and not predicted
+def _by_model(requests: Iterable[SignalRequest]) -> dict[Reference | None, list[SignalRequest]]:
+    """What one pass of each model answers; hidden states are the base's."""
+    found: dict[Reference | None, list[SignalRequest]] = {}
+    for request in requests:
+        if isinstance(request, StateSignal):
+            found.setdefault(None, []).append(request)
+        elif isinstance(request, PredictionSignal | AttentionSignal):
+            found.setdefault(request.reference, []).append(request)
+    return found
+
+
+def _checked_base(loaded: LoadedModel, requests: AbstractSet[SignalRequest]) -> Forward:
+    forward = Forward(loaded)
+    if GradientNorm() in requests and forward.head is None:
+        raise ModelError(
+            f"{type(loaded.model).__name__}: its output head cannot be run apart, so no gradient by its input can be "
+            "taken (signal 'gradient_norm')"
         )
-        values: dict[SignalRequest, Tensor] = {}
-        with measuring(forward.loaded.model, meter), suppress(Enough):
-            values = self._predict(forward, tokens, predicted)
-        values.update((request, value) for request, value in meter.results().items())
-        return values
-
-    def _predict(
-        self, forward: Forward, tokens: TokenBatch, requests: Iterable[PredictionSignal]
-    ) -> dict[SignalRequest, Tensor]:
-        rows, project = forward.states(tokens.input_ids, tokens.attention_mask)
-        at_once = max(1, self._logits_bytes // (4 * forward.vocabulary))
-        wanted = tokens.is_response[:, 1:]
-        targets = tokens.input_ids[:, 1:][wanted]
-        found = predictions(rows[:, :-1][wanted], targets, project, requests, at_once) if requests else {}
-        return {request: spread(column, tokens) for request, column in found.items()}
+    return forward
 
 
-def spread(column: Tensor, tokens: TokenBatch) -> Tensor:
-    """One entry for each response token, ``(n,)`` or ``(n, k)``, in its place in the batch.
-
-    Returns:
-        ``(batch, seq)`` or ``(batch, seq, k)``; off-response NaN, or -1 where whole numbers stand.
-    """
-    empty: float = torch.nan if column.is_floating_point() else -1
-    values = column.new_full((*tokens.input_ids.shape, *column.shape[1:]), empty)
-    values[:, 1:][tokens.is_response[:, 1:]] = column
-    return values
+def _tangent(
+    loaded: LoadedModel, request: LossDerivative, loader: DirectionLoader | None, logits_bytes: int
+) -> Tangent:
+    refuse_spread(loaded.model, "influence by derivative", "Leave model.device_map out, or choose other attributes.")
+    if loader is None:
+        raise ModelError(f"{request.target.shown}: this pass was given no direction to differentiate along")
+    direction, adapter = loader(request)
+    return Tangent(loaded, request, direction, adapter, logits_bytes=logits_bytes)
 
 
 def _refuse_nan(reference: Reference, request: SignalRequest, values: Tensor, tokens: TokenBatch) -> None:

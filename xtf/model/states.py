@@ -43,10 +43,11 @@ class StateReader:
             yield
 
     def _take(self, layer: nn.Module, _: Any, output: Any) -> None:
+        """Reduce what a layer gave, without the derivative that it may carry."""
         states: Tensor = output[0] if isinstance(output, tuple) else output
         for request, own in self._layer.items():
             if own is layer and (here := _unshifted(request)) not in self._read:
-                self._read[here] = here.reduce(states.float())
+                self._read[here] = here.reduce(states.detach().float())
 
     def results(self, tokens: TokenBatch) -> dict[StateSignal, Tensor]:
         """Every request's ``(batch, seq)`` or ``(batch, seq, k)`` float32, NaN off-response."""

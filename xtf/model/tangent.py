@@ -6,6 +6,8 @@ everything between them by torch. Beside the activations, one layer at a time, t
 beside the weights the direction ``v``, as large as the weights it is over. Measured with SmolLM2-135M, 4 × 256 tokens:
 0.25 to 0.28 GiB of working memory, beside 0.40 GiB for ``v`` over all linear weights, 9 MiB over a LoRA adapter.
 
+The values beside the derivatives are those of the model itself, so the same pass answers whatever else is asked of it.
+
 Where something in a model has no forward mode, central differences ``(l_i(theta + e v) - l_i(theta - e v)) / 2e`` take
 its place. They are faster over all linear weights (2.1 forward passes against 2.8, docs/benchmarks.md), and right to
 one part in 10,000; but only in float32, for in bfloat16 the steps vanish in the rounding of the weights. A model scored
@@ -26,6 +28,7 @@ from torch.nn import functional
 from xtf.attribute import LossDerivative
 from xtf.errors import ModelError, first_line
 from xtf.model.adapters import Adapter
+from xtf.model.asked import Asked, Values, spread
 from xtf.model.attention import measuring
 from xtf.model.direction import Direction, chosen_parameters, plain_name
 from xtf.model.dual import (
@@ -40,7 +43,7 @@ from xtf.model.dual import (
 )
 from xtf.model.forward import Forward
 from xtf.model.load import LoadedModel
-from xtf.model.prediction import LOGITS_BYTES
+from xtf.model.prediction import LOGITS_BYTES, Answers
 from xtf.tokens import TokenBatch
 
 Mode = Literal["forward", "finite"]
@@ -99,11 +102,17 @@ class Tangent:
     @torch.no_grad()
     def run(self, tokens: TokenBatch) -> Tensor:
         """``(batch, seq)`` float32, NaN off-response."""
+        if self.mode == "forward":
+            return self.run_answering(tokens, Asked((), self._forward))[0]
         with self._adapted():
-            values = self._forward_mode(tokens) if self.mode == "forward" else self._central_difference(tokens)
-        out = torch.full(tokens.input_ids.shape, torch.nan, device=tokens.input_ids.device)
-        out[:, 1:][tokens.is_response[:, 1:]] = values.float()
-        return out
+            return spread(self._central_difference(tokens).float(), tokens)
+
+    @torch.no_grad()
+    def run_answering(self, tokens: TokenBatch, asked: Asked) -> tuple[Tensor, Values]:
+        """As :meth:`run`, in forward mode; the same pass answers what is asked of the model that it differentiates."""
+        with self._adapted():
+            derivatives, values = self._forward_mode(tokens, asked)
+        return spread(derivatives.float(), tokens), values
 
     def _adapted(self) -> AbstractContextManager[None]:
         return self._adapter.on() if self._adapter is not None else nullcontext()
@@ -120,17 +129,17 @@ class Tangent:
             changes[name] = (parameter.detach(), along.to(parameter))
         return changes
 
-    def _forward_mode(self, tokens: TokenBatch) -> Tensor:
+    def _forward_mode(self, tokens: TokenBatch, asked: Asked) -> tuple[Tensor, Values]:
         if self._by_hand is None:
             self._by_hand, self._by_torch = self._divided()
         model = self._forward.loaded.model
-        with (
-            duals(),
-            measuring(model, DualAttention(self._forward.layers, tokens)),
-            replaced_forwards(self._by_hand),
-        ):
+        meter = DualAttention(asked.attention, self._forward.layers, tokens, block_bytes=asked.block_bytes)
+        answers = Answers(asked.predicted)
+        with duals(), asked.states.reading(), measuring(model, meter), replaced_forwards(self._by_hand):
             weights = {name: make_dual(*change) for name, change in self._by_torch.items()}
-            return _OfTargets(self._forward, self._logits_bytes // 2, target_losses_along).at(weights, tokens)
+            along = _OfTargets(self._forward, self._logits_bytes // 2, target_losses_along, answers)
+            derivatives = along.at(weights, tokens)
+        return derivatives, asked.values(meter, answers.joined())
 
     def _divided(self) -> tuple[dict[nn.Module, DualLinear], dict[str, Change]]:
         """The layers differentiated by hand, and the parameters that others have a part in, which torch takes on."""
@@ -182,7 +191,7 @@ class Tangent:
         """Try forward mode on a few tokens."""
         try:
             with torch.no_grad(), self._adapted():
-                self._forward_mode(self._probe(8))
+                self._forward_mode(self._probe(8), Asked((), self._forward))
         except (NotImplementedError, RuntimeError) as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
@@ -193,12 +202,18 @@ class Tangent:
 
 
 class _OfTargets(nn.Module):
-    """A function of the response tokens' logits, as a function of some of the weights."""
+    """A function of the response tokens' logits, as a function of some of the weights; ``answers`` read the logits."""
 
-    def __init__(self, forward: Forward, logits_bytes: int, function: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(
+        self,
+        forward: Forward,
+        logits_bytes: int,
+        function: Callable[[Tensor, Tensor], Tensor],
+        answers: Answers | None = None,
+    ) -> None:
         super().__init__()
         self.model = forward.loaded.model
-        self._states, self._function = forward.states, function
+        self._states, self._function, self._answers = forward.states, function, answers or Answers(())
         self._rows = max(1, logits_bytes // (4 * forward.vocabulary))
 
     def at(self, weights: Mapping[str, Tensor], tokens: TokenBatch) -> Tensor:
@@ -214,10 +229,12 @@ class _OfTargets(nn.Module):
         wanted = is_response[:, 1:]
         rows, targets = states[:, :-1][wanted], input_ids[:, 1:][wanted]
         parts = []
-        for start in range(0, len(targets), self._rows):
+        for start in range(0, max(len(targets), 1), self._rows):
             here = slice(start, start + self._rows)
-            parts.append(self._function(project(rows[here]), targets[here]))
-        return torch.cat(parts) if parts else rows.new_zeros(0, dtype=torch.float32)
+            logits = project(rows[here])
+            parts.append(self._function(logits, targets[here]))
+            self._answers.add(rows[here].detach(), logits.detach(), targets[here], project)
+        return torch.cat(parts)
 
 
 def _cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

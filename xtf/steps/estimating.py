@@ -15,12 +15,13 @@ from xtf.attribute import SignalRequest
 from xtf.attribute.registry import AnyAttribute
 from xtf.config import DataConfig, RunConfig, TrainingConfig, updates
 from xtf.data import DataReport, read_examples, read_rows
-from xtf.engine.batches import CPU_TOKENS, tokens_within
+from xtf.engine.batches import CPU_TOKENS, fitting_shard, tokens_within
 from xtf.engine.footprint import passes, scoring_memory
 from xtf.engine.score import requests_of
 from xtf.model import load_tokenizer
 from xtf.model.outline import Outline, outline
 from xtf.model.precision import automatic_dtype
+from xtf.steps.disk import bytes_an_example, bytes_of_tokenizer
 from xtf.steps.pace import Pace, memory_at_hand, own_memory, stated_pace, tried_pace
 from xtf.steps.scorers import build_attributes
 from xtf.tokens import TokenizedExample
@@ -28,9 +29,6 @@ from xtf.training.footprint import Batch, examples_seen, trained_parameters, tra
 
 SAMPLE = 2000
 """Examples that are tokenised to know how long they are; the rest are counted only."""
-
-_TOKEN_BYTES, _LABEL_BYTES, _SCORE_BYTES = 1.5, 2.7, 3.5
-"""On disk, compressed, for each token, token and response token, as the quickstart's run has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +89,7 @@ class Work:
         model: The base.
         volume: The data.
         attributes: The scorers by name.
+        tokenizer: Bytes of its files.
         libraries: What Python and its libraries take of the device's memory, in bytes.
         free: What a process beginning now could use of it.
         everywhere: What it could use of all GPUs and of host memory.
@@ -100,6 +99,7 @@ class Work:
     model: Outline
     volume: Volume
     attributes: Mapping[str, AnyAttribute]
+    tokenizer: int
     libraries: int
     free: int
     everywhere: int = field(kw_only=True)
@@ -139,7 +139,8 @@ def estimate_run(config: RunConfig, throughput: float | None = None) -> dict[str
     settled = config.model_copy(update={"training": _settled(config.training, model)})
     attributes = build_attributes(config)
     memory = own_memory(model.device), memory_at_hand(model.device)
-    work = Work(settled, model, volume, attributes, *memory, everywhere=_memory_everywhere())
+    files = bytes_of_tokenizer(tokenizer)
+    work = Work(settled, model, volume, attributes, files, *memory, everywhere=_memory_everywhere())
     if throughput is not None:
         pace = stated_pace(throughput, settled.training)
     else:
@@ -218,17 +219,12 @@ def training_needs(work: Work, pace: Pace) -> dict[str, int]:
 
 def disk_needs(work: Work) -> dict[str, int]:
     """Bytes by folder of the run."""
-    tokens = work.volume.tokens
-    columns = sum(
-        1 + sum(_size_of(detail.kind) for detail in one.details().values()) for one in work.attributes.values()
-    )
-    found = {
-        "tokens": round(_TOKEN_BYTES * tokens),
-        "scores": round(_SCORE_BYTES * columns * tokens * work.volume.response_share),
-        "labels": round(_LABEL_BYTES * tokens),
-    }
-    if work.config.training is not None:
-        found["model"] = 4 * trained_parameters(work.model, work.config.training) * _trainings(work.config.training)
+    shard = work.config.scoring.examples_per_shard or fitting_shard(work.model.device.type)
+    each = bytes_an_example(work.volume.sample[:shard], work.attributes)
+    found = {folder: round(size * work.volume.examples) for folder, size in each.items()}
+    if (training := work.config.training) is not None:
+        one = 4 * trained_parameters(work.model, training) + work.tokenizer
+        found["model"] = one * _trainings(training)
     return found
 
 
@@ -312,8 +308,3 @@ def _settled(training: TrainingConfig | None, model: Outline) -> TrainingConfig 
         return training
     dtype = automatic_dtype(model.device, model.parameters * model.dtype.itemsize)
     return training.model_copy(update={"dtype": str(dtype).removeprefix("torch.")})
-
-
-def _size_of(kind: str) -> float:
-    """Bytes on disk of a detail, in units of a score: categories repeat, so that they compress."""
-    return {"category": 0.1, "token": 0.4}.get(kind, 1.0)

@@ -33,8 +33,8 @@ from xtf.attribute import (
     TokenEmbedding,
 )
 from xtf.attribute.signals.known import SIGNALS, refuse_unknown
+from xtf.model.asked import spread
 from xtf.model.prediction import predictions
-from xtf.model.signal_pass import spread
 from xtf.model.states import shifted
 from xtf.testing.examples import VOCABULARY, example_batch, padded
 from xtf.testing.suite import parametrize_checks
