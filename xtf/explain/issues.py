@@ -128,16 +128,23 @@ def find_issues(
         labels: Their labels.
         words: For that shard.
     """
-    wrong = wrong_tokens(rules, labels, probabilities)
-    scores = quality(rules, shard, probabilities)
-    spans = find_spans(shard, labels, wrong, scores)
-    table = judge_examples(shard, labels, wrong, scores, spans)
+    spans, table = judge_shard(rules, probabilities, shard, labels)
     order = spans.worst_first()
     ends = np.searchsorted(spans.example[order], np.arange(len(shard) + 1))
     telling = _Telling(rules, shard, labels, words)
     for place in range(len(shard)):
         own = order[ends[place] : ends[place + 1]].tolist()
         yield _example(shard, place, table, own, telling.spans(place, spans, own))
+
+
+def judge_shard(
+    rules: LabelRules, probabilities: Sequence[str], shard: ScoredShard, labels: Labels
+) -> tuple[SpanTable, ExampleTable]:
+    """The spans of a shard, and what each of its examples is like; arguments as of :func:`find_issues`."""
+    wrong = wrong_tokens(rules, labels, probabilities)
+    scores = quality(rules, shard, probabilities)
+    spans = find_spans(shard, labels, wrong, scores)
+    return spans, judge_examples(shard, labels, wrong, scores, spans)
 
 
 def _example(

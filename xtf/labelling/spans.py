@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,12 @@ class ExampleTable:
     share_useless: FloatArray
     weight: FloatArray
     response: OffsetArray
+
+    @classmethod
+    def concatenate(cls, tables: Sequence[ExampleTable]) -> ExampleTable:
+        """Several as one."""
+        names = [one.name for one in fields(cls)]
+        return cls(**{name: np.concatenate([getattr(table, name) for table in tables]) for name in names})
 
 
 def wrong_tokens(rules: LabelRules, labels: Labels, probabilities: Sequence[str]) -> BoolArray:

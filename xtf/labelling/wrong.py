@@ -50,21 +50,21 @@ def expect_wrong(shards: Iterable[ScoredShard], attribute: str, kinds: Sequence[
         attribute: Whose scores are probabilities that a token is right.
         kinds: Names of the categories of that detail.
     """
-    wrong: list[float] = []
-    tokens: list[int] = []
+    sums = np.zeros(5)  # over examples: wrong, tokens, wrong², wrong × tokens, tokens²; no list grows with the data
     by_kind = np.zeros(len(kinds))
     for shard in shards:
         judged = shard.candidates()
         doubt = np.where(judged, 1.0 - shard.scores[attribute].astype(np.float64), 0.0)
         running = np.concatenate([[0.0], np.cumsum(np.nan_to_num(doubt))])
-        wrong += np.diff(running[shard.offsets]).tolist()
-        tokens += shard.counts(judged).tolist()
+        wrong, tokens = np.diff(running[shard.offsets]), shard.counts(judged)
+        sums += [wrong.sum(), tokens.sum(), wrong @ wrong, wrong @ tokens, tokens @ tokens]
         if len(kinds):
             kind = shard.details[f"{attribute}.kind"][judged]
             by_kind += np.bincount(kind[kind >= 0], doubt[judged][kind >= 0], minlength=len(kinds))[: len(kinds)]
-    total = max(sum(tokens), 1)
-    share = sum(wrong) / total
-    residuals = np.array(wrong) - share * np.array(tokens)
-    margin = 1.96 * float(np.sqrt((residuals**2).sum())) / total
+    total = max(sums[1], 1.0)
+    share = sums[0] / total
+    squares = sums[2] - 2.0 * share * sums[3] + share**2 * sums[4]  # of wrong - share × tokens
+    margin = 1.96 * float(np.sqrt(max(squares, 0.0))) / total
     order = np.argsort(-by_kind, kind="stable")
-    return WrongShare(attribute, share, margin, {kinds[i]: float(by_kind[i]) / total for i in order.tolist()})
+    expected = {kinds[i]: float(by_kind[i] / total) for i in order.tolist()}
+    return WrongShare(attribute, float(share), margin, expected)

@@ -5,17 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Literal, cast, overload
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 
 from xtf.display import Escaping, agreeing, counted
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.explain.issues import ExampleIssue
+from xtf.labelling.spans import ExampleTable
 from xtf.report.tables import Table
-from xtf.runs.issues import read_issues
+from xtf.runs.issues import read_figures, read_issues
 from xtf.runs.staleness import stale_labels
+from xtf.tokens import BoolArray, FloatArray
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,15 +31,15 @@ if TYPE_CHECKING:
     from xtf.runs import RunReader
 
 By = Literal["worst_span", "wrong", "useless"]
-ORDERS: dict[str, Callable[[ExampleIssue], tuple[float, ...]]] = {
-    "worst_span": lambda one: (one.worst_span, -one.share_wrong, -one.share_useless),
-    "wrong": lambda one: (-one.share_wrong, one.worst_span),
-    "useless": lambda one: (-one.share_useless, one.worst_span),
+ORDERS: dict[str, Callable[[ExampleTable], tuple[FloatArray, ...]]] = {
+    "worst_span": lambda all_: (all_.score, -all_.share_wrong, -all_.share_useless),
+    "wrong": lambda all_: (-all_.share_wrong, all_.score),
+    "useless": lambda all_: (-all_.share_useless, all_.score),
 }
-"""By what examples can be ranked, each to what it sorts by."""
+"""By what examples can be ranked, each to what it sorts by, the first first."""
 _SHOWN = 10
-_BLOCK = 500
-"""Examples that are put into words in one pass over the run."""
+_BLOCK = 10_000
+"""Examples that are put into words in one pass over the run, and held at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +59,10 @@ class Limits:
             if not 0.0 <= value <= 1.0:
                 raise ConfigError(f"{name}: {value}: must be a share, from 0 to 1")
 
-    def allow(self, one: ExampleIssue) -> bool:
-        """Whether an example stays."""
-        return one.share_wrong <= self.wrong and one.share_useless <= self.useless
+    def allow(self, table: ExampleTable) -> BoolArray:
+        """``(examples,)``: whether an example stays."""
+        wrong, useless = (shares.astype(np.float64) for shares in (table.share_wrong, table.share_useless))
+        return (wrong <= self.wrong) & (useless <= self.useless)
 
 
 def order(by: str) -> By:
@@ -73,6 +79,8 @@ def order(by: str) -> By:
 class Issues(Sequence[ExampleIssue]):
     """The examples of a labelled run, those with the worst spans first; see :func:`xtf.find`.
 
+    Held are some 40 bytes an example; what is said of spans is read when it is looked at.
+
     Args:
         run: A labelled run.
         rows: Its rows, if it was made of rows in memory.
@@ -85,7 +93,7 @@ class Issues(Sequence[ExampleIssue]):
         self.run = run
         self._rows = rows
         self._stale = stale_labels(run)
-        self._judged = list(read_issues(run, wanted=()))
+        self._ids, self._judged = _gathered(run)
         self._ranked = self._rank("worst_span")
         self._told: dict[str, ExampleIssue] = {}
 
@@ -101,7 +109,7 @@ class Issues(Sequence[ExampleIssue]):
     def __getitem__(self, index: int | slice) -> ExampleIssue | Sequence[ExampleIssue]:
         if isinstance(index, slice):
             return self._tell(self._ranked[index])
-        return self._tell([self._ranked[index]])[0]
+        return self._tell(self._ranked[[index]])[0]
 
     def __iter__(self) -> Iterator[ExampleIssue]:
         for first in range(0, len(self), _BLOCK):
@@ -128,12 +136,13 @@ class Issues(Sequence[ExampleIssue]):
 
     def headline(self) -> str:
         """How many examples and tokens look wrong or useless, and whether that is stale, in one line."""
-        response = sum(one.response_tokens for one in self._judged)
+        judged = self._judged
+        response = int(judged.response.sum())
         shares = [
-            sum(getattr(one, name) * one.response_tokens for one in self._judged) / max(response, 1)
-            for name in ("share_wrong", "share_useless")
+            float(share.astype(np.float64) @ judged.response) / max(response, 1)
+            for share in (judged.share_wrong, judged.share_useless)
         ]
-        suspect = sum(one.share_wrong > 0 for one in self._judged)
+        suspect = int((judged.share_wrong > 0).sum())
         examples = counted(len(self), "example")
         return (
             f"{agreeing(f'# of {examples} [holds|hold] a span that looks wrong', suspect)}; "
@@ -148,7 +157,8 @@ class Issues(Sequence[ExampleIssue]):
             ConfigError: a share outside 0 to 1.
         """
         limits = Limits(max_wrong, max_useless)
-        return [one.example_id for one in self._judged if limits.allow(one)]
+        kept: list[str] = self._ids.filter(limits.allow(self._judged)).to_pylist()
+        return kept
 
     def write(self, path: str | Path, max_wrong: float = 1.0, max_useless: float = 1.0) -> int:
         """Write the rows of :meth:`kept` as JSON lines, each as it stands in the data; returns how many.
@@ -166,7 +176,10 @@ class Issues(Sequence[ExampleIssue]):
         """One row an example, in this order: its figures, and text and reason of its worst span."""
         import pyarrow as pa
 
-        return pa.Table.from_pylist([_flat(one) for one in self], _schema())
+        told, schema = read_issues(self.run), _schema()
+        parts = iter(lambda: [_flat(one) for one in islice(told, _BLOCK)], [])
+        table = pa.concat_tables([pa.Table.from_pylist(part, schema) for part in parts] or [schema.empty_table()])
+        return table.take(self._ranked)
 
     def to_pandas(self) -> pd.DataFrame:
         """:meth:`to_arrow` as a ``pandas.DataFrame``."""
@@ -180,16 +193,20 @@ class Issues(Sequence[ExampleIssue]):
         """
         return Table(self.to_arrow()).to_polars()
 
-    def _rank(self, by: str) -> list[ExampleIssue]:
-        return sorted(self._judged, key=ORDERS[order(by)])
+    def _rank(self, by: str) -> NDArray[np.int64]:
+        """Places of the examples in the data, the first to look at first."""
+        places: NDArray[np.int64] = np.lexsort(ORDERS[order(by)](self._judged)[::-1])
+        return places
 
-    def _tell(self, chosen: Sequence[ExampleIssue]) -> list[ExampleIssue]:
-        """The chosen examples with their spans in words."""
-        wanted = {one.example_id for one in chosen} - self._told.keys()
-        if wanted:
+    def _tell(self, places: NDArray[np.int64]) -> list[ExampleIssue]:
+        """The examples at these places of the data, with their spans in words."""
+        chosen = [self._ids[place].as_py() for place in places.tolist()]
+        if wanted := set(chosen) - self._told.keys():
+            if len(self._told) + len(wanted) > _BLOCK:
+                self._told = {name: self._told[name] for name in chosen if name in self._told}
             told = (one for one in read_issues(self.run, wanted) if one.example_id in wanted)
             self._told.update((one.example_id, one) for one in told)
-        return [self._told[one.example_id] for one in chosen]
+        return [self._told[name] for name in chosen]
 
     def _repr_html_(self) -> str:
         from xtf.report.html.issues import issues_html
@@ -200,6 +217,17 @@ class Issues(Sequence[ExampleIssue]):
         from xtf.report.terminal.issues import issue_lines
 
         yield from issue_lines(self.headline(), self.worst(), len(self))
+
+
+def _gathered(run: RunReader) -> tuple[pa.ChunkedArray, ExampleTable]:
+    """Ids and figures of all examples, in the order of the data."""
+    import pyarrow as pa
+
+    ids, tables = [], []
+    for names, table in read_figures(run):
+        ids.append(pa.array(names, pa.string()))
+        tables.append(table)
+    return pa.chunked_array(ids, pa.string()), ExampleTable.concatenate(tables)
 
 
 def _flat(one: ExampleIssue) -> dict[str, Any]:

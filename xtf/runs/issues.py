@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 
-from xtf.explain.issues import ExampleIssue, Words, find_issues
+from xtf.explain.issues import ExampleIssue, Words, find_issues, judge_shard
+from xtf.labelling.spans import ExampleTable
 from xtf.runs.opened import RunReader
+
+
+def read_figures(run: RunReader) -> Iterator[tuple[Sequence[str], ExampleTable]]:
+    """The ids of each shard's examples and what they are like; order and errors as of :func:`read_issues`."""
+    for part in run.parts:
+        for shard, labels in part.labelled([*part.scored, *part.detail_columns]):
+            yield shard.example_ids, judge_shard(part.rules, part.probabilities, shard, labels)[1]
 
 
 def read_issues(run: RunReader, wanted: Container[str] | None = None) -> Iterator[ExampleIssue]:

@@ -14,11 +14,14 @@ from xtf.attribute import Detail
 from xtf.attribute.registry import AnyAttribute
 from xtf.files import parquet_content
 from xtf.labelling.shard import Labels, ScoredShard
-from xtf.runs.tables import flat_tokens, labels_table, scores_table, tokens_table
+from xtf.runs.tables import labels_table, scores_table, shard_of, tokens_table
 from xtf.tokens import TokenizedExample
 
 _NOISE = 0.1
 """Share of the response tokens taken to be noise: what is said of them takes room."""
+
+_PAPERS = 10_000
+"""Bytes of a model's card, its settings and the results of its training."""
 
 
 def bytes_an_example(examples: Sequence[TokenizedExample], attributes: Mapping[str, AnyAttribute]) -> dict[str, float]:
@@ -31,9 +34,8 @@ def bytes_an_example(examples: Sequence[TokenizedExample], attributes: Mapping[s
         examples: Those of one shard.
         attributes: Name to scorer.
     """
-    table = tokens_table(examples)
-    ids, offsets, tokens = flat_tokens(table)
-    shard = ScoredShard(ids, offsets, scores={}, **tokens)
+    shard = shard_of(examples, {})
+    ids, offsets = shard.example_ids, shard.offsets
     random = np.random.default_rng(0)
     noise = shard.is_response & (random.random(len(shard.is_response)) < _NOISE)
     reasons = noise.astype(np.uint16)
@@ -42,7 +44,7 @@ def bytes_an_example(examples: Sequence[TokenizedExample], attributes: Mapping[s
         column: values for name, one in attributes.items() for column, values in _drawn(name, one, shard, random)
     }
     tables = {
-        "tokens": table,
+        "tokens": tokens_table(examples),
         "scores": scores_table(ids, offsets, columns),
         "labels": labels_table(shard, labels),
     }
@@ -68,8 +70,8 @@ def _whole(detail: Detail, shard: ScoredShard, random: np.random.Generator) -> N
     return np.minimum(random.geometric(0.5, len(shard.input_ids)), len(detail.names)) - 1
 
 
-def bytes_of_tokenizer(tokenizer: Any) -> int:
-    """Bytes of the files of a tokenizer, a copy of which lies beside each trained model."""
+def bytes_beside_weights(tokenizer: Any) -> int:
+    """Bytes that lie beside the weights of each trained model: a copy of the tokenizer, settings and results."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
-        return sum(file.stat().st_size for file in Path(folder).iterdir())
+        return _PAPERS + sum(file.stat().st_size for file in Path(folder).iterdir())

@@ -21,7 +21,7 @@ from xtf.engine.score import requests_of
 from xtf.model import load_tokenizer
 from xtf.model.outline import Outline, outline
 from xtf.model.precision import automatic_dtype
-from xtf.steps.disk import bytes_an_example, bytes_of_tokenizer
+from xtf.steps.disk import bytes_an_example, bytes_beside_weights
 from xtf.steps.pace import Pace, memory_at_hand, own_memory, stated_pace, tried_pace
 from xtf.steps.scorers import build_attributes
 from xtf.tokens import TokenizedExample
@@ -89,7 +89,7 @@ class Work:
         model: The base.
         volume: The data.
         attributes: The scorers by name.
-        tokenizer: Bytes of its files.
+        beside: Bytes that lie beside the weights of each trained model.
         libraries: What Python and its libraries take of the device's memory, in bytes.
         free: What a process beginning now could use of it.
         everywhere: What it could use of all GPUs and of host memory.
@@ -99,7 +99,7 @@ class Work:
     model: Outline
     volume: Volume
     attributes: Mapping[str, AnyAttribute]
-    tokenizer: int
+    beside: int
     libraries: int
     free: int
     everywhere: int = field(kw_only=True)
@@ -139,8 +139,8 @@ def estimate_run(config: RunConfig, throughput: float | None = None) -> dict[str
     settled = config.model_copy(update={"training": _settled(config.training, model)})
     attributes = build_attributes(config)
     memory = own_memory(model.device), memory_at_hand(model.device)
-    files = bytes_of_tokenizer(tokenizer)
-    work = Work(settled, model, volume, attributes, files, *memory, everywhere=_memory_everywhere())
+    beside = bytes_beside_weights(tokenizer)
+    work = Work(settled, model, volume, attributes, beside, *memory, everywhere=_memory_everywhere())
     if throughput is not None:
         pace = stated_pace(throughput, settled.training)
     else:
@@ -223,7 +223,7 @@ def disk_needs(work: Work) -> dict[str, int]:
     each = bytes_an_example(work.volume.sample[:shard], work.attributes)
     found = {folder: round(size * work.volume.examples) for folder, size in each.items()}
     if (training := work.config.training) is not None:
-        one = 4 * trained_parameters(work.model, training) + work.tokenizer
+        one = 4 * trained_parameters(work.model, training) + work.beside
         found["model"] = one * _trainings(training)
     return found
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from xtf.config import DataConfig
 from xtf.data import DataReport, fingerprint, read_named_rows
 from xtf.errors import ConfigError, RunError
-from xtf.files import write_text
+from xtf.files import write_atomically
 from xtf.runs import RunReader
 
 
@@ -34,19 +35,23 @@ def write_rows(run: RunReader, example_ids: Sequence[str], path: Path, rows: Any
         raise ConfigError(f"{path}: is the data itself, which stays as it is; choose another name")
     if fingerprint(config, rows) != run.manifest["inputs"]["data"]:
         raise RunError(f"{config.place}: has changed since {run.path} was made. Score it again, then write the rows")
-    wanted, lines = set(example_ids), list[str]()
+    write_atomically(path, lambda file: file.writelines(_lines(config, example_ids, rows)))
+    return len(example_ids)
+
+
+def _lines(config: DataConfig, example_ids: Sequence[str], rows: Any) -> Iterator[bytes]:
+    """The rows of these examples, one after another as they are read."""
+    wanted = set(example_ids)
     whole = config.model_copy(update={"limit": None})  # it counts examples, and here rows too long for one are read too
     found = read_named_rows(whole, DataReport(), rows) if wanted else iter(())
     for name, row in found:
         if name in wanted:
-            lines.append(_line(row.value))
+            yield f"{_line(row.value)}\n".encode()
             wanted.remove(name)
         if not wanted:
             break
     if wanted:
         raise RunError(f"{config.place}: no longer holds example {min(wanted)!r}. Score it again, then write the rows")
-    write_text(path, "".join(line + "\n" for line in lines))
-    return len(lines)
 
 
 def _is_same(path: Path, place: str) -> bool:
