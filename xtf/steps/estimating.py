@@ -99,7 +99,7 @@ class Work:
     model: Outline
     volume: Volume
     attributes: Mapping[str, AnyAttribute]
-    beside: int
+    beside: int = field(kw_only=True)
     libraries: int
     free: int
     everywhere: int = field(kw_only=True)
@@ -140,7 +140,7 @@ def estimate_run(config: RunConfig, throughput: float | None = None) -> dict[str
     attributes = build_attributes(config)
     memory = own_memory(model.device), memory_at_hand(model.device)
     beside = bytes_beside_weights(tokenizer)
-    work = Work(settled, model, volume, attributes, beside, *memory, everywhere=_memory_everywhere())
+    work = Work(settled, model, volume, attributes, *memory, beside=beside, everywhere=_memory_everywhere())
     if throughput is not None:
         pace = stated_pace(throughput, settled.training)
     else:
