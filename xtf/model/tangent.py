@@ -109,7 +109,11 @@ class Tangent:
 
     @torch.no_grad()
     def run_answering(self, tokens: TokenBatch, asked: Asked) -> tuple[Tensor, Values]:
-        """As :meth:`run`, in forward mode; the same pass answers what is asked of the model that it differentiates."""
+        """As :meth:`run`, in forward mode; the same pass answers what else is asked of the model.
+
+        Returns:
+            ``(batch, seq)`` derivatives, and what was asked.
+        """
         with self._adapted():
             derivatives, values = self._forward_mode(tokens, asked)
         return spread(derivatives.float(), tokens), values
