@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from xtf.display import visible
+from xtf.display import counted, visible
 from xtf.explain.marks import mark
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ def issue_html(one: ExampleIssue) -> str:
     """Its figures, then its worst spans between their neighbours, each with its reason."""
     head = f'<b>{escape(visible(one.example_id))}</b> <span style="{QUIET}">{escape(one.figures())}</span>'
     hidden = one.span_count - len(one.spans)
-    more = f'<div style="{QUIET}">… and {hidden} more spans</div>' if hidden else ""
+    said = f"… and {counted(hidden, 'more span')}"
+    more = f'<div style="{QUIET}">{said}</div>' if hidden else ""
     return head + "".join(map(span_html, one.spans)) + more
 
 

@@ -64,7 +64,7 @@ def _attributes(export: Export) -> Iterator[str]:
     """A row of a table for each attribute that labels know."""
     for name in export.manifest.get("reasons") or export.config.attributes:
         count = export.masked_by.get(name, 0)
-        yield f"| `{name}` | {count:,} response tokens ({_share(count, export)}) |"
+        yield f"| `{name}` | {counted(count, 'response token')} ({_share(count, export)}) |"
 
 
 def _share(tokens: int, export: Export) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from xtf.display import counted
 from xtf.exporters.exporter import Export, Exporter
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.runs.tables import labels_table
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ["example_id", "input_ids", "labels", "assistant_masks", "weights"]
 SCRIPT = "train.py"
-_SCRIPT = '''"""Train {rows} rows with TRL, {learnt} tokens of which are learnt. Any setting of SFTConfig can be given:
+_SCRIPT = '''"""Train {rows} with TRL; learnt tokens: {learnt}. Any setting of SFTConfig can be given:
 
     python train.py --output_dir out --learning_rate 1e-5 --packing true
 """
@@ -65,7 +66,7 @@ class TrlExporter(Exporter):
 
     def sidecars(self, export: Export) -> Mapping[str, str]:
         script = _SCRIPT.format(
-            rows=export.rows,
+            rows=counted(export.rows, "row"),
             learnt=export.learnt,
             supervised=export.supervised,
             longest=export.longest,

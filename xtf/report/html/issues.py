@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from xtf.display import html_box
+from xtf.display import counted, html_box
 from xtf.explain.issue_html import QUIET, issue_html
 
 if TYPE_CHECKING:
@@ -15,5 +15,6 @@ if TYPE_CHECKING:
 def issues_html(headline: str, examples: Sequence[ExampleIssue], total: int) -> str:
     """What a notebook shows of the ``examples`` that come first of ``total``."""
     items = "".join(f"<li>{issue_html(one)}</li>" for one in examples)
-    more = f'<p style="{QUIET}">{total - len(examples):,} more examples</p>' if total > len(examples) else ""
+    said = counted(total - len(examples), "more example")
+    more = f'<p style="{QUIET}">{said}</p>' if total > len(examples) else ""
     return html_box(headline, f"<ol>{items}</ol>{more}")

@@ -27,9 +27,9 @@ def issue_lines(headline: str, examples: Sequence[ExampleIssue], total: int) -> 
             yield _span(span)
             yield Text(f"       {visible(span.reason)}")
         if one.span_count > len(one.spans):
-            yield Text(f"       … and {one.span_count - len(one.spans)} more spans", PROMPT_STYLE)
+            yield Text(f"       … and {counted(one.span_count - len(one.spans), 'more span')}", PROMPT_STYLE)
     if total > len(examples):
-        yield Text(f"\n{total - len(examples):,} more examples", PROMPT_STYLE)
+        yield Text(f"\n{counted(total - len(examples), 'more example')}", PROMPT_STYLE)
 
 
 def _span(span: SpanIssue) -> Text:
@@ -42,7 +42,7 @@ def _span(span: SpanIssue) -> Text:
 def print_issues(console: Console, found: Issues, examples: Sequence[ExampleIssue]) -> None:
     """Print some examples, and how to go on from there."""
     for line in issue_lines(found.headline(), examples, len(found)):
-        console.print(line, soft_wrap=True)
+        console.print(line, soft_wrap=not console.is_terminal)
     folder = found.run.path
     commands = {"every token": visible(str(folder)), "  read it all": command("xtf", "report", folder)}
     if examples:

@@ -28,7 +28,7 @@ const Overview = (() => {
     const parts = Object.entries(kinds).map(([why, n]) => `${Base.count(n)} ${why}`).join(", ");
     const example = Model.quoted(run.ids[0] ?? "ID");
     return el("p", { class: "sampled" },
-      `This page holds ${Base.count(run.ids.length)} of ${Base.count(run.total)} examples (${parts}). The figures below are those of the whole run. Others: `,
+      `This page holds ${Base.count(run.ids.length)} of ${Base.plural(run.total, "example")} (${parts}). The figures below are those of the whole run. Others: `,
       el("code", {}, `xtf report ${Model.quoted(run.figures.run)} --example ${example}`));
   }
 
@@ -118,7 +118,7 @@ const Overview = (() => {
     const some = metrics.arms.filter((arm) => arm.held_out_loss);
     Base.on("shown", () => { if (some.length) Charts.arms(chart, some); });
     const unjudged = chosen.flatMap((one) => one.unjudged.map((part) =>
-      el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.count(metrics.metrics.answered)} rows not judged: ${part.reason}`)));
+      el("p", {}, `${one.label}: ${Base.count(part.rows)} of ${Base.plural(metrics.metrics.answered, "row")} not judged: ${part.reason}`)));
     const lines = metrics.lines.map((line) => el("p", {}, line));
     return section("Training", metrics.note, ...lines, chart, ...unjudged,
       table(["arm", "seeds", "updates", "tokens learnt", "masked", "held-out loss", ...chosen.map((one) => `${one.label} (of ${one.judged})`), "time", ...(gaps ? ["gap recovered"] : [])], rows, "numbers wide"), ...tasks(metrics.arms));
