@@ -19,6 +19,7 @@ from xtf.characters import Spelt
 from xtf.config import CombineConfig
 from xtf.explain import ExampleExplanation, Flip, explain_example
 from xtf.explain.flips import numbers_apart, round_past
+from xtf.explain.terminal import example_text, legend
 from xtf.labelling import LabelRules, fit_rules, judge
 from xtf.labelling.combiners.weighted import MEAN_RANK
 from xtf.labelling.shard import ScoredShard
@@ -258,6 +259,10 @@ def test_the_mean_rank_decides_when_weighted() -> None:
     assert token.flip == "kept if the mean rank cut were 0.375 or lower"
     assert [t.noise for t in found.tokens] == [False, True, True, False, False]
     assert math.isclose(found.noise_share, 0.5)
+    assert not any(verdict.lacking for verdict in token.verdicts)
+    assert "⟦ t2⟧" in example_text(found, plain=True).plain
+    assert not example_text(found, plain=True).plain.partition("⟦ t2⟧")[2].startswith("¹"), "it lacks no attribute"
+    assert "⟦masked by a person or by its mean rank⟧" in legend(found, plain=True).plain
 
 
 def test_one_example_and_a_text_per_token_are_needed() -> None:

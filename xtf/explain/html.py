@@ -25,6 +25,8 @@ def example_html(explanation: ExampleExplanation) -> str:
     masked = ", ".join(f'<span style="{_noise(place)}">{escape(name)}</span>' for place, name in enumerate(names))
     stale = "".join(f'<b style="color:#8a5a00">{escape(visible(one))}</b>\n' for one in explanation.stale)
     head = f"<b>{escape(visible(explanation.example_id))}</b>: {explanation.noise_share:.0%} masked"
+    if any(token.noise and first_lacking(token) is None for token in explanation.tokens):
+        masked += f' · <span style="{_noise(None)}">{WORDS["otherwise"]}</span>'
     further = f" · {WORDS['further']}" if any(token.parts > 1 for token in explanation.tokens) else ""
     key = (
         f'<span style="color:#666c76">{WORDS["prompt"]}</span> · {WORDS["kept"]} · '

@@ -39,6 +39,9 @@ MARKS = (
     Mark("green", "groove", "#1d6b3a", "#7fd39b"),
 )
 
+OTHERWISE = Mark("bold", "solid", "#1c1e22", "#e8e6e1")
+"""Of tokens that lack no single attribute and are masked all the same: by a person, or by their mean rank."""
+
 PROMPT_STYLE = "dim"
 PROTECTED_STYLE = "italic cyan"
 OPEN, CLOSE = "⟦", "⟧"
@@ -53,6 +56,7 @@ WORDS = {
     "protected": "end of turn, always kept",
     "masked": "masked because it lacks",
     "differs": "differs between the runs",
+    "otherwise": "masked by a person or by its mean rank",
     "further": FURTHER,
 }
 
@@ -60,13 +64,13 @@ WORDS = {
 def bracketed(text: str, position: int | None, attributes: int) -> str:
     """A noise token's text where no style shows: in brackets, with the number of its attribute if there are several.
 
-    >>> bracketed(" 9", 0, 1), bracketed(" 9", 1, 3)
-    ('⟦ 9⟧', '⟦ 9⟧²')
+    >>> bracketed(" 9", 0, 1), bracketed(" 9", 1, 3), bracketed(" 9", None, 3)
+    ('⟦ 9⟧', '⟦ 9⟧²', '⟦ 9⟧')
     """
-    number = str((position or 0) + 1).translate(_RAISED) if attributes > 1 else ""
+    number = str(position + 1).translate(_RAISED) if position is not None and attributes > 1 else ""
     return f"{OPEN}{text}{CLOSE}{number}"
 
 
 def mark(position: int | None) -> Mark:
-    """The mark of the attribute at ``position``; the first where a token is masked without lacking one."""
-    return MARKS[(position or 0) % len(MARKS)]
+    """The mark of the attribute at ``position``; :data:`OTHERWISE` where a token is masked without lacking one."""
+    return OTHERWISE if position is None else MARKS[position % len(MARKS)]

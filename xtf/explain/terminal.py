@@ -106,6 +106,9 @@ def legend(explanation: ExampleExplanation, plain: bool) -> Text:
     for position, name in enumerate(names):
         text.append(", " if position else "")
         text.append(bracketed(name, position, len(names)) if plain else name, mark(position).style)
+    if any(token.noise and first_lacking(token) is None for token in explanation.tokens):
+        text.append(" · ")
+        text.append(bracketed(WORDS["otherwise"], None, len(names)) if plain else WORDS["otherwise"], mark(None).style)
     if any(token.parts > 1 for token in explanation.tokens):
         text.append(f" · {WORDS['further']}")
     return text

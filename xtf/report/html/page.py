@@ -9,7 +9,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from xtf.explain.marks import MARKS
+from xtf.explain.marks import MARKS, OTHERWISE
 from xtf.report.html.encode import script_json
 
 _MODULES = (
@@ -40,12 +40,13 @@ def page(payload: Mapping[str, Any], title: str) -> str:
 
 def marks_style() -> str:
     """The colours and lines of ``xtf.explain.marks`` as custom properties, for light and dark."""
-    light = "".join(f"--mark-{i}:{mark.light};" for i, mark in enumerate(MARKS))
-    dark = "".join(f"--mark-{i}:{mark.dark};" for i, mark in enumerate(MARKS))
+    marks = {**{str(i): mark for i, mark in enumerate(MARKS)}, "other": OTHERWISE}
+    light = "".join(f"--mark-{i}:{mark.light};" for i, mark in marks.items())
+    dark = "".join(f"--mark-{i}:{mark.dark};" for i, mark in marks.items())
     lines = "".join(
         f".line-{i}{{--mark:var(--mark-{i});--line-style:{mark.line}}}"
         f".fill-{i}{{fill:var(--mark-{i})}}.stroke-{i}{{stroke:var(--mark-{i})}}"
-        for i, mark in enumerate(MARKS)
+        for i, mark in marks.items()
     )
     return (
         f":root{{{light}}}\n:root[data-theme=dark]{{{dark}}}\n"

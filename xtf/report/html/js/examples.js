@@ -171,6 +171,12 @@ const Examples = (() => {
       return false;
     }
 
+    /** Whether a token of the open example is masked that lacks no attribute. */
+    function hasOther() {
+      const { noise, lacking } = model.labels;
+      return d3.range(data.responseStarts[state.e], data.responseStarts[state.e + 1]).some((r) => noise[r] && !lacking[r]);
+    }
+
     function drawLegend() {
       if (state.colour?.by === "kind") {
         const found = state.e < 0 ? [] : kindsHere(state.colour.bit);
@@ -190,6 +196,7 @@ const Examples = (() => {
       Base.replace(legend, el("span", { class: "segment prompt" }, words.prompt), " · ", el("span", {}, words.kept), " · ",
         el("span", { class: "token protected" }, words.protected), ` · ${words.masked} `,
         data.names.map((name, bit) => [bit ? ", " : "", el("span", { class: `token noise line-${bit % 5}` }, Base.spoken(name))]),
+        state.e >= 0 && hasOther() ? [" · ", el("span", { class: "token noise line-other" }, words.otherwise)] : null,
         state.e >= 0 && hasSplit() ? [" · ", words.further] : null,
         model.datas.length > 1 ? [" · ", el("span", { class: "token differs" }, words.differs)] : null);
     }

@@ -84,13 +84,13 @@ const Tokens = (() => {
   function paint({ nodes, data }, labels, colour) {
     for (const node of nodes) {
       const { r, t } = node.place;
-      node.classList.remove("noise", "line-0", "line-1", "line-2", "line-3", "line-4", "scaled", "light-text", "kept-guard");
+      node.classList.remove("noise", "line-0", "line-1", "line-2", "line-3", "line-4", "line-other", "scaled", "light-text", "kept-guard");
       node.style.backgroundColor = "";
       const name = clipped(data.alone(data.tokens[t]), 60) + (node.querySelector(".plainly") ? ", end of turn" : "");
       if (r < 0) { node.setAttribute("aria-label", `${name}, ${data.columns.rulings[t] ? "not learnt" : "prompt"}`); continue; }
       const noise = Boolean(labels.noise[r]);
       if (data.protected[r]) node.classList.add("protected");
-      if (noise) node.classList.add("noise", `line-${firstBit(labels.lacking[r]) % 5}`);
+      if (noise) node.classList.add("noise", labels.lacking[r] ? `line-${firstBit(labels.lacking[r]) % 5}` : "line-other");
       let said = data.protected[r] ? "always kept" : noise ? "masked" : "kept";
       if (node.classList.contains("differs")) said += ", differs between the runs";
       if (colour?.by === "kind" && Kinds.shown(data, labels, colour.bit, r)) {

@@ -37,7 +37,7 @@ const Whole = (() => {
 
     const colours = () => {
       const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(name).trim();
-      return { prompt: of("--soft"), kept: of("--bar"), protected: of("--accent"), ink: of("--muted"), focus: of("--focus"), masked: d3.range(5).map((i) => of(`--mark-${i}`)) };
+      return { prompt: of("--soft"), kept: of("--bar"), protected: of("--accent"), ink: of("--muted"), focus: of("--focus"), other: of("--mark-other"), masked: d3.range(5).map((i) => of(`--mark-${i}`)) };
     };
     const cell = () => Math.max(1, Math.min(10, (view.clientWidth - LABEL) / state.longest));
 
@@ -74,7 +74,7 @@ const Whole = (() => {
       if (data.protected[r]) return colour.protected;
       if (!model.labels.noise[r]) return colour.kept;
       const bits = model.labels.lacking[r];
-      return colour.masked[(bits ? 31 - Math.clz32(bits & -bits) : 0) % 5];
+      return bits ? colour.masked[(31 - Math.clz32(bits & -bits)) % 5] : colour.other;
     }
 
     /** The row and token under a point of the view. */
@@ -118,7 +118,8 @@ const Whole = (() => {
     Base.on("view", (name) => { if (name === "whole" && state.stale) refresh(); });
     const words = data.run.figures.words, swatch = (name, text) => [el("span", { class: `cell ${name}` }), ` ${text} `];
     Base.append(legend, [swatch("prompt", words.prompt), swatch("kept", words.kept), swatch("always", words.protected),
-      ` · ${words.masked}`, " ", data.names.map((name, bit) => swatch(`fill line-${bit % 5}`, Base.spoken(name)))]);
+      ` · ${words.masked}`, " ", data.names.map((name, bit) => swatch(`fill line-${bit % 5}`, Base.spoken(name))),
+      data.noise.some((one, r) => one && !data.lacking[r]) ? [" · ", swatch("fill line-other", words.otherwise)] : null]);
     return el("div", { class: "whole" },
       Overview.section("Every token", "One row an example, one cell a token.", el("div", { class: "tools" }, el("label", { class: "filter" }, el("span", {}, "sort by"), order)), legend, view, said),
       Overview.section("What is masked again and again", "Runs of up to four response tokens that are masked together three times or more; a character of several tokens counts as one.", phrases));
