@@ -34,6 +34,10 @@ class TaskRelevanceParams(AttributeParams):
         description="hidden, input, hidden_stripped, or encoder:PATH. Default by variant: hidden, paper input.",
     )
 
+    prompts: bool | None = Field(
+        None, description="Score tokens of prompts too, for a cut with over: prompts_and_responses. Default: released."
+    )
+
     @model_validator(mode="after")
     def _one_source(self) -> TaskRelevanceParams:
         if sum((bool(self.words), self.domain is not None, self.examples is not None)) > 1:
@@ -50,7 +54,7 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     * ``paper``: one prototype, the mean embedding; tokens by their row of the embedding matrix.
     * ``released``: one prototype, distances normalised over prompts too, and one embedding for each text without its
       white space, that of the token seen first, so that ``" the"`` and ``"the"`` share a score. Tokens that the
-      fitting sample does not hold have their own.
+      fitting sample does not hold have their own. The default cut is fitted over prompts and responses.
     * ``corrected``: tokens by id, last hidden state without context, less its mean and leading ``dim / 100`` principal
       components ("all but the top", arXiv 1702.01417: of SmolLM2's states one direction without meaning holds 96 % of
       the variance, so that plain cosines are all alike); several prototypes, of which the best match counts.
@@ -72,7 +76,8 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     def default_cut(self) -> Mapping[str, Any]:
         cut: dict[str, Any] = {"kind": "multi_otsu", "classes": 5, "scope": "dataset"}
         if self.params.variant == "released":
-            return {**cut, "lacking": [0], "at_most": 0.05}
+            over = "prompts_and_responses" if self.scores_prompts else "responses"
+            return {**cut, "lacking": [0], "at_most": 0.05, "over": over}
         return {**cut, "lacking": [0 if self.params.variant == "corrected" else 1]}
 
     @property
@@ -84,8 +89,16 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
     def _strips(self) -> bool:
         return (self.params.embedding or self.params.variant) in ("hidden_stripped", "released")
 
+    @property
+    def scores_prompts(self) -> bool:
+        return self.params.variant == "released" if self.params.prompts is None else self.params.prompts
+
+    @property
+    def _embedding(self) -> TokenEmbedding:
+        return TokenEmbedding(self._source, prompts=self.scores_prompts)
+
     def requires(self) -> set[TokenEmbedding]:
-        return {TokenEmbedding(self._source)}
+        return {self._embedding}
 
     def fit(self, context: FitContext) -> None:
         import torch
@@ -134,7 +147,7 @@ class TaskRelevance(Attribute[TaskRelevanceParams]):
         self._common, self._range, self._known = state["common"], state["range"], state["known"]
 
     def score(self, signals: Signals) -> torch.Tensor:
-        distance = self._distance(signals[TokenEmbedding(self._source)])
+        distance = self._distance(signals[self._embedding])
         if len(self._known):
             import torch
 

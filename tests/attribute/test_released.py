@@ -42,7 +42,7 @@ def novelty(model: Any) -> list[Floats]:
 
 
 def relevance(model: Any) -> list[Floats]:
-    """1 - min-max normalised cosine distance to the mean of the words; each text's first token stands for all."""
+    """Prompts and answers: 1 - min-max normalised cosine distance to the words' mean, by a text's first token."""
     tokenizer: Any = tiny_tokenizer()
 
     def state(token: int) -> Floats:
@@ -64,7 +64,7 @@ def relevance(model: Any) -> list[Floats]:
                 own = state(token)
                 by_text[text] = 1.0 - float(own @ centre / np.linalg.norm(own) / np.linalg.norm(centre))
     low, high = min(by_text.values()), max(by_text.values())
-    return [np.array([1.0 - (by_text[spelled[i]] - low) / (high - low) for i in ids[start:]]) for ids, start in rows()]
+    return [np.array([1.0 - (by_text[spelled[i]] - low) / (high - low) for i in ids]) for ids, _ in rows()]
 
 
 def below(scores: Floats, cut: float, share: float) -> NDArray[np.bool_]:
@@ -107,8 +107,13 @@ def test_scores_and_masks_are_those_of_the_published_code(tmp_path: Path, tiny_f
         "data": {"path": str(write_jsonl(tmp_path / "rows.jsonl", data))},
     }
     run = xtf.label(xtf.score(config))
-    novel, relevant = novelty(tiny_model()), relevance(tiny_model())
-    edge = lowest_threshold(np.concatenate(relevant))
+    novel, everywhere = novelty(tiny_model()), relevance(tiny_model())
+    relevant = [scores[start:] for scores, (_, start) in zip(everywhere, rows(), strict=True)]
+    edge = lowest_threshold(np.concatenate(everywhere))
+    assert edge != lowest_threshold(np.concatenate(relevant)), (
+        "prompts move no threshold, so this shows nothing of them"
+    )
+    np.testing.assert_allclose(run.rules.cuts["task_relevance"].fixed, [(-np.inf, edge)], atol=1e-5)
     ((shard, labels),) = list(run.labelled())
     masked = np.zeros(3, int)
     for place, (first, stop) in enumerate(pairwise(shard.offsets.tolist())):

@@ -35,6 +35,10 @@ BUILT_IN_CUTS = [
     *(MultiOtsu(classes=3, lacking=(1, 2), scope=scope, at_most=0.15) for scope in ("example", "dataset")),
     *(BottomShare(share=0.3, scope=scope, at_most=0.2) for scope in ("example", "dataset")),
     *(MultiOtsu(classes=3, lacking=(0, 2), scope=scope) for scope in ("example", "dataset")),
+    MultiOtsu(classes=3, lacking=(0, 2), over="prompts_and_responses"),
+    Iqr(k=0.5, side="both", scope="dataset", over="prompts_and_responses"),
+    BottomShare(share=0.3, over="prompts_and_responses", at_most=0.5),
+    TopShare(keep=0.6, over="prompts_and_responses"),
 ]
 BUILT_IN_RULES: list[Combiner] = [
     AnyLacks(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import combinations, pairwise
 from typing import Any
@@ -34,6 +35,9 @@ CUTS: list[CutSection] = [
     *(TopShare(keep=0.6, scope=scope) for scope in ("example", "dataset")),
     *(MultiOtsu(classes=3, lacking=(0, 2), scope=scope) for scope in ("example", "dataset")),
 ]
+
+
+RNG = np.random.default_rng(0)
 
 
 def lacking(fitted: FittedCut, part: ScoredShard) -> BoolArray:
@@ -193,6 +197,35 @@ def test_too_few_values_for_multi_otsu_is_an_error_that_lists_every_attribute() 
     first, second = caught.value.problems
     assert first.startswith("thresholds.a: the scores fill only 2 of 256")
     assert second.startswith("thresholds.b: the scores fill only 1 of 256")
+
+
+def with_prompts(part: ScoredShard, seed: int = 1) -> ScoredShard:
+    """The shard, its prompt tokens scored too, most of them lower."""
+    scores = part.scores["a"].copy()
+    prompt = ~part.is_response
+    scores[prompt] = np.random.default_rng(seed).normal(loc=-2.0, size=int(prompt.sum()))
+    return replace(part, scores={"a": scores})
+
+
+def test_bounds_are_fitted_over_prompts_where_they_are_asked_for() -> None:
+    parts = [with_prompts(shard([{"a": RNG.normal(size=40).tolist()}] * 3, prompt=20, protected=1)) for _ in range(2)]
+    every = np.concatenate([part.scores["a"][part.candidates() | ~part.is_response] for part in parts])
+    first, third = np.quantile(every, [0.25, 0.75])
+    cut = Iqr(k=0.1, scope="dataset", over="prompts_and_responses")
+    fitted = fit_cuts({"a": cut}, stream(*parts))["a"]
+    assert fitted.fixed is not None
+    assert fitted.fixed[0] == (-np.inf, pytest.approx(first - 0.1 * (third - first), abs=1e-6))
+    assert "prompts included" in str(cut.origin())
+    for part in parts:
+        assert not (lacking(fitted, part) & ~part.candidates()).any()
+
+
+def test_prompts_without_scores_are_refused_by_name() -> None:
+    part = shard([{"a": RNG.normal(size=40).tolist()}])
+    with pytest.raises(ConfigError, match=r"thresholds\.a\.over: prompts_and_responses needs scores of the tokens"):
+        fit_cuts({"a": BottomShare(share=0.1, over="prompts_and_responses")}, stream(part))
+    with pytest.raises(ValidationError, match="goes with scope: dataset"):
+        MultiOtsu(scope="example", over="prompts_and_responses")
 
 
 def test_an_example_too_short_for_its_clusters_lacks_nothing() -> None:

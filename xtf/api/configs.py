@@ -10,7 +10,7 @@ from xtf.attribute.registry import AnyAttribute
 from xtf.config import METRICS, RunConfig, apply_overrides, parse_config, problems_of_rates, read_yaml, words
 from xtf.errors import ConfigError, did_you_mean, listed
 from xtf.runs import RunReader
-from xtf.steps.defaults import completed, named, problems_of_attributes
+from xtf.steps.defaults import completed, named, problems_of_attributes, problems_of_prompts
 
 ConfigLike = RunConfig | Mapping[str, Any] | str | Path
 Rows = Iterable[Mapping[str, Any]]
@@ -55,7 +55,7 @@ def _checked(
             where,
             check_attributes=lambda attributes: problems_of_attributes(merged, attributes) + _unknown_metrics(merged),
         )
-    if problems := problems_of_rates(config):
+    if problems := problems_of_rates(config) + problems_of_prompts(config, scorers):
         raise ConfigError([f"{where}: {problem}" for problem in problems])
     return config
 

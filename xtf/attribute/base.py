@@ -178,6 +178,11 @@ class Attribute(ABC, Generic[P]):
         scorer with :meth:`details` returns them beside the scores.
         """
 
+    @property
+    def scores_prompts(self) -> bool:
+        """Whether :meth:`score` is read, and finite, on tokens of prompts too: cuts may then be fitted over them."""
+        return False
+
     def details(self) -> Mapping[str, Detail]:
         """More that :meth:`score` says of each token, by name; stored beside the scores, and shown."""
         return {}

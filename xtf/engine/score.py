@@ -22,6 +22,8 @@ from xtf.runs.tables import Column, attribute_of, examples_of, flat, scores_tabl
 from xtf.tokens import FloatArray, TokenBatch, TokenizedExample
 
 if TYPE_CHECKING:
+    import torch
+
     from xtf.model import SignalPass
 
 
@@ -223,13 +225,15 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def checked_scores(name: str, attribute: AnyAttribute, signals: Signals) -> FloatArray:
-    """Scores of one batch as ``(batch, seq)`` float32 with NaN off-response; raises as :func:`checked_columns`."""
+    """Scores of one batch as ``(batch, seq)`` float32 with NaN where none is; raises as :func:`checked_columns`."""
     scores: FloatArray = checked_columns(name, attribute, signals)[name].astype(np.float32, copy=False)
     return scores
 
 
 def checked_columns(name: str, attribute: AnyAttribute, signals: Signals) -> dict[str, Column]:
     """Score and details of one batch, each ``(batch, seq)``: float32 and NaN, or int32 and -1, off-response.
+
+    An attribute that scores prompts has its scores there too.
 
     Raises:
         PluginError: if the scorer fails, returns another shape, other details than it declares, or if a response token
@@ -244,9 +248,10 @@ def checked_columns(name: str, attribute: AnyAttribute, signals: Signals) -> dic
             f"{where}: score() must return the details that details() declares, {listed(declared) or 'none'}; "
             f"got {listed(given.details) or 'none'}"
         )
-    columns: dict[str, Column] = {name: _checked(where, "score", given.score, signals.tokens)}
+    scored = signals.tokens.attention_mask.bool() if attribute.scores_prompts else signals.tokens.is_response
+    columns: dict[str, Column] = {name: _checked(where, "score", given.score, signals.tokens, scored)}
     for detail, values in given.details.items():
-        checked = _checked(where, f"detail {detail}", values, signals.tokens)
+        checked = _checked(where, f"detail {detail}", values, signals.tokens, signals.tokens.is_response)
         kind = declared[detail]
         if kind.kind != "probability":
             checked = np.where(np.isnan(checked), -1.0, checked).astype(np.int32)
@@ -254,19 +259,21 @@ def checked_columns(name: str, attribute: AnyAttribute, signals: Signals) -> dic
     return columns
 
 
-def _checked(where: str, what: str, values: object, tokens: TokenBatch) -> FloatArray:
+def _checked(where: str, what: str, values: object, tokens: TokenBatch, wanted: torch.Tensor) -> FloatArray:
+    """``values``, finite where ``wanted``, both ``(batch, seq)``; NaN elsewhere."""
     import torch
 
     shape = tokens.input_ids.shape
     if not isinstance(values, torch.Tensor) or values.shape != shape:
         found = tuple(values.shape) if isinstance(values, torch.Tensor) else type(values).__name__
         raise PluginError(f"{where}: score() must return a tensor of shape {tuple(shape)} as {what}, got {found}")
-    bad = ~torch.isfinite(values) & tokens.is_response
+    bad = ~torch.isfinite(values) & wanted
     if bad.any():
         row, position = (int(index) for index in bad.nonzero()[0])
         raise PluginError(
             f"{where}: the {what} of example {tokens.example_ids[row]!r}, position {position} is "
-            f"{float(values[row, position])}; every response token needs a finite {what.partition(' ')[0]}"
+            f"{float(values[row, position])}; every {'response ' * bool(tokens.is_response[row, position])}token needs "
+            f"a finite {what.partition(' ')[0]}"
         )
-    result: FloatArray = values.float().masked_fill(~tokens.is_response, torch.nan).cpu().numpy()
+    result: FloatArray = values.float().masked_fill(~wanted, torch.nan).cpu().numpy()
     return result

@@ -209,21 +209,21 @@ class DistributionBuilder:
         )
 
 
-def measure(names: Sequence[str], shards: Shards) -> dict[str, Distribution]:
-    """One pass: the distribution of each attribute in ``names``.
+def measure(names: Sequence[str], shards: Shards, prompts: bool = False) -> dict[str, Distribution]:
+    """One pass: the distribution of each attribute in ``names``, over judged tokens and, if asked, those of prompts.
 
     Raises:
         PluginError: a response token has no finite score; names the attribute and the example.
     """
     builders = {name: DistributionBuilder() for name in names}
     for shard in shards():
-        measure_shard(builders, shard)
+        measure_shard(builders, shard, prompts)
     return {name: builder.result() for name, builder in builders.items()}
 
 
-def measure_shard(builders: Mapping[str, DistributionBuilder], shard: ScoredShard) -> None:
+def measure_shard(builders: Mapping[str, DistributionBuilder], shard: ScoredShard, prompts: bool = False) -> None:
     """Add one shard to a builder per attribute (for callers that already hold the shard)."""
-    judged = shard.candidates()
+    judged = shard.population(prompts)
     counts = shard.counts(judged)
     starts = (np.cumsum(counts) - counts)[counts > 0]
     ids: IntArray = shard.input_ids[judged]

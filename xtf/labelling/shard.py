@@ -37,7 +37,7 @@ class ScoredShard:
         input_ids: ``(tokens,)`` int32.
         is_response: ``(tokens,)`` bool, the supervised targets.
         is_protected: ``(tokens,)`` bool, the response tokens that no rule may call noise.
-        scores: Attribute name to ``(tokens,)`` float32, NaN off-response.
+        scores: Attribute name to ``(tokens,)`` float32, NaN off-response unless the attribute scores prompts.
         details: ``ATTRIBUTE.DETAIL`` to ``(tokens,)``, as far as they were asked for; no cut looks at them.
         weights: ``(tokens,)`` float32, what each target counts for unless it is noise; usual ones if not given.
         rulings: ``(tokens,)`` uint8, see :class:`~xtf.tokens.Ruling`; none if not given.
@@ -117,6 +117,10 @@ class ScoredShard:
     def candidates(self) -> BoolArray:
         """``(tokens,)`` bool: the unprotected response tokens, which alone are judged and counted in statistics."""
         return self.is_response & ~self.is_protected
+
+    def population(self, prompts: bool) -> BoolArray:
+        """``(tokens,)`` bool: what a cut is fitted over: the candidates, and on request all that is no response."""
+        return self.candidates() | ~self.is_response if prompts else self.candidates()
 
     def learnable(self) -> BoolArray:
         """``(tokens,)`` bool: the candidates, and what is always learnt; the end of a turn alone is not worth a row."""

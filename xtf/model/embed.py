@@ -71,18 +71,20 @@ class Embedder:
         return torch.stack(means)
 
     @torch.no_grad()
-    def embed_batch(self, tokens: TokenBatch, source: str) -> Tensor:
-        """Embed the response tokens of a batch: ``(batch, seq, dim)`` float32, NaN on padding.
+    def embed_batch(self, tokens: TokenBatch, source: str, prompts: bool = False) -> Tensor:
+        """Embed the tokens of a batch: ``(batch, seq, dim)`` float32, NaN on padding.
 
         An encoder reads each example as a whole, so it embeds the prompt as well; special tokens stand there as line
-        breaks. The other sources leave the prompt NaN: a token that has no score needs no forward pass.
+        breaks. The other sources leave the prompt NaN unless it is asked for: a token that has no score needs no
+        forward pass.
         """
         if source.startswith(ENCODER):
             return self._embed_in_context(tokens, self._encoder(source))
-        distinct, index = torch.unique(tokens.input_ids[tokens.is_response], return_inverse=True)
+        wanted = tokens.attention_mask.bool() if prompts else tokens.is_response
+        distinct, index = torch.unique(tokens.input_ids[wanted], return_inverse=True)
         rows = self.embed_tokens(distinct.cpu().numpy(), source)
         out = rows.new_full((*tokens.input_ids.shape, rows.shape[1]), torch.nan)
-        out[tokens.is_response] = rows[index]
+        out[wanted] = rows[index]
         return out
 
     def _embed_new(self, ids: Tensor, source: str) -> Tensor:

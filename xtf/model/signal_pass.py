@@ -132,7 +132,7 @@ class SignalPass:
         values.update(self._diverged(tokens))
         for embedding in self._embedded:
             assert self.embedder is not None
-            values[embedding] = self.embedder.embed_batch(tokens, embedding.source)
+            values[embedding] = self.embedder.embed_batch(tokens, embedding.source, embedding.prompts)
         for request, value in values.items():
             if request.reference is not None:
                 _refuse_nan(request.reference, request, value, tokens)

@@ -12,6 +12,7 @@ from xtf.attribute.registry import AnyAttribute
 from xtf.attribute.roles import NEWEST, comparing, problems_of_roles, with_newest
 from xtf.config import RunConfig, StrategyConfig, words
 from xtf.errors import PluginError
+from xtf.labelling.cuts import NO_PROMPTS, Cut
 
 
 def completed(raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +77,25 @@ def problems_of_attributes(raw: Mapping[str, Any], attributes: Mapping[str, Any]
     evolving = _strategy(raw).evolving
     problems = problems_of_roles(attributes, evolving)
     return problems or registry.check(with_newest(attributes, evolving, NEWEST))
+
+
+def problems_of_prompts(config: RunConfig, scorers: Mapping[str, AnyAttribute] | None = None) -> list[str]:
+    """A line for each cut that is fitted over prompts whose tokens its attribute does not score.
+
+    Args:
+        config: Complete.
+        scorers: Those given as objects, which no section ``attributes`` describes.
+    """
+    sections = {"": config.thresholds, **{f"arms.{arm}.": spec.thresholds for arm, spec in config.arms.items()}}
+    seeing = [
+        (place, name)
+        for place, cuts in sections.items()
+        for name, cut in cuts.items()
+        if isinstance(cut, Cut) and cut.sees_prompts
+    ]
+    specs = with_newest(config.attributes, config.strategy.evolving, NEWEST)
+    given = scorers or {name: registry.build(name, specs[name]) for _, name in seeing}
+    return [f"{place}thresholds.{name}.over: {NO_PROMPTS}" for place, name in seeing if not given[name].scores_prompts]
 
 
 def _attributes(raw: Mapping[str, Any]) -> Mapping[str, Any] | None:

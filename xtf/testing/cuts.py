@@ -47,7 +47,10 @@ def parametrize_cuts_with_checks(
 
 
 def made_up_shard(examples: Sequence[Sequence[float]], name: str = "score") -> ScoredShard:
-    """Examples of two prompt tokens and these response scores; the last token of each is protected."""
+    """Examples of two prompt tokens and these response scores; the last token of each is protected.
+
+    Prompt tokens have scores too, lower and higher than all others, at which a cut looks that is fitted over them.
+    """
     offsets = np.cumsum([0, *(2 + len(scores) for scores in examples)]).astype(np.int64)
     response = np.ones(int(offsets[-1]), np.bool_)
     protected = np.zeros_like(response)
@@ -55,6 +58,7 @@ def made_up_shard(examples: Sequence[Sequence[float]], name: str = "score") -> S
     for start, stop, values in zip(offsets[:-1], offsets[1:], examples, strict=True):
         response[start : start + 2] = False
         protected[stop - 1] = len(values) > 1
+        scores[start : start + 2] = -4.0, 4.0
         scores[start + 2 : stop] = values
     ids = np.arange(len(response), dtype=np.int32)
     return ScoredShard([str(i) for i in range(len(examples))], offsets, ids, response, protected, {name: scores})
@@ -137,15 +141,15 @@ def check_cut_side(cut: Cut) -> None:
 
 
 def check_cut_judges_candidates(cut: Cut) -> None:
-    """Prompt and protected tokens do not lack, and the scores of protected ones change nothing."""
+    """Prompt and protected tokens do not lack, and scores at which the cut does not look change nothing."""
     shard = _made_up()
-    other = {"score": np.where(shard.is_protected, np.float32(1e6), shard.scores["score"])}
+    other = {"score": np.where(shard.population(cut.sees_prompts), shard.scores["score"], np.float32(1e6))}
     changed = ScoredShard(
         shard.example_ids, shard.offsets, shard.input_ids, shard.is_response, shard.is_protected, other
     )
     found = _lacking(_fitted(cut, shard), shard)
     assert not (found & ~shard.candidates()).any(), "a token that is not judged lacks"
-    assert np.array_equal(found, _lacking(_fitted(cut, changed), changed)), "scores of protected tokens are looked at"
+    assert np.array_equal(found, _lacking(_fitted(cut, changed), changed)), "scores of other tokens are looked at"
 
 
 def check_cut_scopes(cut: Cut) -> None:

@@ -128,9 +128,10 @@ def _states(request: StateSignal, batch: TokenBatch, row: int) -> torch.Tensor:
 
 
 def _embeddings(request: TokenEmbedding, batch: TokenBatch) -> torch.Tensor:
-    """As the engine: an encoder embeds the prompt as well, the other sources leave it NaN."""
+    """As the engine: an encoder embeds the prompt as well, the other sources leave it NaN unless it is asked for."""
     rows = torch.stack([vector(f"{request.source}:{int(i)}") for i in batch.input_ids.flatten()])
-    known = batch.attention_mask if request.source.startswith("encoder:") else batch.is_response
+    everywhere = request.prompts or request.source.startswith("encoder:")
+    known = batch.attention_mask if everywhere else batch.is_response
     return rows.reshape(*batch.input_ids.shape, DIM).masked_fill(~known[..., None], torch.nan)
 
 

@@ -14,8 +14,9 @@ class TokenEmbedding(SignalRequest):
 
     ``source`` is ``"hidden"`` (last hidden state of the base model with the token fed alone, no context), ``"input"``
     (row of the input-embedding matrix), or ``"encoder:PATH"`` (a sentence-transformers model reads the whole example;
-    each token gets the mean of the encoder tokens it overlaps).
+    each token gets the mean of the encoder tokens it overlaps). With ``prompts``, those of prompts too.
     """
 
     name: ClassVar[str] = "token_embedding"
     source: str = "hidden"
+    prompts: bool = False

@@ -8,11 +8,12 @@ protected token is always kept, so it must not use up a share. Begin reading in 
 """
 
 from xtf.labelling.cuts.base import Bounds, ChoiceControl, Control, Cut, Interval, NumberControl, Scoped, StepsControl
-from xtf.labelling.cuts.fit import fit_cuts, fit_variants
+from xtf.labelling.cuts.fit import NO_PROMPTS, fit_cuts, fit_variants
 from xtf.labelling.cuts.fitted import FittedCut
 from xtf.labelling.cuts.statistics import Binned, FirstKept, Histogram, Quantile, Seen, Statistic
 
 __all__ = [
+    "NO_PROMPTS",
     "Binned",
     "Bounds",
     "ChoiceControl",

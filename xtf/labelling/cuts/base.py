@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xtf.config.base import Scope, Share
 from xtf.config.kinds import PluginSection
@@ -84,6 +84,11 @@ class Cut(PluginSection):
         """Whose scores the bounds depend on."""
         return "nothing"
 
+    @property
+    def sees_prompts(self) -> bool:
+        """Whether the bounds depend on the scores of prompt tokens too; no such token ever lacks."""
+        return False
+
     def requires(self) -> tuple[Statistic[Any], ...]:
         """The statistics that :meth:`bounds` reads."""
         return ()
@@ -119,10 +124,23 @@ class Scoped(Cut):
     """A cut whose bounds follow from the scores of the corpus, or of each example by itself."""
 
     scope: Scope = Field("dataset", description="Seen: each example by itself, or the whole data set.")
+    over: Literal["responses", "prompts_and_responses"] = Field(
+        "responses", description="Tokens that the bounds are fitted over; prompts: scope dataset, if they have scores."
+    )
+
+    @model_validator(mode="after")
+    def _prompts_of_the_dataset(self) -> Scoped:
+        if self.sees_prompts and self.scope == "example":
+            raise ValueError("over: prompts_and_responses goes with scope: dataset; within an example: over: responses")
+        return self
 
     @property
     def sees(self) -> Literal["example", "dataset"]:
         return self.scope
+
+    @property
+    def sees_prompts(self) -> bool:
+        return self.over == "prompts_and_responses"
 
     @abstractmethod
     def requires(self) -> tuple[Statistic[Any], ...]: ...
@@ -130,4 +148,5 @@ class Scoped(Cut):
     @property
     def whole(self) -> str:
         """Whose scores are looked at, in words."""
-        return "this example" if self.scope == "example" else "the corpus"
+        corpus = "the corpus, prompts included" if self.sees_prompts else "the corpus"
+        return "this example" if self.scope == "example" else corpus
