@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 
 _SAID = re.compile(
-    r"\b(?:final\s+|correct\s+)?answer(?:\s+is)?\s*(?::|(?<=is)\b)\s*(?:\*\*)?\s*(?P<said>[^\n]+)", re.IGNORECASE
+    r"\b(?:(?:final\s+|correct\s+)?answer|correct\s+(?:option|choice))(?:\s+is)?\s*(?::|(?<=is)\b)\s*"
+    r"(?:\*\*)?\s*(?P<said>[^\n]+)",
+    re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(r"(?<=[\w)\]}$%*])\.(?:\s|\*|$).*")
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
@@ -28,7 +30,7 @@ def marked_answer(text: str) -> str | None:
     if boxed is not None:
         return boxed
     said = list(_SAID.finditer(text))
-    return _SENTENCE_END.sub("", said[-1]["said"]).strip(" *") or None if said else None
+    return _SENTENCE_END.sub("", said[-1]["said"]).strip(" *!") or None if said else None
 
 
 def _last_box(text: str) -> str | None:

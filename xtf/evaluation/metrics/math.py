@@ -1,7 +1,7 @@
 r"""Mathematics: is the final answer equal to that of the reference?
 
 ``math-verify`` reads LaTeX and plain expressions and compares them by sympy; only which part of a text is its answer is
-decided here. Numbers that both sides write plainly are compared as decimals.
+decided here. Numbers that both sides write plainly are compared as such, and so are several of them in words.
 """
 
 from __future__ import annotations
@@ -9,21 +9,16 @@ from __future__ import annotations
 import logging
 import re
 import threading
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any, ClassVar
 
 from xtf.evaluation.final_answer import marked_answer
 from xtf.evaluation.metric import Metric, Task, Verdict
+from xtf.evaluation.numbers import NUMBER, figures, in_latex, numbers_alone, plain_number
 
-_DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+"
-_NUMBER = re.compile(rf"\\?\$?\s*(?P<sign>[-−]?)\s*\\?\$?\s*(?P<digits>{_DIGITS})")
-_ANY_NUMBER = re.compile(rf"(?:(?<![\w)\]}}])[-−])?\\?\$?(?:{_DIGITS})")
-_LEADS_ON = re.compile(r"(?:[\w\\_{}.)\]]|[-−+*/÷×·^]\s*)$")
-_FORMULA_FOLLOWS = re.compile(r"[^\W\d_]|\s*[-−+*/^_\\{}()\[\],:=<>·×÷!]\s*[\w\\({\[]")
-_NO_END = re.compile(r"[^\W\d]|[.,]\d|[-−]\d|\s*[+*/^_\\=<>·×÷{(]\s*[\w\\({\[]|\s+[-−]\s*[\d\\({]")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$([^$\n]+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.S)
 _WORDS = re.compile(r"(?:(?!\\)[^\W\d_]{2,}[\s.,;'’-]*)+|[A-J][.)]?|\([A-J]\)")
+_IN_BASE = re.compile(r"\(?(?P<digits>\w+?)\)?_\{?(?P<base>\d+)\}?")
 _LONGEST = 300
 _SECONDS = 5
 
@@ -31,7 +26,11 @@ logging.getLogger("math_verify").setLevel(logging.ERROR)  # it logs every answer
 
 
 class MathAnswer(Metric):
-    """The final answer equals that of the reference, as mathematics: 0.5 is \\frac12, 5√3 is not 2√3."""
+    """The final answer equals that of the reference, as mathematics: 0.5 is \\frac12, 5√3 is not 2√3.
+
+    Units, currency and percent signs do not count, magnitudes do: $1.5 million is 1500000. An answer of several numbers
+    in words (2 hours 30 minutes, 3 or 5, 7 remainder 2) is right if all of them are the same, in the same order.
+    """
 
     name: ClassVar[str] = "math"
     label: ClassVar[str] = "mathematics"
@@ -40,7 +39,8 @@ class MathAnswer(Metric):
         expected = expected_answer(task.reference)
         if expected is None:
             return "the reference marks no final answer (####, \\boxed{}, the answer is …)"
-        if plain_number(expected) is None and (_WORDS.fullmatch(expected) or not _parsed(expected)):
+        numbers = figures(expected) if plain_number(expected) is None else ()
+        if numbers is None and (_WORDS.fullmatch(in_latex(expected)) or not _parsed(expected)):
             return "the reference's final answer is no mathematics"
         return None
 
@@ -71,8 +71,7 @@ def predicted_answer(answer: str, *, number: bool) -> str | None:
     if marked is not None:
         return _shortened(marked)
     if number:
-        plain = answer.replace("**", "")
-        found = [match.group() for match in _ANY_NUMBER.finditer(plain) if _stands_alone(plain, match)]
+        found = numbers_alone(answer.replace("**", ""))
     else:
         found = [next(part for part in match.groups() if part) for match in _FORMULA.finditer(answer)]
     return (
@@ -80,33 +79,26 @@ def predicted_answer(answer: str, *, number: bool) -> str | None:
     )
 
 
-def plain_number(text: str) -> Decimal | None:
-    """The number that a text begins with, if no formula goes on from it; commas, currency and units do not matter."""
-    match = _NUMBER.match(text.strip())
-    if match is None or _FORMULA_FOLLOWS.match(text.strip(), match.end()):
-        return None
-    return Decimal(("-" if match["sign"] else "") + match["digits"].replace(",", ""))
-
-
-def _stands_alone(text: str, number: re.Match[str]) -> bool:
-    """Whether a number is no part of a word or a formula; what an equation ends in stands alone."""
-    before = text[: number.start()].split("\n")[-1]
-    return not _LEADS_ON.search(before) and not _NO_END.match(text, number.end())
-
-
 def _shortened(text: str) -> str:
     """A number without the words that follow it; anything else as it is."""
     text = text.strip()
-    match = _NUMBER.match(text)
-    return text if match is None or plain_number(text) is None else match.group().strip()
+    match = None if plain_number(text) is None else NUMBER.match(in_latex(text))
+    return text if match is None else match.group().strip()
 
 
 def _equal(expected: str, predicted: str) -> bool:
     numbers = plain_number(expected), plain_number(predicted)
     if numbers[0] is not None and numbers[1] is not None:
         return numbers[0] == numbers[1]
-    if expected.strip("$ ") == predicted.strip("$ "):
+    ours, theirs = expected.strip("$ "), predicted.strip("$ ")
+    if ours == theirs:
         return True
+    several = figures(ours), figures(theirs)
+    if re.search(r"[^\W\d_]", ours + theirs) and any(some is not None and len(some) > 1 for some in several):
+        return several[0] == several[1]
+    bases = _IN_BASE.fullmatch(ours), _IN_BASE.fullmatch(theirs)
+    if any(bases):
+        return all(bases) and len({one.group("digits", "base") for one in bases if one}) == 1
     from math_verify import verify
 
     gold, found = _parsed(expected), _parsed(predicted)
@@ -120,7 +112,8 @@ def _parsed(text: str) -> Any:
 
     if len(text) > _LONGEST:
         return []
-    inner = text.replace("−", "-").strip().strip("$")
+    number = plain_number(text)
+    inner = str(number) if number is not None else in_latex(text).replace("−", "-").strip().strip("$")
     return parse(f"${inner}$", parsing_timeout=_timeout())
 
 

@@ -43,7 +43,10 @@ def tests_of(row: Mapping[str, Any]) -> str | None:
     """The tests as a program that follows the code; None if the row has none."""
     listed = row.get("test_list")
     if isinstance(listed, list) and listed and all(isinstance(one, str) for one in listed):
-        return "\n".join([str(row.get("test_setup_code") or ""), *listed])
+        imports = row.get("test_imports")
+        return "\n".join(
+            [*map(str, imports if isinstance(imports, list) else ()), str(row.get("test_setup_code") or ""), *listed]
+        )
     test, name = row.get("test"), entry_point(row)
     if not isinstance(test, str) or not test.strip():
         return None

@@ -8,7 +8,9 @@ from typing import ClassVar
 from xtf.evaluation.final_answer import marked_answer
 from xtf.evaluation.metric import Metric, Task, Verdict
 
-_BEGINS = re.compile(r"\W*(yes|no|maybe)(?![\w-])(?!\s+(?:one|body|longer|more|matter|doubt)\b)", re.IGNORECASE)
+_BEGINS = re.compile(
+    r"\W*(?:text(?:bf)?\s*\{\W*)?(yes|no|maybe)(?![\w-])(?!\s+(?:one|body|longer|more|matter|doubt)\b)", re.IGNORECASE
+)
 
 
 class YesNo(Metric):
