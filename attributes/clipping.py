@@ -39,12 +39,14 @@ class Clipping(Attribute[ClippingParams]):
     most 1 + ε, else none ("Clipping Low-Probability Tokens in SFT", OpenReview t4Jc7C9bTx; the objective is that of
     Proximal SFT, arXiv 2508.17784, too). Unlikely tokens grow fastest, so they are the first to stop. For
     ``combine.weight_by: clipping`` with ``training.objective: weight``; the loss is divided by all response tokens.
-    Frozen at ``current``, where the papers take the model in training anew at each step: r is 1 for all tokens there
-    when training starts.
+    Frozen at ``current``; the papers take the model in training anew at each step, where r is 1 for all tokens when
+    training starts: ``current: {in_training: true}`` with ``training.rescore_steps: 1``.
     """
 
     name: ClassVar[str] = "clipping"
     normalise: ClassVar[Literal["response"]] = "response"
+    rescores: ClassVar[bool] = True
+    base_stays: ClassVar[bool] = True
     Params = ClippingParams
 
     def requires(self) -> set[SignalRequest]:

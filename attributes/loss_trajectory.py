@@ -47,6 +47,7 @@ class LossTrajectory(Attribute[LossTrajectoryParams]):
         "does not find planted mistakes on GSM8K (AUROC 0.45, 0.5 is chance); not put to the test by training yet "
         "(docs/evidence.md)"
     )
+    base_stays: ClassVar[bool] = True
     Params = LossTrajectoryParams
 
     def default_cut(self) -> Mapping[str, Any]:

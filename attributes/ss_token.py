@@ -59,6 +59,7 @@ class SsToken(Attribute[SsTokenParams]):
 
     name: ClassVar[str] = "ss_token"
     rescores: ClassVar[bool] = True
+    base_stays: ClassVar[bool] = True
     Params = SsTokenParams
     roles: ClassVar[Roles] = Roles(newest="current", earlier="history")
 

@@ -16,11 +16,12 @@ from safetensors.torch import load_file
 import xtf
 from tests.conftest import Cli, chat_rows, tiny_config, write_config
 from tests.tiny import tiny_model, tiny_tokenizer
+from xtf.attribute import registry
 from xtf.errors import ConfigError
 from xtf.runs import RunReader
 from xtf.steps.labellings import labellings
 from xtf.steps.preparing import Given
-from xtf.steps.rescoring import RescoredLabels, Rescorer
+from xtf.steps.rescoring import RescoredLabels, Rescorer, current_signals, why_not_rescored
 from xtf.steps.training import loaded_model
 from xtf.tokens import FloatArray, TokenizedExample
 from xtf.training.rescoring import RescoringTrainer
@@ -283,6 +284,17 @@ def test_what_each_scorer_reads_of_the_model_in_training(tmp_path: Path, tiny_fo
     (first,) = run.shards(["random"])
     expected = np.concatenate([first.example(place).scores["random"] for place in places])
     np.testing.assert_array_equal(shard.scores["random"], expected)
+
+
+@pytest.mark.parametrize("name", ["ss_token", "clipping"])
+def test_the_model_as_it_was_is_not_the_one_in_training(name: str) -> None:
+    as_it_is = registry.build(name, {"current": "somewhere"})
+    assert not current_signals(registry.build("loss_trajectory", {})), "the first of its stops is the base"
+    assert "none of them {in_training: true}" in str(why_not_rescored(as_it_is))
+    followed = registry.build(name, {"current": {"in_training": True}})
+    assert why_not_rescored(followed) is None
+    assert {request.reference is None for request in followed.requires() - current_signals(followed)} == {True}
+    assert type(followed).rescores, "people are told that its scores are frozen"
 
 
 @pytest.mark.parametrize(

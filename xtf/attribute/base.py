@@ -149,6 +149,8 @@ class Attribute(ABC, Generic[P]):
         rescores: Whether its paper scores anew at each step of training, by the model in training. People are then told
             that scores are frozen at the base, unless ``training.rescore_steps`` is set; it is also what lets a scorer
             that is fitted be fitted and scored anew then.
+        base_stays: Whether the base is a model of the past to it, which stays the base in training. Such a scorer is
+            scored anew only if a parameter names the model in training; to others the base is that model, on its way.
         roles: For a scorer that compares two models: which parameter is the newest, and which the earlier one.
         evidence: What studies have shown, in a sentence or two with figures and where they stand: training with and
             without the tokens that it finds, or how many planted mistakes are among them; empty where nobody has
@@ -160,6 +162,7 @@ class Attribute(ABC, Generic[P]):
     is_probability: ClassVar[bool] = False
     normalise: ClassVar[Literal["kept", "response"]] = "kept"
     rescores: ClassVar[bool] = False
+    base_stays: ClassVar[bool] = False
     roles: ClassVar[Roles | None] = None
     evidence: ClassVar[str] = ""
 

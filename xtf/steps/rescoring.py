@@ -2,9 +2,9 @@
 
 A scorer is *re-scored* if every signal it reads is of a prediction, of attention or of hidden states, and one of them
 is of the model in training: what it asks of the base, unless it names the model in training by a :class:`Reference`
-itself (``in_training``); then the base stays the base. Signals of other models are read once, before training. Every
-other scorer keeps its first score, and its cut as fitted to all rows. Cuts of re-scored attributes and the rule are
-fitted anew to the rows of a block, and only to those.
+itself (``in_training``), or could (``base_stays``); then the base stays the base. Signals of other models are read
+once, before training. Every other scorer keeps its first score, and its cut as fitted to all rows. Cuts of re-scored
+attributes and the rule are fitted anew to the rows of a block, and only to those.
 """
 
 from __future__ import annotations
@@ -61,6 +61,8 @@ def why_not_rescored(attribute: AnyAttribute) -> str | None:
     other = sorted({request.name for request in requests if not isinstance(request, _OF_THE_MODEL)})
     if other:
         return f"reads {listed(other)}, which is not read of the model in training"
+    if attribute.base_stays and not current_signals(attribute):
+        return "compares models that stay as they are, none of them {in_training: true}"
     if not current_signals(attribute):
         return "reads nothing of the model in training"
     if type(attribute).fit is not Attribute.fit and not attribute.rescores:
@@ -72,7 +74,9 @@ def current_signals(attribute: AnyAttribute) -> set[SignalRequest]:
     """The signals of a scorer that are the model's in training; the others are of models that stay as they are."""
     requests = attribute.requires()
     named = {r for r in requests if r.reference is not None and r.reference.in_training}
-    return named or {request for request in requests if request.reference is None}
+    if named or attribute.base_stays:
+        return named
+    return {request for request in requests if request.reference is None}
 
 
 class Rescorer:
