@@ -19,7 +19,8 @@ class DFT(Attribute[NoParams]):
 
     name: ClassVar[str] = "dft"
     evidence: ClassVar[str] = (
-        "finds planted mistakes on GSM8K with AUROC 0.78; not put to the test by training yet (docs/evidence.md)"
+        "finds planted mistakes on GSM8K with AUROC 0.78; weights at the base lose 0.578 nats a token [0.446, 0.710] "
+        "to the same weights shuffled, with a small model (docs/evidence.md)"
     )
     normalise: ClassVar[Literal["response"]] = "response"
     rescores: ClassVar[bool] = True

@@ -13,7 +13,7 @@ from .window import mean_of_step
 if TYPE_CHECKING:
     import torch
 
-_LEAST_FOUND = 0.15
+_LEAST_FOUND = 0.25
 _THRESHOLDS = 60
 _SHARPNESS = 6.0
 
@@ -25,7 +25,8 @@ def estimate_share(data: NDArray[np.float64], planted: NDArray[np.float64]) -> f
     measured against, and fitting a mixture to it would always answer 0. But above any threshold there cannot be more
     mistakes than tokens: the share is at most that of the data above it, divided by that of planted mistakes above it
     (Garg et al. 2021, arXiv 2111.00980). The least such bound is taken, each with one standard error added, over
-    thresholds that at least 15 % of the planted mistakes exceed.
+    thresholds that at least a quarter of the planted mistakes exceed: those that are more glaring say little of real
+    ones, which read better.
 
     Args:
         data: ``(n,)`` evidence of each token of the data.

@@ -12,14 +12,14 @@ from xtf.tokens import TokenizedExample
 
 _RATES = (0.06, 0.12)
 _ENOUGH = 400
-_MOST_COPIES = 3
+_MOST_COPIES = 5
 _CODE_FIRST = 0.8
 
 Predict = Callable[[TokenizedExample], Sequence[Sequence[str]]]
 
 
 def copies_of_each(examples: int) -> int:
-    """How often each of so many examples is copied: few examples more often."""
+    """How often each of so many examples is copied: few of them more often, since little text teaches little."""
     return int(np.clip(-(-_ENOUGH // max(examples, 1)), 2, _MOST_COPIES))
 
 

@@ -442,4 +442,4 @@ def test_program_text_gets_the_mistakes_of_programs() -> None:
 
 
 def test_few_examples_are_copied_more_often() -> None:
-    assert [copies_of_each(n) for n in (1, 100, 150, 200, 399, 5000)] == [3, 3, 3, 2, 2, 2]
+    assert [copies_of_each(n) for n in (1, 80, 100, 150, 200, 399, 5000)] == [5, 5, 4, 3, 2, 2, 2]

@@ -82,7 +82,7 @@ def test_references_derivatives_and_fitting_are_counted_as_passes(tmp_path: Path
     scoring = xtf.estimate(config, throughput=1.0)["scoring"]
     assert scoring["memory"]["reference models"] == 4 * sum(p.numel() for p in architecture("gpt2").parameters())
     passes = scoring["passes"]
-    assert passes.pop("fitting label_quality") == 6 * 4 / 12  # each of six examples once, and three copies of it
+    assert passes.pop("fitting label_quality") == 6 * 6 / 12  # each of six examples once, and five copies of it
     assert passes.pop("the derivative along the last 50% of the data") > 2  # which reads the base as well
     assert passes == {str(other): 1.0}
     attributes["influence"]["mode"] = "finite"
