@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -29,8 +29,10 @@ from xtf.model.forward import Forward
 from xtf.model.source import folder_fingerprint, read_json
 from xtf.progress import busy
 from xtf.runs.folder import RunFolder
-from xtf.runs.tables import examples_of
+from xtf.runs.tables import examples_of, flat_tokens, tokens_table
 from xtf.tokens import TokenizedExample, fold_of
+from xtf.training.rows import TrainingRow
+from xtf.training.storage import ExampleWriter, StoredExamples
 
 
 def needs_reference(request: SignalRequest) -> bool:
@@ -158,13 +160,11 @@ class ReferenceModels:
     def _train(
         self, spec: Reference, examples: Sequence[TokenizedExample], folder: Path, fingerprint: str
     ) -> dict[str, Any]:
-        from xtf.training import TrainingJob, TrainingRow, train_model
+        from xtf.training import TrainingJob, train_model
 
         if int(os.environ.get("WORLD_SIZE", "1")) > 1 and not (folder / "done.json").exists():
             raise ModelError("a launch over several processes cannot train it. Make it first in one: xtf score CONFIG")
-        rows = [
-            TrainingRow(e.example_id, e.input_ids, e.is_response.astype(np.float32), e.is_response) for e in examples
-        ]
+        rows = _ResponsesLearnt(examples)
         with train_model(
             self._loaded.model,
             self._loaded.tokenizer,
@@ -209,33 +209,65 @@ class ReferenceModels:
 
     # -- examples --------------------------------------------------------------------------------------------------
 
-    def _warm_up(self, spec: Reference) -> list[TokenizedExample]:
+    def _warm_up(self, spec: Reference) -> Sequence[TokenizedExample]:
         if spec.without_fold is None:
             return self._examples(spec.train_on, spec.share, last=False)
         left_out, folds = spec.without_fold
-        found = [e for e in self._examples(None, 1.0, last=False) if fold_of(e.example_id, folds) != left_out]
+        tables = (self._folder.read_shard("tokens", record) for record in self._folder.records("tokens"))
+        found = self._stored([e for e in examples_of(t) if fold_of(e.example_id, folds) != left_out] for t in tables)
         if not found:
             raise DataError(f"{spec.shown}: no example lies in another fold. Give more examples, or fewer folds.")
         return found
 
-    def _examples(self, path: str | None, share: float | None, *, last: bool) -> list[TokenizedExample]:
+    def _examples(self, path: str | None, share: float | None, *, last: bool) -> Sequence[TokenizedExample]:
         if path is not None:
             source = self._config.data.model_copy(update={"path": path, "limit": None})
             with busy(f"Reading {source.place}"):
                 return list(read_examples(source, self._loaded.tokenizer, DataReport()))
         assert share is not None
-        records = self._folder.records("tokens")
-        total = sum(record.rows for record in records)
+        total = sum(record.rows for record in self._folder.records("tokens"))
         wanted = min(total, max(1, round(share * total)))
-        found: list[TokenizedExample] = []
-        for record in reversed(records) if last else records:
-            if len(found) < wanted:
-                part = examples_of(self._folder.read_shard("tokens", record))
-                found = [*part, *found] if last else [*found, *part]
-        return found[-wanted:] if last else found[:wanted]
+        return self._stored(self._cut(total - wanted if last else 0, wanted))
+
+    def _cut(self, first: int, count: int) -> Iterator[list[TokenizedExample]]:
+        """``count`` examples of the run from ``first`` on, shard by shard."""
+        start = 0
+        for record in self._folder.records("tokens"):
+            inside = slice(max(first - start, 0), max(first + count - start, 0))
+            start += record.rows
+            if inside.start < min(inside.stop, record.rows):
+                yield examples_of(self._folder.read_shard("tokens", record))[inside]
+
+    def _stored(self, parts: Iterable[list[TokenizedExample]]) -> StoredExamples:
+        """Examples in a file that vanishes, for a share of the data may be larger than memory."""
+        writer = ExampleWriter(self._folder.state)
+        for part in parts:
+            if part:
+                writer.append(*flat_tokens(tokens_table(part)))
+        return writer.stored()
 
     def _key(self, *parts: object) -> str:
         return digest(self._loaded.fingerprint, tokenizer_fingerprint(self._loaded.tokenizer), *parts)
+
+
+class _ResponsesLearnt(Sequence[TrainingRow]):
+    """A row for each example, all of whose response tokens are learnt, made when it is asked for."""
+
+    def __init__(self, examples: Sequence[TokenizedExample]) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    @overload
+    def __getitem__(self, index: int) -> TrainingRow: ...
+    @overload
+    def __getitem__(self, index: slice) -> _ResponsesLearnt: ...
+    def __getitem__(self, index: int | slice) -> TrainingRow | _ResponsesLearnt:
+        if isinstance(index, slice):
+            return _ResponsesLearnt(self._examples[index])
+        one = self._examples[index]
+        return TrainingRow(one.example_id, one.input_ids, one.is_response.astype(np.float32), one.is_response)
 
 
 def reference_folder(folder: RunFolder, key: str) -> Path:
