@@ -72,7 +72,7 @@ def test_the_command_prints_what_the_object_shows(cli: Cli, data: Path, tiny_fol
     assert found.headline() in done.out
     assert f"  1. {found[0].example_id} " in done.out
     assert "8 more examples" in done.out
-    assert f"xtf explain {found.run.path} --example {found[0].example_id}" in done.out
+    assert f"xtf explain {found.run.path} --example={found[0].example_id}" in done.out
     as_json = json.loads(cli("find", data, "--model", tiny_folder, "--json", "--by", "useless", *SET).out)
     assert [one["example_id"] for one in as_json["examples"]] == [o.example_id for o in found.worst(10, "useless")]
 
