@@ -106,7 +106,7 @@ def _all_scored(run: RunReader) -> list[ShardRecord]:
     records = folder.records("scores")
     if not records or not run.is_scored:
         raise RunError(
-            f"{folder.path}: scoring has not finished ({len(records)} of {len(folder.indices('tokens'))} shards are "
+            f"{folder.path}: scoring has not finished ({len(records)} of {len(folder.indices('tokens'))} shards "
             f"there). Go on with: {command('xtf', 'score', folder.config_path)}"
         )
     wanted = {*folder.indices("tokens"), *folder.indices("scores")}
