@@ -66,6 +66,7 @@ def until(said: Callable[[], bool]) -> None:
         ),
         ([Activity("Tokenising", "rows", None, 12000, 6.0, 2000.0)], "Tokenising: 12,000 rows, 2,000 a second"),
         ([Activity("Loading m", "", None, 0, 7.0)], "Loading m: 7 s so far"),
+        ([Activity("Scoring", "tokens", None, 0, 7.0)], "Scoring: 7 s so far"),
         ([Activity("Labelling", "shards", 1, 0, 2.0)], "Labelling: 0 of 1 shard"),
         ([], ""),
     ],

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.attribute import progress
+
 from .folds import FOLDS
 
 if TYPE_CHECKING:
@@ -76,10 +78,13 @@ def train_networks(
     import torch
 
     count = int(classes.max(initial=0)) + 1
-    folds = [
-        [_train_one(features[fold != one], classes[fold != one], count, seed + place) for place in range(networks)]
-        for one in range(FOLDS)
-    ]
+    folds: list[list[Sequence[NDArray[np.float64]]]] = []
+    with progress("Learning", FOLDS * networks, "networks") as advance:
+        for one in range(FOLDS):
+            folds.append([])
+            for place in range(networks):
+                folds[-1].append(_train_one(features[fold != one], classes[fold != one], count, seed + place))
+                advance(1)
     stacked = [
         torch.from_numpy(np.array([[weights[part] for weights in row] for row in folds], np.float32))
         for part in range(4)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from xtf.attribute import progress
+
 from .folds import FOLDS
 
 if TYPE_CHECKING:
@@ -82,7 +84,11 @@ def train_trees(features: NDArray[np.float32], wrong: NDArray[np.bool_], fold: N
     """
     import torch
 
-    grown = [_grow(features[fold != one], wrong[fold != one], seed) for one in range(FOLDS)]
+    grown = []
+    with progress("Growing trees", FOLDS, "folds") as advance:
+        for one in range(FOLDS):
+            grown.append(_grow(features[fold != one], wrong[fold != one], seed))
+            advance(1)
     size = max(len(tree[0]) for _, trees in grown for tree in trees)
     parts = zip(*(zip(*trees, strict=True) for _, trees in grown), strict=True)
     padded = (np.array([[np.resize(one, size) for one in trees] for trees in part]) for part in parts)

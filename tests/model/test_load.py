@@ -166,7 +166,7 @@ def test_an_unreachable_hub_is_no_traceback(monkeypatch: pytest.MonkeyPatch) -> 
         raise LocalEntryNotFoundError("offline")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(ModelError, match="some/model: no such folder here, and the hub cannot be reached"):
+    with pytest.raises(ModelError, match=r"some/model: no such folder here .* and the hub cannot be reached"):
         load_model(config("some/model"))
 
 
@@ -271,6 +271,41 @@ def test_adapters_record_a_name_that_others_have(folder: Path, monkeypatch: pyte
 
 def test_a_packaged_model_is_named_as_it_was_written() -> None:
     assert name_for_others(SMOLLM2) == SMOLLM2
+
+
+def test_a_gguf_file_of_the_hub_goes_by_its_place_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "models--some--model-GGUF"
+    (cache / "blobs").mkdir(parents=True)
+    (cache / "blobs" / "0123").write_bytes(b"GGUF")
+    file = cache / "snapshots" / ("a" * 40) / "q4" / "model.gguf"
+    file.parent.mkdir(parents=True)
+    file.symlink_to(cache / "blobs" / "0123")  # as the hub's cache lies on disk
+    asked: list[tuple[str, str, str | None]] = []
+
+    def download(repo: str, name: str, *, revision: str | None) -> str:
+        asked.append((repo, name, revision))
+        return str(file)
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    assert find_model("some/model-GGUF/q4/model.gguf", "v1") == file
+    assert asked == [("some/model-GGUF", "q4/model.gguf", "v1")]
+    assert find_model(str(file)) == file, "not the nameless file behind the link"
+    assert name_for_others(str(file)) == name_for_others("some/model-GGUF/q4/model.gguf")
+    assert name_for_others(str(file)) == "some/model-GGUF/q4/model.gguf"
+
+
+def test_a_gguf_file_that_is_nowhere_says_where_it_was_looked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def unreachable(*_: object, **__: object) -> str:
+        raise LocalEntryNotFoundError("offline")
+
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", unreachable)
+    with pytest.raises(ModelError, match=r"some/dir/x.gguf: no such file here .looked in .* the hub cannot be reached"):
+        find_model("some/dir/x.gguf")
+    for path in ("../dir/x.gguf", "./dir/x.gguf", "/nowhere/x.gguf"):
+        with pytest.raises(ModelError, match="no such file or folder"):
+            find_model(path)
 
 
 def refused(config: Any, text: str, folder: Path) -> None:

@@ -32,6 +32,7 @@ from xtf.attribute.signals import (
     TokenEmbedding,
     TopTokens,
 )
+from xtf.progress import progress
 
 __all__ = [
     "AlternativeLogProb",
@@ -69,4 +70,5 @@ __all__ = [
     "TokenEmbedding",
     "TopTokens",
     "probability_text",
+    "progress",
 ]

@@ -36,7 +36,9 @@ DeviceMap = Literal["auto", "balanced", "balanced_low_0", "sequential"] | dict[s
 class ModelConfig(Section):
     """The base model."""
 
-    path: str = Field(description="Hub id, folder, GGUF file, or package:NAME/FILE inside an installed package.")
+    path: str = Field(
+        description="Hub id, folder, GGUF file (of the hub: ORG/NAME/FILE.gguf), or package:NAME/FILE of a package."
+    )
     tokenizer: str | None = Field(None, description="Hub id or folder of the tokenizer, if not beside the model.")
     revision: str | None = Field(None, description="Branch, tag or commit on the hub.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(

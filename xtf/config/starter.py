@@ -19,7 +19,7 @@ output: {output}
 seed: 0
 
 model:
-  path: {model}            # hub id, folder, GGUF file, or package:NAME/FILE
+  path: {model}            # hub id, folder, GGUF file (of the hub: ORG/NAME/FILE.gguf), or package:NAME/FILE
   dtype: auto
   device: auto
 

@@ -11,9 +11,10 @@ import importlib.util
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PACKAGE = "package:"
+_HUB_FILE = re.compile(r"([\w-][\w.-]*/[\w.-]+)/(.+\.gguf)", re.IGNORECASE)
+_SNAPSHOT = re.compile(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/[^/]+(/.+\.gguf)?$", re.IGNORECASE)
 _TOKENIZER_FILES = ("*.json", "*.txt", "*.jinja", "*.model")
 _SAMPLE, _STRIDE = 4096, 1 << 20
 
@@ -33,8 +36,8 @@ def find_model(path: str, revision: str | None = None, *, weights: bool = True, 
     """Return the local folder or GGUF file that ``path`` means, downloading from the hub what is missing.
 
     Args:
-        path: A folder, a GGUF file, ``package:NAME[/FILE]``, or a hub id.
-        revision: Branch, tag or commit, for hub ids.
+        path: A folder, a GGUF file, ``package:NAME[/FILE]``, a hub id, or a GGUF file of the hub, ``ORG/NAME/FILE``.
+        revision: Branch, tag or commit, on the hub.
         weights: Whether the weights are wanted too, or the configuration and tokenizer alone.
         code: Whether Python files may be downloaded.
 
@@ -47,7 +50,9 @@ def find_model(path: str, revision: str | None = None, *, weights: bool = True, 
     if local.exists():
         if local.is_file() and local.suffix.lower() != ".gguf":
             raise ModelError(f"{path}: expected a folder or a .gguf file. Give the folder that holds config.json.")
-        return local.resolve()
+        return local.parent.resolve() / local.name if local.is_file() else local.resolve()
+    if file := _HUB_FILE.fullmatch(path):
+        return _file_of_hub(path, file[1], file[2], revision)
     if local.suffix.lower() == ".gguf" or not is_hub_id(path) or path.startswith("."):
         raise ModelError(f"{path}: no such file or folder (looked in {Path.cwd()}).")
     return _from_hub(path, revision, weights=weights, code=code)
@@ -61,8 +66,9 @@ def name_for_others(path: str) -> str:
     local = Path(path).expanduser()
     if path.startswith(PACKAGE) or not local.exists():
         return path
-    snapshot = re.search(r"/models--([\w.-]+?)--([\w.-]+)/snapshots/[^/]+$", local.resolve().as_posix())
-    return "/".join(snapshot.groups()) if snapshot else str(local.resolve())
+    whole = local.parent.resolve() / local.name if local.is_file() else local.resolve()  # the hub's files are links
+    snapshot = _SNAPSHOT.search(whole.as_posix())
+    return f"{snapshot[1]}/{snapshot[2]}{snapshot[3] or ''}" if snapshot else str(whole)
 
 
 def is_hub_id(path: str) -> bool:
@@ -95,31 +101,50 @@ def _in_package(inner: str) -> Path:
 
 def _from_hub(repo: str, revision: str | None, *, weights: bool, code: bool) -> Path:
     from huggingface_hub import snapshot_download
+
+    wanted = (*_TOKENIZER_FILES, *(("*.safetensors",) if weights else ()), *(("*.py",) if code else ()))
+    with _asking_the_hub(repo, "folder"), busy(f"Looking up {repo}" if not weights else f"Fetching {repo}"):
+        folder = snapshot_download(
+            repo,
+            revision=revision,
+            allow_patterns=list(wanted),
+            ignore_patterns=["original/*", "consolidated*", "onnx/*", "openvino/*"],
+        )
+    return Path(folder)
+
+
+def _file_of_hub(path: str, repo: str, name: str, revision: str | None) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    with _asking_the_hub(path, "file"), busy(f"Fetching {path}"):
+        return Path(hf_hub_download(repo, name, revision=revision))
+
+
+@contextmanager
+def _asking_the_hub(path: str, kind: Literal["file", "folder"]) -> Iterator[None]:
+    """Say of every failure what was looked for, and where.
+
+    Raises:
+        ModelError: for it.
+    """
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
     from huggingface_hub.utils.tqdm import disable_progress_bars
 
     disable_progress_bars()
-    wanted = (*_TOKENIZER_FILES, *(("*.safetensors",) if weights else ()), *(("*.py",) if code else ()))
     try:
-        with busy(f"Looking up {repo}" if not weights else f"Fetching {repo}"):
-            folder = snapshot_download(
-                repo,
-                revision=revision,
-                allow_patterns=list(wanted),
-                ignore_patterns=["original/*", "consolidated*", "onnx/*", "openvino/*"],
-            )
+        yield
     except LocalEntryNotFoundError:
         raise ModelError(
-            f"{repo}: no such folder here, and the hub cannot be reached. Check the spelling and the network, "
-            "or download the model elsewhere and give its folder."
+            f"{path}: no such {kind} here (looked in {Path.cwd()}), and the hub cannot be reached. Check the spelling "
+            f"and the network, or download the model elsewhere and give its {kind}."
         ) from None
     except RepositoryNotFoundError:
         raise ModelError(
-            f"{repo}: neither a folder here nor a model on the hub. If it is private or gated, log in: hf auth login"
+            f"{path}: neither a {kind} here (looked in {Path.cwd()}) nor a model on the hub. "
+            "If it is private or gated, log in: hf auth login"
         ) from None
     except (HfHubHTTPError, OSError, ValueError) as error:
-        raise ModelError(f"{repo}: cannot be read from the hub: {first_line(error)}") from None
-    return Path(folder)
+        raise ModelError(f"{path}: cannot be read from the hub: {first_line(error)}") from None
 
 
 def require_safetensors(folder: Path, shown: str, names: Sequence[str] = ("*.safetensors",)) -> None:

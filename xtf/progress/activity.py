@@ -52,7 +52,7 @@ def short_standing(activity: Activity) -> str:
     >>> short_standing(Activity("Scoring", "tokens", 3000, 1000, 12.0, 100.0))
     '1,000/3,000 tokens, 100/s, 20 s left'
     """
-    if not activity.unit and not activity.done:
+    if _has_no_count(activity):
         return duration(activity.seconds)
     count = f"{activity.done:,}" if activity.total is None else f"{activity.done:,}/{activity.total:,}"
     parts = [f"{count} {_noun(activity)}".rstrip()]
@@ -80,7 +80,7 @@ def duration(seconds: float) -> str:
 
 
 def _standing(activity: Activity) -> str:
-    if not activity.unit and not activity.done:
+    if _has_no_count(activity):
         return f"{duration(activity.seconds)} so far"
     count = f"{activity.done:,}" if activity.total is None else f"{activity.done:,} of {activity.total:,}"
     parts = [f"{count} {_noun(activity)}".rstrip()]
@@ -89,6 +89,11 @@ def _standing(activity: Activity) -> str:
     if activity.left is not None:
         parts.append(f"about {duration(activity.left)} left")
     return ", ".join(parts)
+
+
+def _has_no_count(activity: Activity) -> bool:
+    """Whether nothing is counted, or nothing yet and nobody knows of how much."""
+    return not activity.done and (not activity.unit or activity.total is None)
 
 
 def _noun(activity: Activity) -> str:
