@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -176,7 +177,10 @@ def test_sentences_tell_the_details_in_terminal_and_page(tmp_path: Path, tiny_fo
         told = 0
         for token in explained.tokens:
             if token.is_response:
-                rival = run.vocabulary.text([int(one.details["telling.rival"][token.index])])
+                piece = run.vocabulary.pieces[int(one.details["telling.rival"][token.index])]
+                rival = re.sub(
+                    r"\\x(..)", lambda byte: f"<{byte[1].upper()}>", piece.decode("utf-8", "backslashreplace")
+                )
                 kind = ("the likeliest", "another")[int(one.details["telling.kind"][token.index])]
                 wanted = f"{token.verdicts[0].value:.2f}, {kind}: {rival!r}"
                 assert str(token.verdicts[0].meaning).startswith(wanted)

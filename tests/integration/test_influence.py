@@ -74,7 +74,7 @@ def test_a_reference_model(tmp_path: Path, tiny_folder: Path) -> None:
     run = influence(tmp_path, tiny_folder, reference=str(reference))
     expected = losses(tiny_model("llama"), run) - losses(tiny_model("llama", seed=1), run)
     np.testing.assert_allclose(scores(run), expected, atol=1e-4)
-    cut = {"kind": "top_share", "keep": 0.6, "scope": "dataset", "at_most": None}
+    cut = {"kind": "top_share", "keep": 0.6, "scope": "dataset", "over": "responses", "at_most": None}
     assert run.config.thresholds["influence"].model_dump() == cut
 
 
