@@ -54,9 +54,12 @@ def test_a_listing_shows_a_character_once_and_each_of_its_tokens_with_its_own_ve
     running, _, reasons = capture.get().partition("prompt · ")
     joined = b"".join(PIECES[one.token_id] for one in tokens)
     assert running.count("🦙") == joined.count("🦙".encode()) > 10
-    assert "⟦🦙₂⟧" in running
     assert "⟦🦙⟧₂" in running
     assert "🦙⟦₂⟧" in running
+    halves = [one.noise for one in tokens if one.parts == 2]
+    alike = [first == second for first, second in zip(halves[::2], halves[1::2], strict=True)]
+    assert running.count("₂") == alike.count(False) > 0, "numbers only where the tokens of a character part ways"
+    assert alike.count(True) > 0
     assert "₂ ₃ … more tokens of one character" in " ".join(reasons.split())
     for one in tokens:
         if one.is_response and one.parts == 2:

@@ -90,9 +90,19 @@ def _look(token: TokenExplanation) -> tuple[bool, bool, bool, int | None]:
     return token.is_response, token.is_protected, token.noise, first_lacking(token) if token.noise else None
 
 
-def shown_text(tokens: Iterable[TokenExplanation]) -> str:
-    """What stands for tokens in a running text: their texts made safe, further parts of a character as numbers."""
+def shown_text(tokens: Sequence[TokenExplanation]) -> str:
+    """What stands for tokens in a running text: their texts made safe, further parts of a character as numbers.
+
+    All parts of a character together are the character alone.
+    """
+    if _is_whole(tokens):
+        return visible(tokens[0].text, keep_newlines=True)
     return "".join(visible(token.spelt.shown, keep_newlines=True) for token in tokens)
+
+
+def _is_whole(tokens: Sequence[TokenExplanation]) -> bool:
+    """Whether tokens are all parts of one character."""
+    return tokens[0].part == 1 and tokens[0].parts == len(tokens)
 
 
 def legend(explanation: ExampleExplanation, plain: bool) -> Text:
@@ -109,7 +119,7 @@ def legend(explanation: ExampleExplanation, plain: bool) -> Text:
     if any(token.noise and first_lacking(token) is None for token in explanation.tokens):
         text.append(" · ")
         text.append(bracketed(WORDS["otherwise"], None, len(names)) if plain else WORDS["otherwise"], mark(None).style)
-    if any(token.parts > 1 for token in explanation.tokens):
+    if not all(map(_is_whole, alike(explanation.tokens))):
         text.append(f" · {WORDS['further']}")
     return text
 
