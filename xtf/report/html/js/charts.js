@@ -25,7 +25,7 @@ const Charts = (() => {
     const bounds = intervals.flat().filter((bound) => Number.isFinite(bound));
     const inside = bounds.map((bound) => Math.min(Math.max(bound, low), high));
     const chart = draw(`Scores of ${Base.spoken(attribute.name)}: ${Trials.words(intervals)} lacks`, {
-      width: width(node, 520), height: 92, marginLeft: 4, marginRight: 4, marginTop: 16, marginBottom: 20,
+      width: width(node, 520), height: 92, marginLeft: 16, marginRight: 16, marginTop: 16, marginBottom: 20,
       x: { domain: [low, high], ticks: 4, label: null, tickSize: 3 },
       y: { axis: null },
       marks: [
