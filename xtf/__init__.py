@@ -86,6 +86,7 @@ if TYPE_CHECKING:
     from xtf.labelling.cuts import StepsControl as StepsControl
     from xtf.labelling.cuts.float32 import float32_up as float32_up
     from xtf.progress import Activity, watch_progress
+    from xtf.runs.versions import __version__
     from xtf.scorer import Scorer
     from xtf.testing import check_metric as check_metric
     from xtf.testing import parametrize_combiners_with_checks as parametrize_combiners_with_checks
@@ -106,6 +107,7 @@ _HOMES = {
     "xtf.cluster": "RayEngine",
     "xtf.errors": "XTFError",
     "xtf.progress": "Activity watch_progress",
+    "xtf.runs.versions": "__version__",
     "xtf.scorer": "Scorer",
     "xtf.attribute.registry": "register",
     "xtf.api": (
@@ -170,6 +172,7 @@ __all__ = [
     "TokenEmbedding",
     "TopTokens",
     "XTFError",
+    "__version__",
     "apply_spans",
     "detect",
     "estimate",

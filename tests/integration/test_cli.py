@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import platform
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import yaml
 
+import xtf
 from tests.conftest import Cli, chat_row, chat_rows, tiny_config, write_config, write_jsonl
 from xtf.attribute import registry
 
@@ -34,6 +37,14 @@ def test_help_has_an_example(cli: Cli, command: str) -> None:
     assert outcome.code == 0
     assert "Example: " in outcome.out
     assert f"xtf {command}" in outcome.out
+
+
+def test_the_version_is_that_of_the_installed_package(cli: Cli) -> None:
+    outcome = cli("--version")
+    number = metadata.version("xtf-tokens")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"xtf {number} (python {platform.python_version()}, torch ")
+    assert xtf.__version__ == number
 
 
 def test_a_whole_run(cli: Cli, tmp_path: Path, tiny_folder: Path) -> None:

@@ -44,6 +44,11 @@ def test_help_loads_the_command_line_alone() -> None:
     assert not loaded("--help") & (MODELS | {"numpy", "pyarrow", "pydantic", "yaml", "jinja2"})
 
 
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_versions_are_read_and_not_imported(option: str) -> None:
+    assert not loaded(option) & (MODELS | {"numpy", "pyarrow", "pydantic", "yaml", "jinja2"})
+
+
 @pytest.mark.parametrize(
     "arguments",
     [["attributes"], ["attributes", "label_quality"], ["check", "configs/quickstart.yaml"]],

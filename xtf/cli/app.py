@@ -114,3 +114,29 @@ def print_json(value: Any) -> None:
         return
     text = json.dumps(value, indent=1, ensure_ascii=not _writes_unicode(), allow_nan=False)
     sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")  # half of a surrogate pair: \udXXX
+
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        from xtf.runs.versions import versions
+
+        others = versions()
+        own = others.pop("xtf-tokens")
+        typer.echo(f"xtf {own} ({', '.join(f'{package} {version}' for package, version in others.items())})")
+        raise typer.Exit
+
+
+@app.callback()
+def _before_any_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            "-V",
+            is_eager=True,
+            callback=_print_versions,
+            help="Print the versions of XTF and of what decides its results, and exit.",
+        ),
+    ] = False,
+) -> None:
+    pass

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, distribution, version
 from urllib.parse import unquote, urlsplit
 
 _PACKAGES = ("xtf-tokens", "torch", "transformers", "peft", "accelerate", "pyarrow", "numpy")
+__version__ = version("xtf-tokens")
 
 
 def versions() -> dict[str, str]:
