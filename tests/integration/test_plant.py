@@ -111,6 +111,30 @@ def test_what_cannot_be_planted_is_refused(tmp_path: Path) -> None:
         xtf.plant(source, tmp_path / "n.parquet")
 
 
+def test_the_data_is_never_written_over(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    source = write_jsonl(folder / "rows.jsonl", PAIRS)
+    before = source.read_bytes()
+    (tmp_path / "same.jsonl").hardlink_to(source)
+    with pytest.raises(ConfigError, match="is the data itself"):
+        xtf.plant(source, source)
+    with pytest.raises(ConfigError, match="is the data itself"):
+        xtf.plant(source, tmp_path / "same.jsonl")
+    with pytest.raises(ConfigError, match=r"rows\.jsonl: is the data itself"):
+        xtf.plant(folder, source)
+    with pytest.raises(ConfigError, match=r"would be read as part of .*data the next time"):
+        xtf.plant(folder, folder / "deeper" / "noisy.jsonl")
+    with pytest.raises(ConfigError, match=r"would be read as part of .*\*\.jsonl the next time"):
+        xtf.plant(f"{folder}/*.jsonl", folder / "noisy.jsonl")
+    truths = source.rename(folder / "noisy.truth.jsonl")
+    with pytest.raises(ConfigError, match=r"noisy\.truth\.jsonl: is the data itself"):
+        xtf.plant(truths, folder / "noisy.jsonl")
+    assert truths.read_bytes() == before
+    assert [file.name for file in folder.iterdir()] == ["noisy.truth.jsonl"]
+    xtf.plant(truths, folder / "other.jsonl")
+
+
 def test_the_command(cli: Cli, tmp_path: Path) -> None:
     rows = [{"ask": "Q?", "say": f"It is {i} of {i + 1} and it was 'so'."} for i in range(9)]
     source = write_jsonl(tmp_path / "my data.jsonl", rows)

@@ -148,6 +148,11 @@ def test_chosen_examples_alone_are_embedded(run: Run, tmp_path: Path) -> None:
     payload = _payload(target)
     assert payload["runs"][0]["ids"] == ["made-0002", "made-0004"]
     assert payload["runs"][0]["why"] == ["chosen", "chosen"]
+    data = tmp_path / "train.jsonl"
+    data.write_text("{}", encoding="utf-8")
+    result = CliRunner().invoke(app, ["report", str(run.path), "-o", str(data)])
+    assert result.exit_code == 2
+    assert data.read_text(encoding="utf-8") == "{}"
 
 
 def test_the_page_asks_nothing_of_any_server(run: Run) -> None:

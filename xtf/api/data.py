@@ -124,7 +124,8 @@ def plant(
         columns: As for ``data.columns``.
 
     Raises:
-        ConfigError: a rate or share outside 0 to 1, or kinds that need a model where none is given.
+        ConfigError: a rate or share outside 0 to 1, kinds that need a model where none is given, or an output that is
+            the data itself or would be read with it.
         DataError: the data cannot be read.
     """
     from xtf.config import ColumnsConfig, DataConfig, ModelConfig, words

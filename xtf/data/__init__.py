@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from xtf.data.identity import fingerprint
     from xtf.data.ids import ExampleIds
     from xtf.data.inspection import LOOK, ExampleView, Inspection, TokenView, inspect_examples, token_texts
+    from xtf.data.outputs import check_row_file
     from xtf.data.reader import (
         LocatedExample,
         read_conversations,
@@ -54,6 +55,7 @@ __all__ = [
     "SharedSpan",
     "TokenView",
     "apply_spans",
+    "check_row_file",
     "fingerprint",
     "inspect_examples",
     "masked_turns",
@@ -77,6 +79,7 @@ __getattr__ = on_demand(
         "xtf.data.identity": "fingerprint",
         "xtf.data.ids": "ExampleIds",
         "xtf.data.inspection": "LOOK ExampleView Inspection TokenView inspect_examples token_texts",
+        "xtf.data.outputs": "check_row_file",
         "xtf.data.reader": "LocatedExample read_conversations read_examples read_examples_with_rows "
         "read_located_examples read_named_conversations read_named_rows response_texts",
         "xtf.data.report": "Count DataReport RowError",

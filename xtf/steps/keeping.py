@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from xtf.config import DataConfig
-from xtf.data import DataReport, fingerprint, read_named_rows
-from xtf.errors import ConfigError, RunError
+from xtf.data import DataReport, check_row_file, fingerprint, read_named_rows
+from xtf.errors import RunError
 from xtf.files import write_atomically
 from xtf.runs import RunReader
 
@@ -24,15 +24,12 @@ def write_rows(run: RunReader, example_ids: Sequence[str], path: Path, rows: Any
         rows: The rows of the run, if it was made of rows in memory.
 
     Raises:
-        ConfigError: another name, or the file that the rows are read from.
+        ConfigError: see :func:`~xtf.data.outputs.check_row_file`.
         DataError: the data cannot be read any more.
         RunError: they are no longer the rows that were judged.
     """
     config = run.config.data
-    if path.suffix.lower() not in (".jsonl", ".ndjson"):
-        raise ConfigError(f"{path}: rows are written as JSON lines; end the name in .jsonl")
-    if rows is None and any(_is_same(path, place) for place in config.paths):
-        raise ConfigError(f"{path}: is the data itself, which stays as it is; choose another name")
+    check_row_file(path, config)
     if fingerprint(config, rows) != run.manifest["inputs"]["data"]:
         raise RunError(f"{config.place}: has changed since {run.path} was made. Score it again, then write the rows")
     write_atomically(path, lambda file: file.writelines(_lines(config, example_ids, rows)))
@@ -52,10 +49,6 @@ def _lines(config: DataConfig, example_ids: Sequence[str], rows: Any) -> Iterato
             break
     if wanted:
         raise RunError(f"{config.place}: no longer holds example {min(wanted)!r}. Score it again, then write the rows")
-
-
-def _is_same(path: Path, place: str) -> bool:
-    return path.exists() and Path(place).exists() and path.samefile(place)
 
 
 def _line(value: Any) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 
 from xtf.attribute import TopTokens
 from xtf.config import ColumnsConfig, DataConfig, ModelConfig
-from xtf.data import Conversation, DataReport, Row, read_named_conversations, to_conversation
+from xtf.data import Conversation, DataReport, Row, check_row_file, read_named_conversations, to_conversation
 from xtf.data.ids import USUAL, own_id
 from xtf.display import html_facts
 from xtf.errors import ConfigError, DataError
@@ -72,11 +72,12 @@ def plant_file(
     """Plant noise in the responses of ``data``; see :func:`xtf.plant`.
 
     Raises:
-        ConfigError: ``output`` is no name of a file of JSON lines.
+        ConfigError: ``output``, or the truth beside it, must not be written; see
+            :func:`~xtf.data.outputs.check_row_file`.
         DataError: the data cannot be read.
     """
-    if output.suffix.lower() not in (".jsonl", ".ndjson"):
-        raise ConfigError(f"--output {output}: planted rows are written as JSON lines; end the name in .jsonl")
+    for written in (output, truth_path(output)):
+        check_row_file(written, data, "--output")
     planter = _Planter(planting, share, data.columns, _Reader(data, model) if model is not None else None)
     report = DataReport()
     rows: list[str] = []

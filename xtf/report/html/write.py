@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xtf.display import visible
+from xtf.errors import ConfigError
 from xtf.files import write_text
 from xtf.report.html.data import payload
 from xtf.report.html.page import page
@@ -34,9 +35,12 @@ def write_report(
         compare: Other runs whose labels are shown beside these.
 
     Raises:
+        ConfigError: ``path`` is no name of a page, so that it may be that of something else.
         RunError: a run has no labels, or an id is not in the run.
     """
     target = path if path is not None else run.path / "report.html"
+    if target.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"{target}: a page to open in a browser is written; end the name in .html")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_text(target, html(run, examples, compare))
     if target == run.path / "report.html":
