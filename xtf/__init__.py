@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         AttentionToPrompt,
         Attribute,
         AttributeParams,
+        Continuation,
         Detail,
         Divergence,
         Entropy,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from xtf.evaluation import Metric as Metric
     from xtf.evaluation import Task as Task
     from xtf.evaluation import Verdict as Verdict
+    from xtf.evaluation import load_metric as load_metric
     from xtf.exporters import Exporter as Exporter
     from xtf.exporters import TextExporter as TextExporter
     from xtf.integrations.callback import CheckCallback as CheckCallback
@@ -99,9 +101,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "xtf.attribute": (
-        "AlternativeLogProb AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams Detail "
-        "Divergence Entropy FitContext GradientNorm HiddenState LogProb LogProbAlone LogRank LossDerivative MaxLogProb "
-        "NoParams Projection Reference "
+        "AlternativeLogProb AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams "
+        "Continuation Detail Divergence Entropy FitContext GradientNorm HiddenState LogProb LogProbAlone LogRank "
+        "LossDerivative MaxLogProb NoParams Projection Reference "
         "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
     ),
     "xtf.cluster": "RayEngine",
@@ -118,7 +120,7 @@ _HOMES = {
 _PLUG_INS = {
     "xtf.attribute": "PredictionSignal",
     "xtf.config": "Scope",
-    "xtf.evaluation": "Metric Task Verdict",
+    "xtf.evaluation": "Metric Task Verdict load_metric",
     "xtf.exporters": "Exporter TextExporter",
     "xtf.integrations.callback": "CheckCallback",
     "xtf.integrations.checking": "check_batches",
@@ -146,6 +148,7 @@ __all__ = [
     "AttentionToPrompt",
     "Attribute",
     "AttributeParams",
+    "Continuation",
     "Detail",
     "Divergence",
     "Entropy",

@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,14 +149,18 @@ class TokenBatch:
         attention_mask: ``(batch, seq)`` bool, True on real tokens.
         is_response: ``(batch, seq)`` bool, True on supervised targets.
         example_ids: One id per row.
+        in_turn: ``(batch, seq)`` bool, True there and on the tokens of the same turns that are excluded from learning;
+            if not given, ``is_response``.
     """
 
     input_ids: torch.Tensor
     attention_mask: torch.Tensor
     is_response: torch.Tensor
     example_ids: tuple[str, ...]
+    in_turn: torch.Tensor = field(default=cast("torch.Tensor", None))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "in_turn", self.is_response if self.in_turn is None else self.in_turn)
         shape = self.input_ids.shape
         if len(shape) != 2 or self.attention_mask.shape != shape or self.is_response.shape != shape:
             raise ValueError(
@@ -174,24 +178,35 @@ class TokenBatch:
         width = max((len(example) for example in examples), default=0)
         input_ids = np.zeros((len(examples), width), dtype=np.int64)
         attention_mask = np.zeros((len(examples), width), dtype=np.bool_)
-        is_response = np.zeros((len(examples), width), dtype=np.bool_)
+        is_response, in_turn = (np.zeros((len(examples), width), dtype=np.bool_) for _ in range(2))
         for row, example in enumerate(examples):
             input_ids[row, : len(example)] = example.input_ids
             attention_mask[row, : len(example)] = True
             is_response[row, : len(example)] = example.is_response
+            in_turn[row, : len(example)] = example.in_turn
         return cls(
             torch.from_numpy(input_ids).to(device),
             torch.from_numpy(attention_mask).to(device),
             torch.from_numpy(is_response).to(device),
             tuple(example.example_id for example in examples),
+            torch.from_numpy(in_turn).to(device),
         )
 
     def to(self, device: torch.device) -> TokenBatch:
         """The same batch on a device; itself if it is there."""
         if self.input_ids.device == device:
             return self
-        ids, mask, is_response = (t.to(device) for t in (self.input_ids, self.attention_mask, self.is_response))
-        return TokenBatch(ids, mask, is_response, self.example_ids)
+        ids, mask, is_response, in_turn = (
+            tensor.to(device) for tensor in (self.input_ids, self.attention_mask, self.is_response, self.in_turn)
+        )
+        return TokenBatch(ids, mask, is_response, self.example_ids, in_turn)
+
+    @property
+    def turns(self) -> list[list[tuple[int, int]]]:
+        """For each row, start and end of every turn of the assistant, what is excluded from learning included."""
+        edges = np.diff(np.pad(self.in_turn.cpu().numpy().astype(np.int8), ((0, 0), (1, 1))))
+        starts, ends = ([np.flatnonzero(row == edge).tolist() for row in edges] for edge in (1, -1))
+        return [list(zip(*row, strict=True)) for row in zip(starts, ends, strict=True)]
 
     @property
     def lengths(self) -> torch.Tensor:

@@ -90,6 +90,19 @@ def test_references_derivatives_and_fitting_are_counted_as_passes(tmp_path: Path
     assert {name: passes[name] for name in ("the base model", str(other))} == {"the base model": 1.0, str(other): 1.0}
 
 
+def test_answers_that_are_written_are_counted_as_what_is_read_and_written(tmp_path: Path) -> None:
+    attributes = {"critical_token": {"alternatives": 2, "margin": 5}}
+    config = tiny_config(tmp_path, weightless(tmp_path / "model"), chat_rows(1), attributes=attributes)
+    found = xtf.estimate(config, throughput=1.0)
+    tokens, written = found["data"]["tokens"], found["data"]["response_tokens"]
+    passes = found["scoring"]["passes"]
+    assert passes.pop("an answer written in place of each token") == pytest.approx(2 * written * (tokens + 5) / tokens)
+    assert passes == {"the base model": 1.0}
+    assert (
+        found["scoring"]["memory"]["answers being written"] == 4096 * 2 * 2 * 2 * 8 * 4
+    )  # layers, heads, width, bytes
+
+
 def test_long_data_is_counted_from_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(tmp_path, weightless(tmp_path / "model"), chat_rows(30), attributes={"entropy": {}})
     exact = xtf.estimate(config, throughput=1.0)["data"]

@@ -51,10 +51,12 @@ class Detail:
     Attributes:
         kind: ``category`` (an index into ``names``), ``probability``, or ``token`` (a token id).
         names: Of the categories, as people read them.
+        unjudged: The category of tokens that the scorer had no means to judge; a run counts and names their examples.
     """
 
     kind: Literal["category", "probability", "token"]
     names: tuple[str, ...] = ()
+    unjudged: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +182,10 @@ class Attribute(ABC, Generic[P]):
         A token's score may depend on its own example only, never on padding or on its neighbours in the batch. A
         scorer with :meth:`details` returns them beside the scores.
         """
+
+    def rests_on(self) -> Sequence[type]:
+        """Classes of other packages whose code decides scores, such as a metric: a change of it scores anew."""
+        return ()
 
     @property
     def scores_prompts(self) -> bool:

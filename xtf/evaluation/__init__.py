@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from xtf.evaluation.arm_result import ArmResult, merge_results
     from xtf.evaluation.comparison import Comparison, Leg
     from xtf.evaluation.held_out_rows import HeldOut
-    from xtf.evaluation.judging import MetricResult
+    from xtf.evaluation.judging import MetricResult, load_metric
     from xtf.evaluation.metric import Metric, Task, Verdict
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "MetricResult",
     "Task",
     "Verdict",
+    "load_metric",
     "merge_results",
 ]
 __getattr__ = on_demand(
@@ -31,7 +32,7 @@ __getattr__ = on_demand(
         "xtf.evaluation.arm_result": "ArmResult merge_results",
         "xtf.evaluation.comparison": "Comparison Leg",
         "xtf.evaluation.held_out_rows": "HeldOut",
-        "xtf.evaluation.judging": "MetricResult",
+        "xtf.evaluation.judging": "MetricResult load_metric",
         "xtf.evaluation.metric": "Metric Task Verdict",
     },
 )

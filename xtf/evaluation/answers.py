@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import GenerationConfig
 
 from xtf.evaluation.held_out import Advance, evaluating
 from xtf.evaluation.metric import Task
-from xtf.model.head import base_of
+from xtf.model.generation import Prefix, continue_greedily, end_ids, special_ids, text_of
 from xtf.tokens import TokenizedExample
 
 
@@ -34,7 +33,7 @@ class Generation:
 def task_of(example: TokenizedExample, row: Mapping[str, Any], tokenizer: Any) -> Task:
     """The texts before the last response and of it, without special tokens."""
     start, end = _last_response(example)
-    prompt, reference = (_decoded(tokenizer, example.input_ids[part]) for part in (slice(start), slice(start, end)))
+    prompt, reference = (text_of(tokenizer, example.input_ids[part]) for part in (slice(start), slice(start, end)))
     return Task(example.example_id, prompt, reference, row)
 
 
@@ -64,9 +63,9 @@ def generate_answers(
     with evaluating(model):
         for begin in range(0, len(order), settings.batch_size):
             chosen = order[begin : begin + settings.batch_size]
-            generated = _generate(model, [prompts[index] for index in chosen], stops, settings.max_new_tokens)
-            for index, ids in zip(chosen, generated, strict=True):
-                answers[index] = _decoded(tokenizer, ids)
+            asked = [Prefix(prompts[index], stops, settings.max_new_tokens) for index in chosen]
+            for index, ids in zip(chosen, continue_greedily(model, asked), strict=True):
+                answers[index] = text_of(tokenizer, ids[np.isin(ids, stops, invert=True)])
             if advance is not None:
                 advance(len(chosen))
     return answers
@@ -89,43 +88,11 @@ def _last_response(example: TokenizedExample) -> tuple[int, int]:
     return int(places[breaks[-1] + 1] if len(breaks) else places[0]), int(places[-1]) + 1
 
 
-def _decoded(tokenizer: Any, ids: Any) -> str:
-    return str(tokenizer.decode([int(token) for token in ids], skip_special_tokens=True))
-
-
 def stop_ids(model: Any, tokenizer: Any, examples: Sequence[TokenizedExample]) -> list[int]:
     """End-of-text tokens of tokenizer and model, and the special tokens that end a turn in these examples."""
-    settings = getattr(model, "generation_config", None)
-    given = [tokenizer.eos_token_id, getattr(settings, "eos_token_id", None)]
-    stops = {int(i) for item in given for i in (item if isinstance(item, list) else [item]) if i is not None}
-    added = getattr(tokenizer, "added_tokens_decoder", {})
-    special = {*tokenizer.all_special_ids, *(token for token, entry in added.items() if entry.special)}
+    stops, special = end_ids(model, tokenizer), special_ids(tokenizer)
     for example in examples:
         start, end = _last_response(example)
         protected = example.input_ids[start:end][example.is_protected[start:end]]
         stops |= {int(token) for token in protected if int(token) in special}
     return sorted(stops)
-
-
-def _generate(model: Any, prompts: Sequence[Any], stops: Sequence[int], max_new_tokens: int) -> list[Any]:
-    """Continue each prompt greedily; returns the new ids, cut before the first stop token."""
-    width = max(len(prompt) for prompt in prompts)
-    pad = stops[0] if stops else 0
-    ids = torch.full((len(prompts), width), pad)
-    mask = torch.zeros((len(prompts), width), dtype=torch.int64)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.from_numpy(prompt.astype(np.int64))
-        mask[row, width - len(prompt) :] = 1
-    config: Any = GenerationConfig
-    settings = config(
-        max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=pad, eos_token_id=list(stops) or None
-    )
-    base, device = base_of(model), next(model.parameters()).device
-    former, base.generation_config = base.generation_config, settings  # or its penalties and samplers would be added
-    try:
-        output = base.generate(ids.to(device), attention_mask=mask.to(device), generation_config=settings)
-    finally:
-        base.generation_config = former
-    new = output[:, width:].cpu().numpy()
-    ends = [np.flatnonzero(np.isin(row, stops)) for row in new]
-    return [row[: end[0]] if len(end) else row for row, end in zip(new, ends, strict=True)]

@@ -97,7 +97,7 @@ def choose_judges(tasks: Sequence[Task], chosen: Sequence[str] | Literal["auto"]
     """
     if chosen == "auto":
         return _fitting(tasks)
-    metrics = [load_metric(name) for name in chosen]
+    metrics = [_loaded(name) for name in chosen]
     unfit = {metric.name: _unfit(metric, tasks) for metric in metrics}
     for name, rows in unfit.items():
         if tasks and len(rows) == len(tasks):
@@ -110,19 +110,23 @@ def load_metric(name: str) -> Metric:
     """The metric of this name.
 
     Raises:
-        ConfigError: there is none, or what is installed under it is no metric.
+        PluginError: there is none, or what is installed under it is no metric.
     """
-    try:
-        found = METRICS.load(name)
-    except PluginError as error:
-        raise ConfigError(f"evaluation.metrics: {error}") from None
+    found = METRICS.load(name)
     if not (isinstance(found, type) and issubclass(found, Metric)) or found.name != name:
-        raise ConfigError(f"evaluation.metrics: {name!r} of {METRICS.provider(name)} is no xtf.evaluation.Metric of it")
+        raise PluginError(f"metric {name!r} of {METRICS.provider(name)} is no xtf.evaluation.Metric of that name")
     return found()
 
 
+def _loaded(name: str) -> Metric:
+    try:
+        return load_metric(name)
+    except PluginError as error:
+        raise ConfigError(f"evaluation.metrics: {error}") from None
+
+
 def _fitting(tasks: Sequence[Task]) -> Judges:
-    candidates = [metric for metric in map(load_metric, sorted(METRICS.points())) if metric.chosen != "named"]
+    candidates = [metric for metric in map(_loaded, sorted(METRICS.points())) if metric.chosen != "named"]
     unfit = {metric.name: _unfit(metric, tasks) for metric in candidates}
     fits = {name: len(tasks) - len(rows) for name, rows in unfit.items()}
     good = [metric for metric in candidates if tasks and fits[metric.name] >= _MOST * len(tasks)]

@@ -9,12 +9,14 @@ import math
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from contextlib import nullcontext
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from xtf.attribute import (
     AttentionSignal,
+    Continuation,
     Divergence,
     GradientNorm,
     LogProb,
@@ -32,10 +34,12 @@ from xtf.errors import ModelError
 from xtf.model.adapters import Adapter
 from xtf.model.alone import in_place, without_prompt
 from xtf.model.asked import Asked, Values, spread
+from xtf.model.continuations import Continuations
 from xtf.model.direction import Direction
 from xtf.model.divergence import divergences
 from xtf.model.embed import Embedder
 from xtf.model.forward import Forward
+from xtf.model.generation import text_of
 from xtf.model.load import LoadedModel
 from xtf.model.placing import refuse_spread
 from xtf.model.prediction import LOGITS_BYTES
@@ -85,7 +89,11 @@ class SignalPass:
             self.embedder = Embedder(loaded)
         self._alone = [r for r in self.requests if isinstance(r, LogProbAlone)]
         self._divergences = [r for r in self.requests if isinstance(r, Divergence)]
-        asked = _by_model(self.requests)
+        continued = [r for r in self.requests if isinstance(r, Continuation)]
+        self._continuations = Continuations(loaded, continued) if continued else None
+        self._decode = partial(text_of, loaded.tokenizer)
+        beside = {self._continuations.likeliest} if self._continuations is not None else set()
+        asked = _by_model(self.requests | beside)
         references = {*asked, *(request.model for request in self._divergences)} - {None}
         self._models: dict[Reference | None, tuple[Forward, Adapter | None]] = {}
         if None in asked or self._alone or self._divergences:
@@ -133,10 +141,12 @@ class SignalPass:
         for embedding in self._embedded:
             assert self.embedder is not None
             values[embedding] = self.embedder.embed_batch(tokens, embedding.source, embedding.prompts)
+        if self._continuations is not None:
+            values.update(self._continuations.run(tokens, values[self._continuations.likeliest]))
         for request, value in values.items():
             if request.reference is not None:
                 _refuse_nan(request.reference, request, value, tokens)
-        return Signals(tokens, values)
+        return Signals(tokens, {request: values[request] for request in self.requests}, self._decode)
 
     def _without_prompt(self, tokens: TokenBatch) -> Tensor:
         forward, alone = self._models[None][0], without_prompt(tokens)

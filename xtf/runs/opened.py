@@ -295,7 +295,9 @@ class RunReader:
         """A detail as scorers put it into words: a category's name, the text of a token, a probability."""
         if detail.kind == "category":
             return detail.names[int(value)] if 0 <= int(value) < len(detail.names) else "?"
-        return self.vocabulary.alone(int(value)) if detail.kind == "token" else float(value)
+        if detail.kind == "token":
+            return self.vocabulary.alone(int(value)) if value >= 0 else "?"
+        return float(value)
 
     @cached_property
     def _details(self) -> dict[str, dict[str, Detail]]:

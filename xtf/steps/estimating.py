@@ -54,6 +54,12 @@ class Volume:
         return sum(int(one.is_response.sum()) for one in self.sample) / max(1, sum(map(len, self.sample)))
 
     @property
+    def reach(self) -> float:
+        """Mean length of the example that a response token stands in."""
+        reached = sum(len(one) * int(one.is_response.sum()) for one in self.sample)
+        return reached / max(1, sum(int(one.is_response.sum()) for one in self.sample))
+
+    @property
     def longest(self) -> int:
         """Tokens of the longest example of the sample."""
         return max(map(len, self.sample))
@@ -117,7 +123,7 @@ class Work:
     @property
     def passes(self) -> dict[str, float]:
         """Passes over the data by what asks for them, those of fitting included, in forwards of the base model."""
-        found = passes(self.requests, self.volume.response_share)
+        found = passes(self.requests, self.volume.response_share, self.volume.reach)
         for name, attribute in self.attributes.items():
             used = min(self.config.scoring.fit_examples, self.volume.examples)
             if seen := attribute.fit_passes(used):

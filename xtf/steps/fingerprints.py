@@ -22,8 +22,9 @@ _DECIDING = ("attribute", "model", "engine", "noise", "tokens.py")
 def attribute_fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], config: RunConfig) -> str:
     """The fingerprint of one attribute's scores in a run that rests on ``inputs``.
 
-    It covers the code of the scorer, of its signals and of XTF, its parameters, the content of files, folders and
-    models that they name, the run's inputs, and, for a scorer that is fitted, how many examples it may look at.
+    It covers the code of the scorer, of its signals, of what it rests on and of XTF, its parameters, the content of
+    files, folders and models that they name, the run's inputs, and, for a scorer that is fitted, how many examples it
+    may look at.
     """
     from xtf.steps.references import reference_contents
 
@@ -31,7 +32,7 @@ def attribute_fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], co
     fits = type(attribute).fit is not Attribute.fit
     return digest(
         source_of(type(attribute)),
-        [source_of(kind) for kind in _foreign_signals(attribute)],
+        _sources_beside(attribute),
         xtf_source(),
         params,
         {text: content for text in _strings(params) if (content := _content(text)) is not None},
@@ -42,9 +43,13 @@ def attribute_fingerprint(attribute: AnyAttribute, inputs: Mapping[str, str], co
 
 
 def code_fingerprint(attribute: AnyAttribute) -> str:
-    """Of the code alone that turns signals into an attribute's scores: the scorer's, its signals' and XTF's."""
-    foreign = [source_of(kind) for kind in _foreign_signals(attribute)]
-    return digest(source_of(type(attribute)), foreign, xtf_source())
+    """Of the code alone that turns signals into an attribute's scores: the scorer's, that beside it, and XTF's."""
+    return digest(source_of(type(attribute)), _sources_beside(attribute), xtf_source())
+
+
+def _sources_beside(attribute: AnyAttribute) -> list[list[str]]:
+    """The code of signals of other packages, and of what the scorer says that it rests on."""
+    return [source_of(kind) for kind in (*_foreign_signals(attribute), *attribute.rests_on())]
 
 
 def _foreign_signals(attribute: AnyAttribute) -> list[type]:

@@ -187,6 +187,7 @@ class Rescorer:
                 request: signals[request] if request in current else self._spread(request, signals.tokens, places)
                 for request in scorer.requires()
             },
+            signals.decode,
         )
 
     def _spread(self, request: SignalRequest, tokens: TokenBatch, places: Sequence[int]) -> torch.Tensor:

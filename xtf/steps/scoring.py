@@ -30,6 +30,7 @@ from xtf.steps.fingerprints import attribute_fingerprint, code_fingerprint
 from xtf.steps.fitted import record_fitted
 from xtf.steps.preparing import Given, Prepared, prepared
 from xtf.steps.scorers import Scorers, build_attributes
+from xtf.steps.unjudged import unjudged_examples
 from xtf.tokens import TokenizedExample
 
 if TYPE_CHECKING:
@@ -116,8 +117,9 @@ def score_folder(
     run = RunReader(folder)
     with hold_after_waiting(folder.state / "finish.lock", "the process that measures the scores"):
         if not any(missing_attributes(folder, shard, fingerprints, verify=False) for shard in shards):
+            unjudged = unjudged_examples(run, attributes)
             flagged = _measure(run, config, fingerprints)
-            _finish(folder, wanted, flagged, time.monotonic() - started)
+            _finish(folder, wanted, flagged, unjudged, time.monotonic() - started)
     return run
 
 
@@ -206,7 +208,9 @@ def _measure(run: RunReader, config: RunConfig, fingerprints: Mapping[str, str])
     return flagged
 
 
-def _finish(folder: RunFolder, wanted: Columns, flagged: Mapping[str, str], seconds: float) -> None:
+def _finish(
+    folder: RunFolder, wanted: Columns, flagged: Mapping[str, str], unjudged: Mapping[str, str], seconds: float
+) -> None:
     records = folder.records("tokens")
     folder.update_manifest(
         attributes=[
@@ -216,6 +220,7 @@ def _finish(folder: RunFolder, wanted: Columns, flagged: Mapping[str, str], seco
                 "params": attribute.params.model_dump(mode="json"),
                 "fingerprint": wanted.fingerprints[name],
                 "degenerate": flagged.get(name),
+                "unjudged": unjudged.get(name),
                 "is_probability": attribute.is_probability,
                 "rescores": attribute.rescores,
                 "details": {detail: asdict(meaning) for detail, meaning in attribute.details().items()},

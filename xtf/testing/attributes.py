@@ -253,7 +253,9 @@ def check_roles(attribute: AnyAttribute) -> None:
         for place in batch.is_response.nonzero().tolist():
             better = signals[request].clone()
             better[tuple(place)] *= 0.5
-            after = checked_scores(attribute.name, compared, Signals(batch, {**signals, request: better}))
+            after = checked_scores(
+                attribute.name, compared, Signals(batch, {**signals, request: better}, signals.decode)
+            )
             change = sign * float(after[tuple(place)] - before[tuple(place)])
             assert change >= -1e-6, (
                 f"attribute {attribute.name!r}: a token that the {role} model predicts better scores "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from xtf.attribute import SignalRequest, Signals
 from xtf.testing.examples import VOCABULARY
-from xtf.testing.signals import make_up, vector
+from xtf.testing.signals import make_up, vector, words
 from xtf.tokens import TokenBatch, TokenizedExample
 
 
@@ -25,7 +25,7 @@ class MadeUpFitContext:
 
     def decode(self, ids: NDArray[np.int32]) -> str:
         """Words made of the ``(n,)`` ids."""
-        return " ".join(f"w{i}" for i in ids)
+        return words(ids.tolist())
 
     def encode(self, text: str) -> NDArray[np.int32]:
         """The ``(n,)`` ids of words made of ids; other words by their letters."""

@@ -32,8 +32,8 @@ def padded(batch: TokenBatch, row: int | None = None, padding: int = 0) -> Token
     """The batch, or one example of it without its padding, with more padding on the right."""
     rows = slice(None) if row is None else slice(row, row + 1)
     width = batch.input_ids.shape[1] if row is None else int(batch.lengths[row])
-    ids, mask, response = (
+    ids, mask, response, in_turn = (
         torch.nn.functional.pad(part[rows, :width], (0, padding))
-        for part in (batch.input_ids, batch.attention_mask, batch.is_response)
+        for part in (batch.input_ids, batch.attention_mask, batch.is_response, batch.in_turn)
     )
-    return TokenBatch(ids, mask, response, batch.example_ids[rows])
+    return TokenBatch(ids, mask, response, batch.example_ids[rows], in_turn)

@@ -22,6 +22,7 @@ import torch
 from xtf.attribute import (
     AttentionBlock,
     AttentionSignal,
+    Continuation,
     Divergence,
     LogProbAlone,
     LossDerivative,
@@ -55,7 +56,12 @@ def parametrize_signals_with_checks(
 
 def make_up(requests: Iterable[SignalRequest], batch: TokenBatch) -> Signals:
     """Every request's tensor; a value depends on the example's id, on positions and token ids, never on the batch."""
-    return Signals(batch, {request: _made_up(request, batch) for request in requests})
+    return Signals(batch, {request: _made_up(request, batch) for request in requests}, words)
+
+
+def words(ids: Iterable[int]) -> str:
+    """Words made of the ids."""
+    return " ".join(f"w{i}" for i in ids)
 
 
 def vector(key: str) -> torch.Tensor:
@@ -84,6 +90,8 @@ def _made_up(request: SignalRequest, batch: TokenBatch) -> torch.Tensor:
             return spread(request.compare(_logits(None, batch), _logits(request.model, batch)), batch)
         case LogProbAlone():
             return _by_example(batch, lambda row: _alone(request, batch, row))
+        case Continuation():
+            return _continuations(request, batch)
         case LossDerivative():
             return _by_example(batch, lambda row: _derivatives(request, batch, row))
     raise TypeError(f"no made-up values for the request {request!r}")
@@ -138,6 +146,21 @@ def _embeddings(request: TokenEmbedding, batch: TokenBatch) -> torch.Tensor:
 def _alone(request: LogProbAlone, batch: TokenBatch, row: int) -> torch.Tensor:
     uniform = _generator(f"{batch.example_ids[row]}:{request}").uniform(0.01, 1.0, int(batch.lengths[row]))
     return torch.from_numpy(uniform).float().log()
+
+
+def _continuations(request: Continuation, batch: TokenBatch) -> torch.Tensor:
+    """Another token than the target, and a few more; every second goes on as the data does."""
+    most = 4
+    out = torch.full((*batch.input_ids.shape, most), -1)
+    for row, place in batch.is_response.nonzero().tolist():
+        generator = _generator(f"{batch.example_ids[row]}:{request}:{place}")
+        own = int(batch.input_ids[row, place])
+        out[row, place, 0] = (own + int(generator.integers(1, VOCABULARY))) % VOCABULARY
+        follows = batch.input_ids[row, place + 1 : int(batch.lengths[row])][: most - 1]
+        if place % 2:
+            follows = torch.from_numpy(generator.integers(0, VOCABULARY, int(generator.integers(0, most))))
+        out[row, place, 1 : 1 + len(follows)] = follows
+    return out
 
 
 def _derivatives(request: LossDerivative, batch: TokenBatch, row: int) -> torch.Tensor:

@@ -10,6 +10,7 @@ from xtf.attribute.signals.attention_received import AttentionReceived
 from xtf.attribute.signals.attention_row_mean import AttentionRowMean
 from xtf.attribute.signals.attention_to_prompt import AttentionToPrompt
 from xtf.attribute.signals.base import SignalRequest, Signals
+from xtf.attribute.signals.continuation import Continuation
 from xtf.attribute.signals.divergence import Divergence
 from xtf.attribute.signals.entropy import Entropy
 from xtf.attribute.signals.gradient_norm import GradientNorm
@@ -32,6 +33,7 @@ __all__ = [
     "AttentionRowMean",
     "AttentionSignal",
     "AttentionToPrompt",
+    "Continuation",
     "Divergence",
     "Entropy",
     "GradientNorm",

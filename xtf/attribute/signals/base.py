@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from xtf.attribute.reference import Reference
@@ -32,10 +32,22 @@ class SignalRequest(ABC):
 
 
 class Signals(Mapping[SignalRequest, "torch.Tensor"]):
-    """The tensors of one batch, keyed by request; ``tokens`` is the batch they speak of. Treat as read-only."""
+    """The tensors of one batch, keyed by request; ``tokens`` is the batch they speak of. Treat as read-only.
 
-    def __init__(self, tokens: TokenBatch, values: Mapping[SignalRequest, torch.Tensor]) -> None:
+    Args:
+        tokens: The batch.
+        values: Request to tensor.
+        decode: The text of token ids, without special tokens; scorers that judge what is written call it.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenBatch,
+        values: Mapping[SignalRequest, torch.Tensor],
+        decode: Callable[[Sequence[int]], str],
+    ) -> None:
         self.tokens = tokens
+        self.decode = decode
         self._values = dict(values)
 
     def __getitem__(self, request: SignalRequest) -> torch.Tensor:

@@ -93,6 +93,9 @@ def warnings(run: RunReader, seen: Survey) -> list[str]:
         for entry in manifest.get("attributes", [])
         if entry.get("degenerate")
     ]
+    found += [
+        f"{entry['name']}: {entry['unjudged']}." for entry in manifest.get("attributes", []) if entry.get("unjudged")
+    ]
     if summary.masked_share > _HIGH_SHARE:
         found.append(
             f"{summary.masked_share:.0%} of the response tokens are masked: most of the data is not learnt from. "

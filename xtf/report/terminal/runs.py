@@ -285,6 +285,8 @@ def _print_warnings(console: Console, run: RunReader) -> None:
             console.print(
                 Text(f"warning: {entry['name']} does not tell tokens apart: {entry['degenerate']}", style="bold yellow")
             )
+        if entry.get("unjudged"):
+            console.print(Text(f"warning: {entry['name']}: {visible(entry['unjudged'])}", style="bold yellow"))
 
 
 def _print_frozen(console: Console, run: RunReader) -> None:
