@@ -2,15 +2,15 @@
 #   make demo    score, label, explain and train on the quickstart data with a real small model
 #   make test    the whole offline test suite
 #   make check   formatting, lint, types
-#   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes, and run XTF in data-juicer
-#                (a quarter of an hour)
+#   make interop train with axolotl, LLaMA-Factory and ms-swift on what xtf export writes, run XTF in data-juicer, and
+#                train by XTF under DeepSpeed (twenty minutes)
 #   make fuzz    twenty times as many mutated inputs and killed processes as make test, others each time (half an hour)
 #   make bench   measure, and write bench.json (an hour on two cores; see docs/benchmarks.md)
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-TRAINERS := axolotl llama-factory ms-swift data-juicer
+TRAINERS := axolotl llama-factory ms-swift data-juicer deepspeed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .PHONY: demo test check fuzz interop bench clean

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import DistributedType
+from accelerate.utils.deepspeed import HfDeepSpeedConfig
 from safetensors.torch import load_file
 from torch.distributed.fsdp import CPUOffloadPolicy
 
@@ -19,9 +21,10 @@ from tests.tiny import tiny_model
 from tests.training.in_shards import METHODS, losses_of
 from tests.training.test_trainer import CONFIG
 from xtf.config import TrainingConfig
-from xtf.errors import ConfigError, ModelError
+from xtf.errors import ConfigError, ModelError, XTFError
 from xtf.model.head import Head
 from xtf.training.sharding import refuse_first_version, refuse_launch
+from xtf.training.zero import OLDEST
 
 LAUNCH = """
 compute_environment: LOCAL_MACHINE
@@ -66,8 +69,7 @@ def launch(kind: DistributedType, precision: str = "no", **plugin: Any) -> Any:
 @pytest.mark.parametrize(
     ("asked", "config", "text"),
     [
-        (launch(DistributedType.DEEPSPEED), CONFIG, "asks for DeepSpeed.*choose FSDP in accelerate config"),
-        (launch(DistributedType.MEGATRON_LM), CONFIG, "asks for Megatron-LM"),
+        (launch(DistributedType.MEGATRON_LM), CONFIG, "asks for Megatron-LM.*choose FSDP .* or DeepSpeed"),
         (
             launch(DistributedType.FSDP, activation_checkpointing=True),
             CONFIG,
@@ -84,6 +86,56 @@ def launch(kind: DistributedType, precision: str = "no", **plugin: Any) -> Any:
 def test_launches_that_training_cannot_follow_are_refused(asked: Any, config: TrainingConfig, text: str) -> None:
     with pytest.raises(ModelError, match=text):
         refuse_launch(asked, config, tiny_model(), "no")
+
+
+def zero(device: str = "cpu", contradicts: tuple[str, ...] = (), **settings: Any) -> Any:
+    """A launch by DeepSpeed, of a configuration that accelerate has read."""
+    config = HfDeepSpeedConfig({"zero_optimization": {"stage": 2}, **settings})
+    config.mismatches = [f"- {line}" for line in contradicts]
+    asked = launch(DistributedType.DEEPSPEED)
+    asked.device, asked.state = (
+        torch.device(device),
+        SimpleNamespace(deepspeed_plugin=SimpleNamespace(hf_ds_config=config)),
+    )
+    return asked
+
+
+OFFLOADED: dict[str, Any] = {"zero_optimization": {"stage": 3, "offload_optimizer": {"device": "cpu"}}}
+TO_DISK: dict[str, Any] = {"zero_optimization": {"stage": 3, "offload_param": {"device": "nvme"}}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "text"),
+    [
+        (zero(bf16={"enabled": True}), ConfigError, r"DeepSpeed's bf16 rounds the weights.*mixed_precision: 'no'"),
+        (zero(zero_optimization={"stage": 0}), ModelError, "zero_stage 0 shares nothing out"),
+        (zero(optimizer={"type": "Lamb"}), ModelError, r"optimizer in the DeepSpeed configuration: .*training\.args"),
+        (zero(**OFFLOADED), ModelError, "offload_optimizer_device: cpu: the weights are in host memory already"),
+        (zero("cuda", **TO_DISK), ModelError, "offload_param_device: nvme: no more than host memory"),
+        (
+            zero(contradicts=("ds gradient_accumulation_steps=1 vs hf gradient_accumulation_steps=2",)),
+            ConfigError,
+            r"contradicts the section training.*ds gradient_accumulation_steps=1 vs hf .*=2\. Set it to 'auto'",
+        ),
+    ],
+)
+def test_settings_of_deepspeed_that_training_cannot_follow_are_refused(
+    asked: Any, error: type[XTFError], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metadata, "version", lambda _: OLDEST)
+    with pytest.raises(error, match=text):
+        refuse_launch(asked, CONFIG, tiny_model(), "no")
+
+
+def test_deepspeed_that_is_not_in_the_way_of_training_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "version", lambda _: OLDEST)
+    refuse_launch(zero(gradient_clipping="auto"), CONFIG, tiny_model(), "no")
+    refuse_launch(zero("cuda", **OFFLOADED), CONFIG, tiny_model(), "no")
+    with pytest.raises(ModelError, match=r"training\.save_steps: no checkpoints"):
+        refuse_launch(zero(), CONFIG.model_copy(update={"save_steps": 2}), tiny_model(), "no")
+    monkeypatch.setattr(metadata, "version", lambda _: "0.18.2")
+    with pytest.raises(ModelError, match=r"DeepSpeed 0\.18\.2 is older than .*pip install 'deepspeed>="):
+        refuse_launch(zero(), CONFIG, tiny_model(), "no")
 
 
 def test_the_first_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -52,7 +52,7 @@ OWN = {
 }
 """Arguments that a setting of the section ``training`` decides."""
 
-_SHARDED = "weights in shards are asked of the launch: accelerate launch with a configuration of FSDP 2"
+_SHARDED = "weights in shards are asked of the launch: accelerate launch with a configuration of FSDP 2 or DeepSpeed"
 
 _AGAINST = {
     "label_smoothing_factor": "the loss is XTF's own, of weighted targets",

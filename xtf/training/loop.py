@@ -19,6 +19,7 @@ from xtf.progress import Advance
 from xtf.training.loss import step_normaliser
 from xtf.training.rows import TrainingRow, collate
 from xtf.training.sharding import refuse_first_version, refuse_launch, shards_weights
+from xtf.training.zero import asks_for_deepspeed, close_engine, load_models_whole
 
 _SCHEDULES = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 
@@ -51,10 +52,22 @@ class MaskedTrainer(Trainer):
         self.updates = updates(config, len(rows), processes)
 
     def create_accelerator_and_postprocess(self) -> None:
-        """Make the accelerator of the launch, with FSDP where that asks for it."""
+        """Make the accelerator of the launch, with FSDP or DeepSpeed where that asks for it."""
         refuse_first_version()
+        load_models_whole()
         super().create_accelerator_and_postprocess()
         self.is_fsdp_enabled = shards_weights(self.accelerator)
+
+    @property
+    def has_shards(self) -> bool:
+        """Whether the launch shares out weights, gradients or the optimiser's state."""
+        return bool(self.is_fsdp_enabled or self.is_deepspeed_enabled)
+
+    def close(self) -> None:
+        """Let go of DeepSpeed's engine, if the launch asked for one."""
+        if self.deepspeed is not None:
+            close_engine(self.deepspeed)
+            self.deepspeed = None
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         count = step_normaliser(batch_samples, self.normalise).to(device)
@@ -116,7 +129,7 @@ def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoint
         "warmup_steps": config.warmup_ratio if config.warmup_ratio < 1 else 0.999999,  # from 1 on it would count steps
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm or 0.0,
-        "bf16": config.method == "full" and config.dtype == "bfloat16",
+        "bf16": computes_in_bfloat16(config) and not asks_for_deepspeed(),  # whose engine would round the weights
         "seed": seed,
         "data_seed": seed,
         "save_strategy": "steps" if config.save_steps else "no",
@@ -146,6 +159,11 @@ def training_arguments(model: Any, config: TrainingConfig, seed: int, checkpoint
             f"with CUDA_VISIBLE_DEVICES={device.index} and leave model.device at 'cuda'."
         )
     return arguments
+
+
+def computes_in_bfloat16(config: TrainingConfig) -> bool:
+    """Whether weights held in float32 are computed with in bfloat16."""
+    return config.method == "full" and config.dtype == "bfloat16"
 
 
 def save_model(model: Any, folder: Path) -> None:

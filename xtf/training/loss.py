@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from types import MethodType
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from xtf.model.head import Head, base_of, wanted_targets
+from xtf.training.zero import is_gathered_by_hooks
 
 
 def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]) -> Tensor:
@@ -46,7 +47,7 @@ def weighted_loss_sum(model: Any, head: Head | None, batch: Mapping[str, Tensor]
         found: Tensor = sum_of_pieces(loss_of, list(targets.pieces()), states, *trained)
         return found
 
-    if head is not None and isinstance(head.project, FSDPModule):
+    if head is not None and (isinstance(head.project, FSDPModule) or is_gathered_by_hooks(head.project)):
         return head.in_one_call(targets.states, total)
     return total(targets.states, targets.project)
 
@@ -92,14 +93,21 @@ class _SumOfPieces(torch.autograd.Function):
 
 
 @contextmanager
-def loss_as_forward(model: Any, head: Head | None) -> Iterator[None]:
-    """While open, ``model(**batch)`` returns ``{"loss": weighted_loss_sum(...)}``; its class stays as it was."""
+def loss_as_forward(model: Any, head: Head | None, *, casts: bool = False) -> Iterator[None]:
+    """While open, ``model(**batch)`` returns ``{"loss": weighted_loss_sum(...)}``; its class stays as it was.
+
+    Args:
+        model: Causal language model, or a PEFT wrapper around one.
+        head: From :meth:`Head.find`.
+        casts: Whether ``forward`` itself computes in bfloat16, by autocast, since whoever calls it does not ask for it.
+    """
     names = ("forward", "_original_forward")  # accelerate keeps the second when it wraps the first for mixed precision
     before = {name: model.__dict__[name] for name in names if name in model.__dict__}
     plain = model.forward
 
     def forward(self: Any, **batch: Tensor) -> dict[str, Tensor]:
-        return {"loss": weighted_loss_sum(_Plain(self, plain), head, batch)}
+        with torch.autocast(batch["input_ids"].device.type, torch.bfloat16) if casts else nullcontext():
+            return {"loss": weighted_loss_sum(_Plain(self, plain), head, batch)}
 
     model.forward = MethodType(forward, model)
     try:

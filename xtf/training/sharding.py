@@ -1,7 +1,8 @@
-"""Training with weights in shards: FSDP 2, as the launch's own accelerate configuration asks for it.
+"""Training with weights in shards: FSDP 2 or DeepSpeed, as the launch's own accelerate configuration asks for it.
 
 Each process keeps the whole base in host memory, from which every arm starts and into which a trained model returns to
-be evaluated and saved; only shards of weights, gradients and the optimiser's state are on its device while it trains.
+be evaluated and saved; what is in shards is on its device only as such while it trains: weights, gradients and the
+optimiser's state by FSDP and ZeRO 3, gradients and that state by ZeRO 2, that state by ZeRO 1.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import torch
 from accelerate import Accelerator, DistributedType, FullyShardedDataParallelPlugin
 from accelerate.utils import disable_fsdp_ram_efficient_loading
 from torch.distributed.fsdp import CPUOffloadPolicy
+from torch.distributed.tensor import DTensor
 
 from xtf.config import TrainingConfig
 from xtf.errors import ConfigError, ModelError
 from xtf.model.quantization import refuse_quantized
+from xtf.training.zero import refuse_deepspeed, whole
 
-_OTHERS = {DistributedType.DEEPSPEED: "DeepSpeed", DistributedType.MEGATRON_LM: "Megatron-LM"}
+_SHARDED = {DistributedType.FSDP: "FSDP", DistributedType.DEEPSPEED: "DeepSpeed"}
 
 
 def refuse_first_version() -> None:
@@ -65,19 +68,33 @@ def refuse_launch(accelerator: Accelerator, config: TrainingConfig, model: Any, 
         ModelError: its way of sharding weights, or what is asked of it, is not supported.
     """
     kind = accelerator.distributed_type
+    if kind == DistributedType.DEEPSPEED:
+        refuse_deepspeed(accelerator)
     if accelerator.mixed_precision != precision:
         raise ConfigError(
             f"training.dtype: {config.dtype} is trained with mixed precision '{precision}', but the launch asks for "
             f"'{accelerator.mixed_precision}'. Set mixed_precision: '{precision}' in the accelerate configuration, or "
             "training.dtype"
         )
-    if kind in _OTHERS:
+    if kind == DistributedType.MEGATRON_LM:
         raise ModelError(
-            f"training: this launch asks for {_OTHERS[kind]}, which has an optimiser and divisors of its own. For "
-            "weights in shards choose FSDP in accelerate config, with fsdp_version: 2; for whole weights multi-GPU"
+            "training: this launch asks for Megatron-LM, which has an optimiser and divisors of its own. For weights "
+            "in shards choose FSDP in accelerate config, with fsdp_version: 2, or DeepSpeed; for whole ones multi-GPU"
         )
-    if kind != DistributedType.FSDP:
+    if kind == DistributedType.FSDP:
+        _refuse_settings(accelerator)
+    if (name := _SHARDED.get(kind)) is None:
         return
+    if config.save_steps is not None:
+        raise ModelError(
+            "training.save_steps: no checkpoints are written of weights in shards. Leave it out; a training that is "
+            "interrupted begins anew, and those that are finished are kept"
+        )
+    refuse_quantized(model, f"training with {name}", f"Use a launch without {name}, or model.quantization: none.")
+
+
+def _refuse_settings(accelerator: Accelerator) -> None:
+    """Refuse settings of FSDP that training cannot follow."""
     plugin = accelerator.state.fsdp_plugin
     if plugin.activation_checkpointing:
         raise ModelError(
@@ -86,12 +103,6 @@ def refuse_launch(accelerator: Accelerator, config: TrainingConfig, model: Any, 
         )
     if accelerator.device.type == "cpu" and isinstance(plugin.cpu_offload, CPUOffloadPolicy):
         raise ModelError("training: fsdp_offload_params: the weights are in host memory already. Set it to false")
-    if config.save_steps is not None:
-        raise ModelError(
-            "training.save_steps: no checkpoints are written of weights in shards. Leave it out; a training that is "
-            "interrupted begins anew, and those that are finished are kept"
-        )
-    refuse_quantized(model, "training with FSDP", "Use a launch without FSDP, or model.quantization: none.")
 
 
 @contextmanager
@@ -112,11 +123,15 @@ def sharded_copy(model: Any) -> Iterator[Any]:
     with torch.no_grad():
         for own, shard in zip(model.parameters(), copy.parameters(), strict=True):
             if own.requires_grad:
-                own.copy_(_gather(shard))
+                _fill(own, shard)
     model.to(device)
 
 
-def _gather(shard: Any) -> torch.Tensor:
-    """The whole of a parameter, also of one whose shards are kept in host memory; every process must ask for it."""
-    whole: torch.Tensor = shard.to(shard.device_mesh.device_type).full_tensor()
-    return whole
+def _fill(own: torch.nn.Parameter, shard: Any) -> None:
+    """Copy the whole of a parameter, also of one whose shards are in host memory; every process must ask for it."""
+    if isinstance(shard, DTensor):
+        on_device: Any = shard.to(shard.device_mesh.device_type)
+        own.copy_(on_device.full_tensor())
+        return
+    with whole(shard) as trained:
+        own.copy_(trained)

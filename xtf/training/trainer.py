@@ -22,7 +22,7 @@ from xtf.model.head import Head
 from xtf.model.placing import refuse_spread
 from xtf.progress import progress as progress_bar
 from xtf.training.arms import ArmRows
-from xtf.training.loop import MaskedTrainer, StepCounter, save_model, without_bars
+from xtf.training.loop import MaskedTrainer, StepCounter, computes_in_bfloat16, save_model, without_bars
 from xtf.training.loss import loss_as_forward
 from xtf.training.merging import join_adapters, merge_adapter
 from xtf.training.rescoring import KEPT_SHARE, RescoringTrainer
@@ -135,7 +135,7 @@ def train_model(
             trainer = _trainer(wrapped, rows, config, job)
             if trainer.is_world_process_zero():
                 _prepare_folder(output_dir, job.fingerprint, job.resume)
-            done = _run(trainer, wrapped, rows, output_dir, job.progress)
+            done = _run(trainer, wrapped, rows, config, job)
             if trainer.is_world_process_zero():
                 _finish(wrapped, tokenizer, output_dir, {"fingerprint": job.fingerprint, **done}, merged)
         wrapped.eval()
@@ -164,20 +164,22 @@ def _trainer(model: Any, rows: Sequence[TrainingRow], config: TrainingConfig, jo
 
 
 def _run(
-    trainer: MaskedTrainer, model: Any, rows: Sequence[TrainingRow], output_dir: Path, progress: bool
+    trainer: MaskedTrainer, model: Any, rows: Sequence[TrainingRow], config: TrainingConfig, job: TrainingJob
 ) -> dict[str, Any]:
     trainer.accelerator.wait_for_everyone()
     probe = torch.from_numpy(next(iter(rows)).input_ids[:16].astype("int64"))[None]
     started = time.monotonic()
     with ExitStack() as stack:
-        if trainer.is_fsdp_enabled:
+        stack.callback(trainer.close)
+        if trainer.has_shards:
             model = trainer.model = trainer.model_wrapped = stack.enter_context(sharded_copy(model))
         head = Head.find(model, probe)
-        if progress:
-            advance = stack.enter_context(progress_bar(f"training {output_dir.name}", trainer.updates, "updates"))
+        if job.progress:
+            advance = stack.enter_context(progress_bar(f"training {job.output_dir.name}", trainer.updates, "updates"))
             trainer.add_callback(StepCounter(advance))
-        stack.enter_context(loss_as_forward(model, head))
-        checkpoint = _last_checkpoint(output_dir / "checkpoints")
+        casts = trainer.is_deepspeed_enabled and computes_in_bfloat16(config)
+        stack.enter_context(loss_as_forward(model, head, casts=casts))
+        checkpoint = _last_checkpoint(job.output_dir / "checkpoints")
         if isinstance(trainer, RescoringTrainer) and checkpoint is not None:
             trainer.restore(Path(checkpoint))
         trainer.train(resume_from_checkpoint=checkpoint)
