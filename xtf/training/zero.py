@@ -86,7 +86,10 @@ def refuse_deepspeed(accelerator: Accelerator) -> None:
 
 @contextmanager
 def whole(parameter: Any) -> Iterator[torch.Tensor]:
-    """The whole of a parameter, of which a process may hold a shard; every process must ask for it."""
+    """The whole of a parameter, ``(...)`` as the model has it, of which a process may hold a shard.
+
+    Every process must ask for it.
+    """
     if not hasattr(parameter, "ds_id"):
         yield parameter
         return
