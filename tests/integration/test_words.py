@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from tests.conftest import Cli
 from tests.report.made import made_run
 from xtf.config import parse_config
 from xtf.display import command, counted
-from xtf.errors import ConfigError
+from xtf.errors import ConfigError, RunError
 from xtf.explain.terminal import print_explanation
 
 IDS = ["$(touch x)", "`touch x`", "[x]", "--json", "é 🙂", "a'b\"c", ":smile:", "=ls", "plain"]
@@ -177,3 +178,19 @@ def test_a_folder_that_may_not_be_written_is_named(cli: Cli, run: Path, monkeypa
     assert outcome.err == (
         f"error: {run / 'state'}: permission denied. Change the permissions of this folder, or name another one.\n"
     )
+
+
+def test_an_example_that_is_not_scored_yet_is_not_called_unknown(cli: Cli, tmp_path: Path) -> None:
+    run = made_run(tmp_path / "run", examples=4)
+    shutil.rmtree(run.path / "scores")
+    for arguments in (["explain", run.path, "-e", "made-0001"], ["explain", run.path], ["compare", run.path, run.path]):
+        done = cli(*arguments)
+        assert done.code == 2
+        assert "is not scored yet. Wait until scoring is done" in done.err.replace("\n", " ")
+    with pytest.raises(RunError, match="'made-0001' is not scored yet"):
+        run.tokens("made-0001")
+    assert "no example 'made-9'" in cli("explain", run.path, "-e", "made-9").err
+    shutil.rmtree(run.path / "tokens")
+    done = cli("explain", run.path)
+    assert done.code == 2
+    assert "nothing is scored yet" in done.err

@@ -28,7 +28,7 @@ def explain(
     from xtf.report import terminal
 
     opened = api.open_run(run)
-    explanation = opened.explain(as_text(example) if example is not None else next(opened.example_ids()))
+    explanation = opened.explain(as_text(example) if example is not None else None)
     if as_json:
         print_json(explanation.to_dict())
     else:
@@ -104,5 +104,5 @@ def compare(
     opened = [api.open_run(path) for path in runs]
     for run in opened:
         terminal.print_stale(out(), run)
-    wanted = as_text(example) if example is not None else next(opened[0].example_ids())
+    wanted = as_text(example) if example is not None else opened[0].explain().example_id
     terminal.print_comparison(out(), [(str(run.path), run.explain(wanted)) for run in opened])

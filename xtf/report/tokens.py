@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xtf.attribute import Detail
 from xtf.display import command
-from xtf.errors import RunError, did_you_mean
+from xtf.errors import RunError
 from xtf.labelling.shard import Labels, ScoredShard
 from xtf.report.tables import Table
 from xtf.runs.staleness import stale_labels
@@ -43,8 +43,7 @@ def token_table(run: RunReader, examples: Collection[str] | None = None) -> Tabl
     seen = {name for table in tables for name in table["example_id"].unique().to_pylist()} if wanted else set()
     missing = sorted((wanted or set()) - seen)
     if missing:
-        known = [name for name, _ in zip(run.example_ids(), range(1000), strict=False)]
-        raise RunError(f"{run.path}: no example {missing[0]!r}.{did_you_mean(missing[0], known)}")
+        raise run.missing(missing[0])
     if not tables and wanted is None:
         again = command("xtf", "score", run.folder.config_path)
         raise RunError(f"{run.path}: nothing is scored to the end yet. Go on with: {again}")

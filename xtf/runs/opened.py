@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache, partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Self
 
@@ -234,19 +235,19 @@ class RunReader:
         )
 
     def example_ids(self) -> Iterator[str]:
-        """The id of every scored example, in order."""
+        """The id of every example, in order."""
         for record in self.folder.records("tokens"):
             yield from self.folder.read_shard("tokens", record, ["example_id"])["example_id"].to_pylist()
 
-    def explain(self, example_id: str) -> ExampleExplanation:
-        """Why each token of one example is kept or masked.
+    def explain(self, example_id: str | None = None) -> ExampleExplanation:
+        """Why each token of one example, the first if none is named, is kept or masked.
 
         Raises:
             RunError: if the run has no such example or no labels.
         """
         from xtf.runs.staleness import stale_labels
 
-        part, shard, labels = self._find(example_id)
+        part, shard, labels = self._find(example_id if example_id is not None else next(self.example_ids(), ""))
         texts = self.vocabulary.spell(shard.input_ids)
         found = explain_example(part.rules, shard, labels, texts, part.phrases(shard))
         return replace(found, stale=stale_labels(part))
@@ -323,11 +324,20 @@ class RunReader:
                     place = ids.index(example_id)
                     here = shard.tokens_of(place, place + 1)
                     return part, shard.example(place), labels.within(here)
-        some = [i for i, _ in zip(self.example_ids(), range(1000), strict=False)]
-        raise RunError(
-            f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, some)} "
-            f"The first are: {', '.join(map(visible, some[:5]))}"
-        )
+        raise self.missing(example_id)
+
+    def missing(self, example_id: str) -> RunError:
+        """What to say of an example that is not among the scored ones."""
+        known = set(self.example_ids())
+        if known and example_id not in known:
+            first = list(islice(self.example_ids(), 1000))
+            return RunError(
+                f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, first)} "
+                f"The first are: {', '.join(map(visible, first[:5]))}"
+            )
+        what = f"example {example_id!r} is not scored yet" if known else "nothing is scored yet"
+        again = command("xtf", "run" if self.evolves else "score", self.folder.config_path)
+        return RunError(f"{self.path}: {what}. Wait until scoring is done; if it was interrupted, go on with: {again}")
 
 
 def _describe(attribute: AnyAttribute, score: float, index: int) -> str:
