@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -93,6 +94,51 @@ def test_what_is_said_to_be_wrong_is_the_difference() -> None:
 def test_replacements_look_like_what_they_replace(name: str, pattern: str) -> None:
     for edit in proposals(known_kinds()[name], CODE if name in IN_CODE else PROSE):
         assert re.fullmatch(pattern, edit.replacement), edit
+
+
+def test_garbled_characters_are_utf8_read_as_windows_1252() -> None:
+    """Read the other way round, each is the character that was meant: the same, or its typographic or accented form."""
+    text = "It's \"good\" - a café – and Łódź is not far; we've 3 more."
+    relatives = {
+        "'": "’",
+        '"': "“”",
+        "-": "–—",
+        " ": "\xa0",
+        "a": "àáâä",
+        "e": "èéêë",
+        "i": "íîï",
+        "n": "ñ",
+        "o": "óôö",
+    }
+    seen: set[str] = set()
+    for edit in proposals(known_kinds()["garbled"], text, 400):
+        true = text[edit.start : edit.end]
+        seen.add(true)
+        if "\ufffd" in edit.replacement:
+            continue  # a byte that Windows-1252 lacks: lost
+        garbled = edit.replacement.replace("Â ", "Â\xa0")
+        assert garbled.encode("cp1252").decode("utf-8") in relatives.get(true, true), edit
+    assert {"'", '"', "-", "é", "–", "Ł", " "} <= seen
+
+
+def test_leftovers_come_from_their_own_half_and_pairs_enclose_a_word() -> None:
+    fit, judge = (set(read_texts(split).leftovers) for split in ("fit", "judge"))
+    assert not fit & judge
+    opened = {one.split(" … ")[0]: one.split(" … ")[1] for one in judge if " … " in one}
+    found = proposals(known_kinds()["leftover"], PROSE, 400)
+    for edit, behind in pairwise(found):
+        assert edit.start == edit.end
+        said = edit.replacement.strip()
+        assert said in judge or said in opened or said in opened.values()
+        if said in opened:
+            assert behind.replacement == opened[said]
+            assert PROSE[edit.start : behind.start].isalnum()
+    assert any(" " in edit.replacement.strip() for edit in found), "scraps of more than a word"
+    assert all(
+        PROSE[edit.start - 1] in ".!?"
+        for edit in found
+        if " " in edit.replacement.strip() and "<" not in edit.replacement
+    )
 
 
 def test_an_edit_is_trimmed_to_what_it_changes() -> None:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from tests.report.made import made_run
 from xtf.api import Run
-from xtf.errors import ConfigError
+from xtf.errors import ConfigError, RunError
 from xtf.report.issues import Issues
 
 THRESHOLDS = {"right": {"kind": "below", "cut": 0.2}, "novelty": {"kind": "bottom_share", "share": 0.3}}
@@ -37,6 +37,15 @@ def test_the_worst_come_first_in_each_order(issues: Issues) -> None:
         assert shares == sorted(shares, reverse=True)
     with pytest.raises(ConfigError, match="Did you mean 'useless'"):
         issues.worst(3, "uselss")  # type: ignore[arg-type]
+
+
+def test_an_example_is_found_by_its_id(issues: Issues) -> None:
+    for place in (0, 5, -1):
+        assert issues[issues[place].example_id] is issues[place]
+    with pytest.raises(RunError, match="no example 'made-99'"):
+        issues["made-99"]
+    with pytest.raises(IndexError):
+        issues[12]
 
 
 def test_spans_say_where_they_stand_and_why(issues: Issues) -> None:
@@ -102,7 +111,6 @@ def test_whole_rows_can_be_dropped(issues: Issues) -> None:
 
 def test_a_run_without_labels_cannot_be_ranked(tmp_path: Path) -> None:
     from xtf.api import open_run
-    from xtf.errors import RunError
 
     run = made_run(tmp_path / "run", examples=2)
     (run.path / "state" / "rules.json").unlink()

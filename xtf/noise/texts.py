@@ -1,4 +1,4 @@
-"""Foreign text and stock phrases written for this repository, in two halves that share no sentence."""
+"""Foreign text, stock phrases and left-overs written for this repository, in two halves that share no sentence."""
 
 from __future__ import annotations
 
@@ -18,16 +18,18 @@ class Texts:
     Attributes:
         phrases: Stock phrases, a sentence each.
         passages: Passages of two to four sentences from some twenty domains.
+        leftovers: What pages and templates leave in text; of a pair, such as a tag and its end, " … " lies between.
     """
 
     phrases: tuple[str, ...]
     passages: tuple[str, ...]
+    leftovers: tuple[str, ...]
 
 
 @cache
 def read_texts(split: Split) -> Texts:
     """The texts of a split."""
-    return Texts(_lines(f"phrases-{split}.txt"), _lines(f"passages-{split}.txt"))
+    return Texts(*(_lines(f"{name}-{split}.txt") for name in ("phrases", "passages", "leftovers")))
 
 
 def _lines(name: str) -> tuple[str, ...]:

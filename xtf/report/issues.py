@@ -101,12 +101,23 @@ class Issues(Sequence[ExampleIssue]):
         return len(self._ranked)
 
     @overload
-    def __getitem__(self, index: int) -> ExampleIssue: ...
+    def __getitem__(self, index: int | str) -> ExampleIssue: ...
 
     @overload
     def __getitem__(self, index: slice) -> Sequence[ExampleIssue]: ...
 
-    def __getitem__(self, index: int | slice) -> ExampleIssue | Sequence[ExampleIssue]:
+    def __getitem__(self, index: int | str | slice) -> ExampleIssue | Sequence[ExampleIssue]:
+        """The example of a rank or of an id, or those of a stretch of ranks.
+
+        Raises:
+            IndexError: there are fewer examples.
+            RunError: no example has that id.
+        """
+        if isinstance(index, str):
+            place = self._ids.index(index).as_py()
+            if place < 0:
+                raise self.run.missing(index)
+            return self._tell(np.array([place]))[0]
         if isinstance(index, slice):
             return self._tell(self._ranked[index])
         return self._tell(self._ranked[[index]])[0]
