@@ -55,7 +55,8 @@ class CriticalToken(Attribute[CriticalTokenParams]):
 
     In place of the token stands the likeliest other one (``alternatives``: the likeliest few), the base model writes on
     from there, the likeliest token at each step, and ``metric`` compares the final answer with that of the row's own
-    response. Critical token fine-tuning learns critical tokens only: its loss is that of SFT over them, ``kept``.
+    response. Critical-token fine-tuning learns these tokens only: its loss is that of SFT over them alone, which
+    ``training.normalise: kept`` is.
 
     The paper takes responses that the model itself gave, greedily, to questions that it answers right: give such rows.
     On others a token is critical too if the model fails whatever stands there; the detail ``outcome`` tells that apart
@@ -64,7 +65,7 @@ class CriticalToken(Attribute[CriticalTokenParams]):
     """
 
     name: ClassVar[str] = "critical_token"
-    evidence: ClassVar[str] = "not in the study: it needs answers that the model itself gives right"
+    evidence: ClassVar[str] = "not put to the test yet: it needs answers that the model itself gives right"
     normalise: ClassVar[Literal["kept"]] = "kept"
     Params = CriticalTokenParams
 

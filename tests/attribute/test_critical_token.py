@@ -54,7 +54,7 @@ EXAMPLES = [
 ]
 
 
-def loaded(kind: TinyKind = "llama", seed: int = 5) -> LoadedModel:
+def loaded(kind: TinyKind = "llama", seed: int = 2) -> LoadedModel:
     return LoadedModel.from_objects(tiny_model(kind, seed=seed, vocab_size=len(WORDS)), toy_tokenizer())
 
 
@@ -128,7 +128,7 @@ def test_scores_are_those_of_a_loop_over_the_plain_model(kind: TinyKind, alterna
                     assert (found.score[place], what, found.alternative[place]) == want, f"{example.example_id} {place}"
                     seen.add(want[1])
         assert np.isnan(found.score[: len(ids)][~asked]).all()
-    assert {"replaceable", "critical"} <= seen
+    assert {"replaceable", "critical", "wrong either way"} <= seen
 
 
 @pytest.mark.parametrize("at_once", [1, 60])
@@ -143,16 +143,19 @@ def test_no_batch_and_no_company_changes_a_score(at_once: int, monkeypatch: pyte
 
 
 def test_an_answer_that_grows_too_long_is_judged_as_it_stands() -> None:
-    """A model that writes "so" for ever never says its answer; one that is cut before it says "#### 2" is wrong."""
+    """It stops so many tokens behind what stands in the data, unless it has ended before."""
     base = loaded()
     signals = SignalPass(base, {Continuation(1, 0), Continuation(1, 7), TopTokens(1)}).run(
         TokenBatch.collate(EXAMPLES[:1])
     )
     short, long = (signals[Continuation(1, margin)][0] for margin in (0, 7))
+    ended: list[bool] = []
     for place in range(3, 10):
         ids = long[place][long[place] >= 0].tolist()
         assert short[place][short[place] >= 0].tolist() == ids[: 10 - place]
-        assert len(ids) == 10 - place + 7 or ids[-1] == END
+        ended.append(ids[-1] == END)
+        assert ended[-1] or len(ids) == 10 - place + 7
+    assert set(ended) == {True, False}
     assert (short[:3] == -1).all()
 
 

@@ -39,8 +39,6 @@ def test_a_run_learns_what_decides_the_answer(tmp_path: Path, tiny_folder: Path,
     assert not any(token.noise for token in fruit)
     assert all("the metric yes_no cannot judge" in str(token.verdicts[0].meaning) for token in fruit)
     assert said in cli("summary", run.path).out.replace("\n", " ")
-    assert said in run.report().html.replace("\\u0027", "'")
-    assert run.config.combine.rule == "any"
 
     again = xtf.Scorer.load(run.path)(ROWS[::-1])[::-1]
     scores = np.concatenate([shard.scores["critical_token"] for shard in run.shards()])
