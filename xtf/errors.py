@@ -90,3 +90,8 @@ def kind_of(value: Any) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says first, or its kind if it says nothing."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether it says which file or folder wants a permission: then nothing is damaged, and it is raised as it is."""
+    return isinstance(error, PermissionError) and error.filename is not None

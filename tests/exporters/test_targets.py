@@ -129,6 +129,10 @@ def test_openai_counts_what_is_finer_than_a_turn(run: Any, tmp_path: Path) -> No
     masked = sum(sum(row["noise"]) for row in label_rows(run.path / "labels"))
     assert [count for said, count in exported.lost.items() if "a weight speaks of a whole turn" in said] == [masked]
     assert all(set(row) == {"messages"} for row in lines(tmp_path / "out"))
+    response = sum(sum(row["noise"]) + sum(row["assistant_masks"]) for row in label_rows(run.path / "labels"))
+    kept = f"{response - masked} of {response} response tokens"
+    assert exported.learnt == f"whole turns, though the labels keep {kept}"
+    assert xtf.export(run, "labels", tmp_path / "labels").learnt == kept
 
 
 # -- the hub -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.conftest import Cli
+from tests.conftest import Cli, tiny_config, write_config
 from tests.report.made import made_run
 from xtf.config import parse_config
 from xtf.display import command, counted
@@ -90,6 +90,26 @@ def test_no_encoding_ends_in_a_traceback(run: Path, encoding: str) -> None:
             assert json.loads(shown)["example_id"] == "é 🙂"
         else:
             assert "[[" in shown if encoding != "utf-8" else "⟦" in shown
+
+
+def test_settings_of_the_command_line_are_utf8_whatever_the_locale(tmp_path: Path) -> None:
+    path = write_config(tmp_path / "a.yaml", tiny_config(tmp_path, tmp_path))
+    environment = {**os.environ, "PYTHONUTF8": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "xtf", "check", str(path), "--set", "output=é 🙂"]
+    done = subprocess.run(command, capture_output=True, env=environment, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"output: \xe9 \U0001f642" in done.stdout
+
+
+def test_a_name_that_the_locale_cannot_spell_is_no_traceback(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        str(path).encode("ascii")
+
+    monkeypatch.setattr("xtf.api.open_run", refuse)
+    monkeypatch.setattr("sys.getfilesystemencoding", lambda: "ascii")
+    outcome = cli("summary", "é")
+    assert (outcome.code, outcome.err.partition(": this locale ")[0]) == (2, "error: é")
+    assert "PYTHONUTF8=1" in outcome.err
 
 
 def test_counts_agree_with_what_is_counted() -> None:

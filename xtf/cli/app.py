@@ -20,6 +20,8 @@ from xtf.display import ESCAPE, visible
 from xtf.errors import XTFError
 from xtf.runs.worker import Worker
 
+_NO_UTF8 = "this locale has no such characters in names of files. Run the command with PYTHONUTF8=1 before it."
+
 
 class _Commands(TyperGroup):
     """Turns a user's mistake into one clear message and exit code 2, and Ctrl-C into a hint and 130."""
@@ -41,6 +43,12 @@ class _Commands(TyperGroup):
                 raise
             errors.print("[bold red]error:[/] ", end="")
             errors.print(visible(_about_files(error)), markup=False)
+            raise typer.Exit(2) from error
+        except UnicodeEncodeError as error:
+            if sys.getfilesystemencoding() == "utf-8" or os.environ.get("XTF_TRACEBACK"):
+                raise
+            errors.print("[bold red]error:[/] ", end="")
+            errors.print(visible(f"{error.object}: {_NO_UTF8}"), markup=False)
             raise typer.Exit(2) from error
         except KeyboardInterrupt:
             errors.print("\nInterrupted. Everything finished so far is kept; run the same command again to go on.")
@@ -76,10 +84,19 @@ app = typer.Typer(
 
 WIDTH_OF_A_PIPE = 140
 
-ConfigArgument = Annotated[Path, typer.Argument(metavar="CONFIG", help="A YAML file; `xtf init` writes one.")]
-RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+def as_text(word: str) -> str:
+    """A word of the command line that names something in the data, as UTF-8 whatever the locale takes it for."""
+    return os.fsencode(word).decode("utf-8", "surrogateescape")
+
+
+ConfigArgument = Annotated[
+    Path, typer.Argument(metavar="CONFIG", readable=False, help="A YAML file; `xtf init` writes one.")
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", readable=False, help="A run folder.")]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a setting; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", parser=as_text, help="Override a setting; may be repeated."),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace another run in the same folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a page for people.")]
@@ -97,11 +114,6 @@ def escape_what_cannot_be_shown() -> None:
         if isinstance(stream, TextIOWrapper):
             with contextlib.suppress(OSError):  # one whose file was exchanged beneath it stays as it is
                 stream.reconfigure(errors=ESCAPE)
-
-
-def as_text(word: str) -> str:
-    """A word of the command line that names something in the data, as UTF-8 whatever the locale takes it for."""
-    return os.fsencode(word).decode("utf-8", "surrogateescape")
 
 
 def _writes_unicode() -> bool:

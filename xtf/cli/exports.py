@@ -35,7 +35,7 @@ def export(
     counts = done.export
     lines = [
         f"written: {counted(len(done), 'file')}, {counted(counts.rows, 'row')} in {counts.folder}; "
-        f"learnt: {counts.learnt:,} of {counted(counts.response, 'response token')}; "
+        f"learnt: {done.learnt}; "
         f"the longest row has {counted(counts.longest, 'token')}"
     ]
     lines += [f"beside them: {', '.join(file.name for file in done.sidecars)}"] if done.sidecars else []

@@ -119,7 +119,9 @@ def label(
     set_: SetOption = None,
     verdicts: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="What a person decided on the page; goes before the cuts, and is kept."),
+        typer.Option(
+            metavar="FILE", readable=False, help="What a person decided on the page; goes before the cuts, and is kept."
+        ),
     ] = None,
     no_verdicts: Annotated[
         bool, typer.Option("--no-verdicts", help="Forget what people decided on this run before.")

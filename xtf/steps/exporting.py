@@ -66,6 +66,7 @@ class Exported(Sequence[Path]):
         left_out: Ids of the examples that ``drop_worse_than`` left out.
         lost: What the form cannot carry: in words, and how many.
         command: Starts the trainer, as separate arguments; empty if there is none.
+        by_turn: Whether the form tells only whole turns that are learnt from others.
     """
 
     files: tuple[Path, ...]
@@ -74,6 +75,13 @@ class Exported(Sequence[Path]):
     left_out: tuple[str, ...]
     lost: Mapping[str, int]
     command: tuple[str, ...] = ()
+    by_turn: bool = field(default=False, kw_only=True)
+
+    @property
+    def learnt(self) -> str:
+        """How much of the responses is learnt, in words."""
+        kept = f"{self.export.learnt:,} of {counted(self.export.response, 'response token')}"
+        return f"whole turns, though the labels keep {kept}" if self.by_turn else kept
 
     def __len__(self) -> int:
         return len(self.files)
@@ -82,7 +90,7 @@ class Exported(Sequence[Path]):
         return self.files[index]
 
     def _repr_html_(self) -> str:
-        facts = {"folder": self.export.folder, "learnt tokens": self.export.learnt, "of": self.export.response}
+        facts = {"folder": self.export.folder, "learnt": self.learnt}
         beside = {"beside them": [file.name for file in self.sidecars], "go on": command(*self.command)}
         return html_facts(
             f"{counted(len(self), 'file')}, {counted(self.export.rows, 'row')}", {**facts, **beside, **self.lost}
@@ -252,6 +260,7 @@ class _Writing:
             tuple(self.left_out),
             lost,
             tuple(self.target.command(export)),
+            by_turn=isinstance(self.target, TextExporter) and self.target.grain == "turn",
         )
 
     def _why_none(self) -> str:
