@@ -43,6 +43,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, lis
         xtf.model.head.LOGITS_BYTES = before
 
 
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")  # of peft's own making
 @pytest.mark.parametrize("stage", [1, 2, 3])
 def test_two_processes_train_as_one(stage: int, alone: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = environment("deepspeed")
