@@ -6,7 +6,7 @@ import os
 import sys
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from xtf.errors import PluginError, did_you_mean, listed
@@ -44,7 +44,7 @@ class PluginGroup:
     def provider(self, name: str) -> str:
         """The distribution that provides ``name`` and its version, for listings and messages."""
         point = self.points()[name]
-        return f"{point.dist.name} {point.dist.version}" if point.dist is not None else point.value
+        return _name_and_version(point.dist) if point.dist is not None else point.value
 
     def load(self, name: str) -> Any:
         """Import what is called ``name``.
@@ -71,6 +71,12 @@ def _installed(group: str, folders: tuple[tuple[str, int], ...]) -> EntryPoints:
     Reading takes ten milliseconds and more, and a configuration asks some twenty times.
     """
     return entry_points(group=group)
+
+
+@lru_cache(maxsize=64)
+def _name_and_version(package: Distribution) -> str:
+    """Of an installed package, whose file of facts is read and parsed for each of them."""
+    return f"{package.name} {package.version}"
 
 
 def _changed(path: str) -> int:
