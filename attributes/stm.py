@@ -18,7 +18,8 @@ class STM(Attribute[NoParams]):
 
     name: ClassVar[str] = "stm"
     evidence: ClassVar[str] = (
-        "finds planted mistakes on GSM8K with AUROC 0.78; not put to the test by training yet (docs/evidence.md)"
+        "finds planted mistakes on GSM8K with AUROC 0.78; its mask loses 0.788 nats a token [0.652, 0.925] to a random "
+        "one of the same size, with a small model (docs/evidence.md)"
     )
 
     def default_cut(self) -> dict[str, object]:

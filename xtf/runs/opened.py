@@ -328,14 +328,13 @@ class RunReader:
 
     def missing(self, example_id: str) -> RunError:
         """What to say of an example that is not among the scored ones."""
-        known = set(self.example_ids())
-        if known and example_id not in known:
-            first = list(islice(self.example_ids(), 1000))
+        first = list(islice(self.example_ids(), 1000))
+        if first and all(known != example_id for known in self.example_ids()):
             return RunError(
                 f"{self.path}: no example {example_id!r}.{did_you_mean(example_id, first)} "
                 f"The first are: {', '.join(map(visible, first[:5]))}"
             )
-        what = f"example {example_id!r} is not scored yet" if known else "nothing is scored yet"
+        what = f"example {example_id!r} is not scored yet" if first else "nothing is scored yet"
         again = command("xtf", "run" if self.evolves else "score", self.folder.config_path)
         return RunError(f"{self.path}: {what}. Wait until scoring is done; if it was interrupted, go on with: {again}")
 
