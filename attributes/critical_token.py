@@ -53,7 +53,8 @@ class CriticalTokenParams(AttributeParams):
 class CriticalToken(Attribute[CriticalTokenParams]):
     """Share of other tokens that make the answer wrong: 1 is critical, 0 replaceable (CFT, arXiv 2510.10974).
 
-    In place of the token stands the likeliest other one (``alternatives``: the likeliest few), the base model writes on
+    ``1/K sum_k [answer(response so far, a_k, greedy(response so far, a_k)) is not answer(response)]``: in place of the
+    token stands the likeliest other one, ``a_1`` (K = ``alternatives``: the likeliest few), the base model writes on
     from there, the likeliest token at each step, and ``metric`` compares the final answer with that of the row's own
     response. Critical-token fine-tuning learns these tokens only: its loss is that of SFT over them alone, which
     ``training.normalise: kept`` is.
