@@ -125,16 +125,16 @@ class CriticalToken(Attribute[CriticalTokenParams]):
     def describe(self, score: float) -> str:
         if score == 0.0:
             return "the answer stays right with another token in its place"
-        return f"the answer is wrong with {score:.0%} of the likeliest other tokens in its place"
+        return f"the answer becomes wrong with {score:.0%} of other tokens tried"
 
     def describe_token(self, score: float, details: Mapping[str, str | float]) -> str:
         match details["outcome"]:
             case "not judged":
                 return f"the metric {self.params.metric} cannot judge its response, so it counts as critical"
             case "not asked":
-                return "it stands behind the end of its turn, so no other token was tried"
+                return "not tried: it stands behind the end of its turn"
             case "wrong either way":
-                return f"{self.describe(score)}, and when the model writes on behind it too"
+                return "the model answers wrong whether it or another token stands there"
         tried = f" (first {details['alternative']!r})" if self.params.alternatives > 1 else ""
         if score in (0.0, 1.0) and not tried:
             stays = "stays right" if score == 0.0 else "becomes wrong"

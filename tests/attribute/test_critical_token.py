@@ -187,12 +187,12 @@ def test_words_for_each_outcome() -> None:
     assert scorer.describe_token(1.0, {"outcome": "critical", "alternative": "7"}) == (
         "the answer becomes wrong with '7' in its place"
     )
-    assert "when the model writes on behind it too" in scorer.describe_token(
+    assert "whether it or another token stands there" in scorer.describe_token(
         1.0, {"outcome": "wrong either way", "alternative": "7"}
     )
     assert "the metric math cannot judge" in scorer.describe_token(1.0, {"outcome": "not judged", "alternative": "7"})
     several = registry.build("critical_token", {"alternatives": 4})
     assert several.describe_token(0.5, {"outcome": "critical", "alternative": "7"}) == (
-        "the answer is wrong with 50% of the likeliest other tokens in its place (first '7')"
+        "the answer becomes wrong with 50% of other tokens tried (first '7')"
     )
     assert several.default_cut() == {"kind": "below", "cut": 0.125}

@@ -196,7 +196,7 @@ def test_a_guard_is_named() -> None:
     values = [0.1, 0.2, 0.3]
     found = sentences(values, Below(cut=1.0), CombineConfig(min_kept=1))
     assert found[3] == (
-        "Kept: ' t3' lacks knowledge novelty (0.3), but min_kept keeps it.",
+        "Kept: ' t3' lacks knowledge novelty (0.3); min_kept keeps it.",
         "masked without the guard min_kept",
     )
     assert sentences(values, Below(cut=1.0), CombineConfig(max_noise_share=0.5))[2][1] == (

@@ -31,9 +31,8 @@ def test_a_run_learns_what_decides_the_answer(tmp_path: Path, tiny_folder: Path,
         texts = [token.text for token in tokens]
         deciding = next(n for n in range(len(texts) + 1) if "".join(texts[:n]).startswith(first))
         assert [token.noise for token in tokens] == [False] * deciding + [True] * (len(texts) - deciding - 1) + [False]
-        assert "the answer becomes wrong with" in str(tokens[0].verdicts[0].meaning) or "behind it too" in str(
-            tokens[0].verdicts[0].meaning
-        )
+        meaning = str(tokens[0].verdicts[0].meaning)
+        assert "the answer becomes wrong with" in meaning or "it or another token stands there" in meaning
         assert "the answer stays right with" in tokens[deciding].sentence.replace("The", "the")
     fruit = [token for token in run.explain("fruit").tokens if token.is_response]
     assert not any(token.noise for token in fruit)

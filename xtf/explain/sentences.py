@@ -40,7 +40,7 @@ def reason(noise: bool, lacks: Sequence[Reading], closest: Reading | None, guard
     if not lacks:
         return _nothing(closest)
     if not noise:
-        but = f", but {guard} keeps it" if guard else ", not enough"
+        but = f"; {guard} keeps it" if guard else ", not enough"
         return f"lacks {_listed(lacks, WORDS - _BEFORE - len(but.split()))}{but}"
     meaning = lacks[0].meaning
     why = f". {meaning[0].upper()}{meaning[1:]}" if meaning else ""
@@ -49,7 +49,7 @@ def reason(noise: bool, lacks: Sequence[Reading], closest: Reading | None, guard
 
 def reason_of_rank(combined: Reading, lowest: str, guard: str | None) -> str:
     """As :func:`reason`, where a combined score alone decides; ``lowest`` is the attribute of the lowest percentile."""
-    but = f", but {guard} keeps it" if guard else f"; lowest: {spoken(lowest)}"
+    but = f"; {guard} keeps it" if guard else f"; lowest: {spoken(lowest)}"
     return f"has {combined.name} {_rank(combined)}{but}"
 
 

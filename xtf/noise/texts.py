@@ -1,4 +1,4 @@
-"""Foreign text, stock phrases and left-overs written for this repository, in two halves that share no sentence."""
+"""Foreign text, stock phrases and scraps of pages written for this repository, in two halves that share no sentence."""
 
 from __future__ import annotations
 

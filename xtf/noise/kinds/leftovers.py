@@ -19,7 +19,7 @@ class Leftover(Kind):
     """A tag, an entity, a mark of a template or a scrap of a page that nobody took out."""
 
     name = "leftover"
-    label = "a left-over of a page or template"
+    label = "a scrap of page or template"
 
     def propose(self, response: Response, random: np.random.Generator) -> Iterator[Edit]:
         """Insert a mark behind a word, or any piece behind a sentence; or put a word between a pair of them."""
