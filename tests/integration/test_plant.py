@@ -123,9 +123,9 @@ def test_the_data_is_never_written_over(tmp_path: Path) -> None:
         xtf.plant(source, tmp_path / "same.jsonl")
     with pytest.raises(ConfigError, match=r"rows\.jsonl: is the data itself"):
         xtf.plant(folder, source)
-    with pytest.raises(ConfigError, match=r"would be read as part of .*data the next time"):
+    with pytest.raises(ConfigError, match=r"lies where .*data is read, and may be read too"):
         xtf.plant(folder, folder / "deeper" / "noisy.jsonl")
-    with pytest.raises(ConfigError, match=r"would be read as part of .*\*\.jsonl the next time"):
+    with pytest.raises(ConfigError, match=r"lies where .*\*\.jsonl is read, and may be read too"):
         xtf.plant(f"{folder}/*.jsonl", folder / "noisy.jsonl")
     truths = source.rename(folder / "noisy.truth.jsonl")
     with pytest.raises(ConfigError, match=r"noisy\.truth\.jsonl: is the data itself"):

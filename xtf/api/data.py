@@ -125,7 +125,7 @@ def plant(
 
     Raises:
         ConfigError: a rate or share outside 0 to 1, kinds that need a model where none is given, or an output that is
-            the data itself or would be read with it.
+            the data itself or may be read with it.
         DataError: the data cannot be read.
     """
     from xtf.config import ColumnsConfig, DataConfig, ModelConfig, words

@@ -20,8 +20,8 @@ def check_row_file(path: Path, data: DataConfig, option: str = "") -> None:
         option: Where the name was given, to begin the message with.
 
     Raises:
-        ConfigError: the name does not end as one of JSON lines; or the data is read from that file, or would be the
-            next time, as it lies in the folder, or fits the pattern, that ``data.path`` names.
+        ConfigError: the name does not end as one of JSON lines; or the data is read from that file, or may be the next
+            time, as it lies in the folder, or fits the pattern, that ``data.path`` names.
     """
     shown = f"{option} {path}".strip()
     if path.suffix.lower() not in (".jsonl", ".ndjson"):
@@ -31,11 +31,13 @@ def check_row_file(path: Path, data: DataConfig, option: str = "") -> None:
             continue
         if path.exists() and any(path.samefile(file.path) for file in find_files(place, data.split) or ()):
             raise ConfigError(f"{shown}: is the data itself, which stays as it is; choose another name")
-        if _would_be_read(path, Path(place).expanduser()):
-            raise ConfigError(f"{shown}: would be read as part of {place} the next time; choose another folder")
+        if _lies_within(path, Path(place).expanduser()):
+            raise ConfigError(
+                f"{shown}: lies where {place} is read, and may be read too next time; choose another folder"
+            )
 
 
-def _would_be_read(path: Path, place: Path) -> bool:
+def _lies_within(path: Path, place: Path) -> bool:
     if place.is_dir():
         return path.resolve().is_relative_to(place.resolve())
     return glob.has_magic(str(place)) and not place.exists() and fnmatch(str(path.absolute()), str(place.absolute()))
