@@ -18,5 +18,10 @@ class LogRank(PredictionSignal):
     name: ClassVar[str] = "log_rank"
 
     def read(self, prediction: Prediction) -> Tensor:
+        import torch
+
         own = prediction.logits.gather(1, prediction.targets[:, None])
-        return (prediction.logits > own).sum(dim=-1).float().log1p()
+        likelier = torch.gt(prediction.logits, own, out=torch.empty_like(prediction.logits))
+        return likelier.sum(
+            dim=-1
+        ).log1p()  # ones in float32 add up exactly to 2**24, and much faster than truth values

@@ -55,9 +55,9 @@ def surprise_moments(log_probs: Tensor) -> tuple[Tensor, Tensor]:
     import torch
 
     bounded = log_probs.clamp(min=_LEAST)  # what has no probability adds nothing; denormal numbers are very slow
-    weighted = bounded.exp()
-    mean = torch.einsum("nk,nk->n", weighted, bounded)
-    square = torch.einsum("nk,nk->n", weighted.mul_(bounded), bounded)
+    weighted = bounded.exp().mul_(bounded)
+    mean = weighted.sum(dim=-1)
+    square = torch.linalg.vecdot(weighted, bounded)
     return -mean, (square - mean**2).clamp(min=0.0).sqrt()
 
 

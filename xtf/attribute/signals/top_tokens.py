@@ -19,4 +19,6 @@ class TopTokens(PredictionSignal):
     k: int = 1
 
     def read(self, prediction: Prediction) -> Tensor:
+        if self.k == 1:
+            return prediction.logits.max(dim=-1, keepdim=True).indices
         return prediction.logits.topk(min(self.k, prediction.logits.shape[-1]), dim=-1).indices
