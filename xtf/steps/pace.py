@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import torch
 
-from xtf.attribute import AttentionReceived, AttentionSignal, LogProb, SignalRequest
+from xtf.attribute import AttentionReceived, AttentionSignal, LogProb, PredictionSignal, SignalRequest
 from xtf.config import TrainingConfig
 from xtf.errors import ModelError, first_line
 from xtf.model import LoadedModel, SignalPass
@@ -77,6 +77,7 @@ def tried_pace(
     few = _few(sample)
     tokens = sum(map(len, few))
     asked: set[SignalRequest] = {LogProb()}
+    asked |= {one for one in requests if isinstance(one, PredictionSignal) and one.reference is None}
     if any(isinstance(request, AttentionSignal) for request in requests):
         asked.add(AttentionReceived())
 
