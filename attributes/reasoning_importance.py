@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from xtf.attribute import AttentionReceived, AttentionRowMean, Attribute, AttributeParams, SignalRequest, Signals
+from xtf.attribute import AttentionReceived, Attribute, AttributeParams, SignalRequest, Signals
 
 if TYPE_CHECKING:
     import torch
@@ -20,9 +20,15 @@ class ReasoningImportanceParams(AttributeParams):
     """Parameters of :class:`ReasoningImportance`."""
 
     variant: Literal["paper", "released", "corrected"] = "corrected"
-    layers: Literal["all"] | tuple[int, ...] | None = Field(
-        None, description="Layers to average, -1 is the last. Default: all; released: the first."
+    layers: Literal["all"] | tuple[int, ...] = Field(
+        "all", description="Layers to average, -1 is the last; released reads none."
     )
+
+    @model_validator(mode="after")
+    def _check_layers(self) -> Self:
+        if self.variant == "released" and self.layers != "all":
+            raise ValueError("layers: variant released reads no attention, since its score is 1/n in every layer")
+        return self
 
 
 class ReasoningImportance(Attribute[ReasoningImportanceParams]):
@@ -33,7 +39,8 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
       ratio itself is so skewed that its lower quartile fence lies below zero and no token could ever lack.
     * ``paper``: mean attention received from all positions of the example, without that correction, in [0, 1].
     * ``released``: the published code averages over keys instead of queries; a softmax row sums to one, so every score
-      is 1/n and the cut selects rounding noise. Kept to show why degenerate attributes are refused.
+      is 1/n, n the tokens of the example. What its cut selects there is the rounding of the machine that runs it; here
+      the score is 1/n exactly, and nothing lacks it. Kept to show why degenerate attributes are refused.
     """
 
     name: ClassVar[str] = "reasoning_importance"
@@ -50,18 +57,14 @@ class ReasoningImportance(Attribute[ReasoningImportanceParams]):
 
     @property
     def _request(self) -> SignalRequest:
-        match self.params.variant:
-            case "released":
-                return AttentionRowMean(layers=self.params.layers or (0,))
-            case "paper":
-                return AttentionReceived(layers=self.params.layers or "all", queries="all")
-            case _:
-                return AttentionReceived(layers=self.params.layers or "all", queries="response")
+        return AttentionReceived(self.params.layers, "all" if self.params.variant == "paper" else "response")
 
     def requires(self) -> set[SignalRequest]:
-        return {self._request}
+        return set() if self.params.variant == "released" else {self._request}
 
     def score(self, signals: Signals) -> torch.Tensor:
+        if self.params.variant == "released":
+            return (1.0 / signals.tokens.lengths.float())[:, None].expand(signals.tokens.input_ids.shape)
         attention = signals[self._request]
         return attention.clamp_min(_LEAST).log2() if self.params.variant == "corrected" else attention
 

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from xtf.attribute import (
         AlternativeLogProb,
         AttentionReceived,
-        AttentionRowMean,
         AttentionToPrompt,
         Attribute,
         AttributeParams,
@@ -101,7 +100,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "xtf.attribute": (
-        "AlternativeLogProb AttentionReceived AttentionRowMean AttentionToPrompt Attribute AttributeParams "
+        "AlternativeLogProb AttentionReceived AttentionToPrompt Attribute AttributeParams "
         "Continuation Detail Divergence Entropy FitContext GradientNorm HiddenState LogProb LogProbAlone LogRank "
         "LossDerivative MaxLogProb NoParams Projection Reference "
         "Roles Scored SignalRequest Signals SurpriseSpread Target TokenEmbedding TopTokens"
@@ -144,7 +143,6 @@ __all__ = [
     "Activity",
     "AlternativeLogProb",
     "AttentionReceived",
-    "AttentionRowMean",
     "AttentionToPrompt",
     "Attribute",
     "AttributeParams",

@@ -14,7 +14,6 @@ from tests.architectures import architecture
 from tests.tiny import TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
 from xtf.attribute import (
     AttentionReceived,
-    AttentionRowMean,
     AttentionToPrompt,
     Entropy,
     LogProb,
@@ -35,7 +34,6 @@ REQUESTS: frozenset[SignalRequest] = frozenset(
         Entropy(top_k=4),
         AttentionReceived(),
         AttentionReceived(queries="all"),
-        AttentionRowMean(),
         AttentionToPrompt(),
         TokenEmbedding("hidden"),
     }

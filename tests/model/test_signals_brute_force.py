@@ -16,7 +16,6 @@ from torch import Tensor
 from tests.tiny import SLIDING_WINDOW, TINY_KINDS, TinyKind, tiny_model, tiny_tokenizer
 from xtf.attribute import (
     AttentionReceived,
-    AttentionRowMean,
     AttentionToPrompt,
     Entropy,
     LogProb,
@@ -41,8 +40,6 @@ REQUESTS: tuple[SignalRequest, ...] = (
     AttentionReceived(layers=(-1,), queries="response"),
     AttentionReceived(queries="all"),
     AttentionReceived(layers=(1,), queries="all"),
-    AttentionRowMean(),
-    AttentionRowMean(layers="all"),
     AttentionToPrompt(),
     AttentionToPrompt(layers=(0, -1)),
     AttentionToPrompt(layers=(-1,), row="own"),
@@ -101,7 +98,7 @@ def brute_force(request: SignalRequest, item: TokenizedExample, model: Any, own:
                 share = kept.softmax(-1)
                 out[target] = -(share * share.log()).sum()
         return out
-    assert isinstance(request, AttentionReceived | AttentionRowMean | AttentionToPrompt), "each has a test of its own"
+    assert isinstance(request, AttentionReceived | AttentionToPrompt), "each has a test of its own"
     layers = range(len(output.attentions)) if request.layers == "all" else request.layers
     per_layer = []
     for layer in layers:
@@ -124,8 +121,6 @@ def _one(
     window: int | None,
     is_response: Any,
 ) -> float:
-    if isinstance(request, AttentionRowMean):
-        return float(head[target].mean())
     if isinstance(request, AttentionToPrompt):
         row = target - 1 if request.row == "predicting" else target
         return float(sum(head[row, key] for key in range(row + 1) if not is_response[key]))

@@ -7,7 +7,6 @@ Begin in ``base``: the three sorts that a package of your own can add to are the
 from xtf.attribute.signals.alternative_log_prob import AlternativeLogProb
 from xtf.attribute.signals.attention import AttentionBlock, AttentionSignal, LayerReading
 from xtf.attribute.signals.attention_received import AttentionReceived
-from xtf.attribute.signals.attention_row_mean import AttentionRowMean
 from xtf.attribute.signals.attention_to_prompt import AttentionToPrompt
 from xtf.attribute.signals.base import SignalRequest, Signals
 from xtf.attribute.signals.continuation import Continuation
@@ -30,7 +29,6 @@ __all__ = [
     "AlternativeLogProb",
     "AttentionBlock",
     "AttentionReceived",
-    "AttentionRowMean",
     "AttentionSignal",
     "AttentionToPrompt",
     "Continuation",
