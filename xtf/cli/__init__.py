@@ -5,6 +5,7 @@ One file a group of commands, listed here in the order of ``xtf --help``; ``app`
 
 from __future__ import annotations
 
+import logging
 import os
 
 from xtf.cli import finding, steps, studies, reading, status, data, exports, trainers, settings  # isort: skip
@@ -16,5 +17,8 @@ __all__ = ["app", "data", "exports", "finding", "main", "reading", "settings", "
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``xtf`` command."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    logging.getLogger("bitsandbytes").setLevel(
+        logging.ERROR
+    )  # comes with PEFT, and warns of kernels that nothing asks for
     escape_what_cannot_be_shown()
     app(args=arguments)
