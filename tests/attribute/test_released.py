@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 from numpy.typing import NDArray
+from xtf_attributes.reasoning_importance import ReasoningImportanceParams
 
 import xtf
 from tests.conftest import write_jsonl
@@ -147,3 +148,8 @@ def test_scores_and_masks_are_those_of_the_published_code(tmp_path: Path, tiny_f
         assert np.array_equal(labels.noise[here], np.any(want, axis=0))
     assert masked[1] > 0
     assert masked[2] > 0
+
+
+def test_layers_are_refused_where_none_is_read() -> None:
+    with pytest.raises(ValueError, match="variant released reads no attention"):
+        ReasoningImportanceParams(variant="released", layers=(0,))
