@@ -92,6 +92,7 @@ def first_line(error: BaseException) -> str:
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
-def is_forbidden(error: BaseException) -> bool:
-    """Whether it says which file or folder wants a permission: then nothing is damaged, and it is raised as it is."""
-    return isinstance(error, PermissionError) and error.filename is not None
+def raise_if_forbidden(error: BaseException) -> None:
+    """Raise as it is what says which file or folder wants a permission: then nothing is damaged."""
+    if isinstance(error, PermissionError) and error.filename is not None:
+        raise error

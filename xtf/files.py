@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from xtf.errors import OutOfSpaceError, RunError, is_forbidden
+from xtf.errors import OutOfSpaceError, RunError, raise_if_forbidden
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -118,8 +118,7 @@ def read_sealed_json(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise RunError(f"{path}: damaged: {str(error).splitlines()[0]}") from None
     if not isinstance(loaded, dict) or loaded.pop(_CHECKSUM, None) != _json_digest(loaded):
         raise RunError(f"{path}: damaged: its content does not match the checksum recorded when it was written")
@@ -140,8 +139,7 @@ def read_sealed(path: Path) -> bytes:
     try:
         raw = path.read_bytes()
     except OSError as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise RunError(f"{path}: cannot be read: {error.strerror}") from None
     content = raw[:-_SEAL_LENGTH]
     if len(raw) < _SEAL_LENGTH or raw[-_SEAL_LENGTH:] != _seal(content):

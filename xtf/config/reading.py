@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from xtf.display import command
-from xtf.errors import ConfigError, is_forbidden
+from xtf.errors import ConfigError, raise_if_forbidden
 
 
 def quoted(text: str) -> str:
@@ -38,8 +38,7 @@ def read_settings_text(path: str | Path) -> str:
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file. Write one with: {command('xtf', 'init', path)}") from None
     except (OSError, UnicodeDecodeError) as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise ConfigError(f"{path}: cannot be read: {error}") from None
 
 

@@ -23,7 +23,7 @@ from xtf.data.json_rows import DECODER, holds_rows, json_rows
 from xtf.data.plain import plain
 from xtf.data.report import RowError
 from xtf.data.unread import Unread, given
-from xtf.errors import DataError, is_forbidden
+from xtf.errors import DataError, raise_if_forbidden
 
 BATCH_ROWS = 256
 
@@ -55,8 +55,7 @@ def read_file(file: DataFile) -> Iterator[Unread]:
     except UnicodeDecodeError as error:
         raise DataError(f"{file.path}: not valid {error.encoding}: {error.reason}") from None
     except OSError as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
 
 

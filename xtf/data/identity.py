@@ -15,7 +15,7 @@ from xtf.data.memory import is_stream
 from xtf.data.report import DataReport, RowError
 from xtf.data.schema import recognise
 from xtf.data.sources import Row, find_sources, read_rows
-from xtf.errors import DataError, is_forbidden
+from xtf.errors import DataError, raise_if_forbidden
 from xtf.progress import busy
 
 SETTINGS = (
@@ -78,8 +78,7 @@ def _content(file: DataFile) -> bytes:
             while chunk := stream.read(CHUNK):
                 content.update(chunk)
     except OSError as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise DataError(f"{file.path}: cannot be read: {error.strerror or error}") from None
     return content.digest()
 

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from xtf.config import ModelConfig
-from xtf.errors import ModelError, first_line, is_forbidden
+from xtf.errors import ModelError, first_line, raise_if_forbidden
 from xtf.model.architecture import refuse_architecture
 from xtf.model.gguf import plain_model
 from xtf.model.placing import device_of, holds_back, is_spread, keep_with, placed_loading
@@ -217,8 +217,7 @@ def _load_folder(folder: Path, config: ModelConfig, dtype: torch.dtype, device: 
     except ModelError:
         raise
     except Exception as error:  # transformers raises OSError, ValueError, KeyError, SafetensorError, ... for bad files
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         own_code = "auto_map" in read_json(folder / "config.json") and not config.trust_remote_code
         hint = " If you trust the Python code that comes with it: model.trust_remote_code: true" if own_code else ""
         raise ModelError(f"{shown}: cannot be loaded: {first_line(error)}{hint}") from error

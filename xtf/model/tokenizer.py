@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 
 from xtf.config import ModelConfig
-from xtf.errors import ModelError, first_line, is_forbidden
+from xtf.errors import ModelError, first_line, raise_if_forbidden
 from xtf.model.gguf import plain_tokenizer
 from xtf.model.source import find_model, read_json
 
@@ -41,8 +41,7 @@ def load_tokenizer(config: ModelConfig) -> PreTrainedTokenizerBase:
                 str(folder), trust_remote_code=config.trust_remote_code, local_files_only=True
             )
         except Exception as error:  # whatever tokenizer libraries raise on damaged or foreign files
-            if is_forbidden(error):
-                raise
+            raise_if_forbidden(error)
             raise ModelError(f"{shown}: its tokenizer cannot be loaded: {first_line(error)}") from error
     if not isinstance(tokenizer, PreTrainedTokenizerBase):
         raise ModelError(f"{shown}: expected a tokenizer, found {type(tokenizer).__name__}")

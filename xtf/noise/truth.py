@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtf.errors import DataError, is_forbidden, kind_of
+from xtf.errors import DataError, kind_of, raise_if_forbidden
 from xtf.noise.kind import Span
 from xtf.noise.plant import WrongSpan, char_spans
 from xtf.tokens import TokenizedExample
@@ -122,8 +122,7 @@ def _lines(file: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     except UnicodeDecodeError:
         raise DataError(f"{file}: not valid UTF-8") from None
     except OSError as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise DataError(f"{file}: cannot be read: {error.strerror or error}") from None
     for number, line in enumerate(lines, 1):
         if not line.strip():

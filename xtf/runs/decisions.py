@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtf.display import command
-from xtf.errors import DataError, RunError, did_you_mean, is_forbidden
+from xtf.errors import DataError, RunError, did_you_mean, raise_if_forbidden
 from xtf.files import read_sealed_json, write_sealed_json
 from xtf.labelling.decisions import GRAINS, MOST_DECIDERS, Decisions, Verdict
 from xtf.runs.folder import RunFolder
@@ -66,8 +66,7 @@ def read_verdicts(path: Path, folder: RunFolder) -> list[Verdict]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        if is_forbidden(error):
-            raise
+        raise_if_forbidden(error)
         raise DataError(f"{path}: cannot be read: {error}") from None
     if not isinstance(loaded, Mapping) or loaded.get("xtf_verdicts") != FORMAT:
         raise DataError(f"{path}: holds no verdicts; they are downloaded from the page that xtf report writes")

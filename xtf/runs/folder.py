@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from xtf.display import command
-from xtf.errors import RunError, did_you_mean, is_forbidden
+from xtf.errors import RunError, did_you_mean, raise_if_forbidden
 from xtf.files import (
     file_digest,
     read_sealed,
@@ -192,8 +192,7 @@ class RunFolder:
                 self._verified[path] = (record.sha256, signature)
                 table = pq.ParquetFile(pa.BufferReader(content)).read(columns=columns, use_threads=False)
         except (OSError, pa.ArrowException) as error:
-            if is_forbidden(error):
-                raise
+            raise_if_forbidden(error)
             raise RunError(
                 f"{path}: damaged: {error.strerror if isinstance(error, OSError) and error.strerror else error}. "
                 f"Repair it (only this shard is computed again): {self._repair(kind)}"
