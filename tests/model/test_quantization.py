@@ -47,6 +47,9 @@ def test_scores_are_those_of_the_model_that_transformers_quantises(
     )
     auto: Any = AutoModelForCausalLM
     model = auto.from_pretrained(tiny_folder, quantization_config=settings, device_map={"": "cpu"}).eval()
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False  # on such CPUs it cannot multiply by weights as narrow as these
     whole = auto.from_pretrained(tiny_folder).eval()
     for shard in run.shards():
         found = shard.scores["knowledge_novelty"]

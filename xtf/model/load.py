@@ -15,7 +15,7 @@ from xtf.model.architecture import refuse_architecture
 from xtf.model.gguf import plain_model
 from xtf.model.placing import device_of, holds_back, is_spread, keep_with, placed_loading
 from xtf.model.precision import automatic_dtype
-from xtf.model.quantization import is_quantized, quantized_loading
+from xtf.model.quantization import is_quantized, leave_codes_unpacked, quantized_loading
 from xtf.model.source import (
     file_fingerprint,
     find_model,
@@ -73,6 +73,7 @@ class LoadedModel:
             raise ModelError(f"{type(plain).__name__} is not a causal language model: it has no output head")
         _check_vocabulary(plain, tokenizer, type(plain).__name__)
         untyped.requires_grad_(False).eval()
+        leave_codes_unpacked(plain)
         if fingerprint is None and holds_back(plain):
             raise ModelError(
                 f"{type(plain).__name__}: some of its weights are on disk or in host memory until they run "

@@ -45,6 +45,17 @@ def quantized_loading(kind: Quantization, dtype: torch.dtype, device: torch.devi
     return {"quantization_config": settings, "device_map": {"": device}}
 
 
+def leave_codes_unpacked(model: Any) -> None:
+    """Keep 4-bit codes as they were made, where bitsandbytes would pack them anew for a CPU with bfloat16 products.
+
+    Its product of packed codes refuses widths below 64, rounds to bfloat16 whatever is asked, and passes no gradient
+    back, and a layer stays packed when training begins.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def is_quantized(model: Any) -> bool:
     """Whether some of a model's weights are codes that no gradient reaches; also of one that was saved so."""
     return bool(getattr(model, "is_quantized", False))
