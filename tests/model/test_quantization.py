@@ -143,3 +143,13 @@ def test_the_forecast_knows_the_bytes_of_codes(kind: Any, tiny_folder: Path) -> 
     said = outline(ModelConfig(path=str(tiny_folder), dtype="float32", quantization=kind)).weight_bytes(4)
     held = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
     assert 1.0 <= said / held < 1.01
+
+
+def test_codes_are_not_packed_anew_for_products_without_gradient(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bitsandbytes.nn.modules.has_avx512bf16", lambda: True)
+    model: Any = load_model(ModelConfig(path=str(tiny_folder), dtype="float32", quantization="4bit")).model
+    found = [module.support_avx512bf16_for_cpu for module in model.modules() if type(module).__name__ == "Linear4bit"]
+    assert found
+    assert not any(found)
