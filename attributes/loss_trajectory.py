@@ -44,8 +44,8 @@ class LossTrajectory(Attribute[LossTrajectoryParams]):
 
     name: ClassVar[str] = "loss_trajectory"
     evidence: ClassVar[str] = (
-        "does not find planted mistakes on GSM8K (AUROC 0.45, 0.5 is chance); not put to the test by training yet "
-        "(docs/evidence.md)"
+        "does not find planted mistakes on GSM8K (AUROC 0.45, 0.5 is chance); its best 60 % lose 0.249 nats a token "
+        "[0.180, 0.318] to a random mask of the same size, with a small model (docs/evidence.md)"
     )
     base_stays: ClassVar[bool] = True
     Params = LossTrajectoryParams

@@ -34,7 +34,8 @@ class OutOfFold(Attribute[OutOfFoldParams]):
 
     name: ClassVar[str] = "out_of_fold"
     evidence: ClassVar[str] = (
-        "finds planted mistakes on GSM8K with AUROC 0.81; not put to the test by training yet (docs/evidence.md)"
+        "finds planted mistakes on GSM8K with AUROC 0.81; without its worst 5 % a small model loses 0.110 nats a token "
+        "[0.079, 0.142] to a random mask of the same size (docs/evidence.md)"
     )
     Params = OutOfFoldParams
 

@@ -23,8 +23,8 @@ class SIFD(Attribute[NoParams]):
 
     name: ClassVar[str] = "s_ifd"
     evidence: ClassVar[str] = (
-        "ranks planted mistakes on GSM8K among the best tokens (AUROC 0.40, 0.5 is chance); not put to the test "
-        "by training yet (docs/evidence.md)"
+        "ranks planted mistakes on GSM8K among the best tokens (AUROC 0.40, 0.5 is chance); its better half loses "
+        "0.094 nats a token [0.043, 0.144] to a random one, with a small model (docs/evidence.md)"
     )
 
     def default_cut(self) -> Mapping[str, Any]:
