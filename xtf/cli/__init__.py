@@ -17,8 +17,7 @@ __all__ = ["app", "data", "exports", "finding", "main", "reading", "settings", "
 def main(arguments: list[str] | None = None) -> None:
     """Entry point of the ``xtf`` command."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    logging.getLogger("bitsandbytes").setLevel(
-        logging.ERROR
-    )  # comes with PEFT, and warns of kernels that nothing asks for
+    # PEFT imports it where it is installed, and it warns of kernels that nothing asks for.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     escape_what_cannot_be_shown()
     app(args=arguments)

@@ -76,8 +76,8 @@ def tried_pace(
         return Pace("unknown: two layers of this model are too large to be tried here; state a throughput")
     few = _few(sample)
     tokens = sum(map(len, few))
-    asked: set[SignalRequest] = {LogProb()}
-    asked |= {one for one in requests if isinstance(one, PredictionSignal) and one.reference is None}
+    read = [one for one in requests if isinstance(one, PredictionSignal) and one.reference is None]
+    asked: set[SignalRequest] = {LogProb(), *read}
     if any(isinstance(request, AttentionSignal) for request in requests):
         asked.add(AttentionReceived())
 

@@ -21,7 +21,6 @@ class LogRank(PredictionSignal):
         import torch
 
         own = prediction.logits.gather(1, prediction.targets[:, None])
+        # In float32, whose ones add up exactly to 2**24 and four times as fast as truth values.
         likelier = torch.gt(prediction.logits, own, out=torch.empty_like(prediction.logits))
-        return likelier.sum(
-            dim=-1
-        ).log1p()  # ones in float32 add up exactly to 2**24, and much faster than truth values
+        return likelier.sum(dim=-1).log1p()
